@@ -1,0 +1,79 @@
+//! Where a batch's values live: one bump allocator and the schemas that the batch refers to.
+
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use elsa::FrozenVec;
+
+use crate::data::{Schema, Value};
+
+/// Memory of one batch. Everything a converter or a transform makes for a record is put here and
+/// is gone, all at once, at [`Arena::reset`]; nothing in it is ever dropped one by one.
+#[derive(Default)]
+pub struct Arena {
+    bump: Bump,
+    schemas: FrozenVec<Arc<Schema>>,
+}
+
+impl Arena {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets all values and schemas; keeps the memory for the next batch.
+    pub fn reset(&mut self) {
+        self.bump.reset();
+        self.schemas.as_mut().clear();
+    }
+
+    /// Bytes that the arena holds from the system allocator.
+    pub fn allocated_bytes(&self) -> usize {
+        self.bump.allocated_bytes()
+    }
+
+    /// The allocator itself, for `bumpalo::collections`.
+    pub fn bump(&self) -> &Bump {
+        &self.bump
+    }
+
+    /// Keeps `schema` alive for the batch and lends it. A run of records with one schema pins it
+    /// once, so that the atomic count is touched per change of schema, not per record.
+    pub fn pin_schema<'a>(&'a self, schema: &Arc<Schema>) -> &'a Schema {
+        if let Some(last) = self.schemas.last()
+            && std::ptr::eq(last, Arc::as_ptr(schema))
+        {
+            return last;
+        }
+        self.schemas.push_get(Arc::clone(schema))
+    }
+
+    pub fn alloc<T: Copy>(&self, value: T) -> &T {
+        self.bump.alloc(value)
+    }
+
+    pub fn alloc_str<'a>(&'a self, text: &str) -> &'a str {
+        self.bump.alloc_str(text)
+    }
+
+    pub fn alloc_bytes<'a>(&'a self, bytes: &[u8]) -> &'a [u8] {
+        self.bump.alloc_slice_copy(bytes)
+    }
+
+    pub fn alloc_slice<'a, T: Copy>(&'a self, items: &[T]) -> &'a [T] {
+        self.bump.alloc_slice_copy(items)
+    }
+
+    /// An empty growing vector in the arena; `into_bump_slice` makes it a slice of the batch.
+    pub fn vec<'a, T>(&'a self) -> bumpalo::collections::Vec<'a, T> {
+        bumpalo::collections::Vec::new_in(&self.bump)
+    }
+
+    /// A map value of `(key, value)` pairs whose keys are strings.
+    pub fn string_map<'a>(&'a self, entries: &[(&'a str, Value<'a>)]) -> Value<'a> {
+        Value::Map(
+            self.bump.alloc_slice_fill_iter(
+                entries.iter().map(|(name, value)| (Value::Str(name), *value)),
+            ),
+        )
+    }
+}

@@ -1,0 +1,3 @@
+//! JSON: checking, parsing, patching and writing, and `JsonConverter`.
+
+pub mod patch;

@@ -1,0 +1,16 @@
+//! Serialised bytes to Connect data and back: no IO, no async, no clock.
+//!
+//! [`data`] is the model that converters, transforms and connectors share: a [`Value`] borrows from
+//! the fetched batch or from the batch's [`Arena`], and a whole batch is dropped by resetting the
+//! arena. [`converter`] is the contract of a converter; each module beside it implements one family.
+
+pub mod arena;
+pub mod converter;
+pub mod data;
+pub mod json;
+pub mod json_text;
+
+pub use arena::Arena;
+pub use converter::{Converter, DataError, HeaderConverter};
+pub use data::{Decimal, Field, Schema, SchemaAndValue, SchemaType, Struct, Value};
+pub use json_text::{Edit, JsonText};

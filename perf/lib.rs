@@ -1,0 +1,1 @@
+//! Whole processes measured, the JVM worker beside ours.

@@ -1,0 +1,78 @@
+//! The contract of a connector: the half that plans.
+
+use crate::Config;
+use crate::config_def::{ConfigDef, ConfigError};
+use crate::error::ConnectError;
+use crate::sink::SinkTask;
+use crate::source::SourceTask;
+
+/// Plans a connector's tasks. Lives on the control plane, never on a data core.
+pub trait Connector: Send {
+    fn start(&mut self, config: &Config) -> Result<(), ConnectError>;
+
+    /// The configurations of at most `tasks_max` tasks.
+    fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Config>, ConnectError>;
+
+    fn stop(&mut self) {}
+}
+
+/// A connector without a plan of its own: every task gets the connector's configuration.
+pub struct SameConfigForAll {
+    config: Config,
+    /// `Some(1)` for a connector that can only have one task.
+    at_most: Option<usize>,
+}
+
+impl SameConfigForAll {
+    pub fn new(at_most: Option<usize>) -> Self {
+        Self { config: Config::new(), at_most }
+    }
+}
+
+impl Connector for SameConfigForAll {
+    fn start(&mut self, config: &Config) -> Result<(), ConnectError> {
+        self.config = config.clone();
+        Ok(())
+    }
+
+    fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Config>, ConnectError> {
+        let count = self.at_most.map_or(tasks_max, |most| most.min(tasks_max));
+        Ok(vec![self.config.clone(); count])
+    }
+}
+
+/// How a task is made, on its core.
+#[derive(Clone, Copy)]
+pub enum NewTask {
+    Sink(fn() -> Box<dyn SinkTask>),
+    Source(fn() -> Box<dyn SourceTask>),
+}
+
+/// One connector as the registry knows it.
+#[derive(Clone, Copy)]
+pub struct ConnectorPlugin {
+    /// The Java class that users have in `connector.class`.
+    pub class: &'static str,
+    /// The Java class of its tasks (`task.class`).
+    pub task_class: &'static str,
+    /// Other classes that mean this connector.
+    pub also: &'static [&'static str],
+    pub version: &'static str,
+    /// The connector's own keys; the framework's are added by the herder.
+    pub config_def: fn() -> ConfigDef,
+    /// Checks across keys, run after every single key was found good or bad.
+    pub validate: fn(&Config) -> Vec<ConfigError>,
+    pub connector: fn() -> Box<dyn Connector>,
+    pub task: NewTask,
+}
+
+impl ConnectorPlugin {
+    pub fn is_sink(&self) -> bool {
+        matches!(self.task, NewTask::Sink(_))
+    }
+}
+
+/// For connectors without checks across keys.
+pub fn no_cross_checks(_: &Config) -> Vec<ConfigError> {
+    Vec::new()
+}

@@ -1,0 +1,117 @@
+//! The contract of a source task.
+
+use std::rc::Rc;
+
+use millrace_converters::{Arena, Value};
+
+use crate::error::ConnectError;
+use crate::record::Record;
+use crate::{Config, LocalFuture};
+
+/// A map with string keys as Kafka Connect stores source partitions and offsets.
+pub type OffsetMap = offsets::Map;
+
+/// Source partitions and offsets: flat maps of strings, integers, booleans and nulls, in the order
+/// in which the connector names its keys (stores look offsets up by exact bytes).
+pub mod offsets {
+    /// Key and value, in order.
+    pub type Map = Vec<(String, Scalar)>;
+
+    #[derive(Clone, Debug, PartialEq)]
+    pub enum Scalar {
+        Null,
+        Boolean(bool),
+        Int(i64),
+        Float(f64),
+        String(String),
+    }
+}
+
+/// A record on its way to Kafka.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceRecord<'a> {
+    pub record: Record<'a>,
+    /// Of the partitions that the task registered by [`SourceTaskContext::partition`].
+    pub source_partition: u32,
+    /// Where to go on after this record.
+    pub source_offset: &'a [(&'a str, Value<'a>)],
+}
+
+/// A source task, `org.apache.kafka.connect.source.SourceTask`.
+///
+/// 1. **start**: once, on the core where the task stays. `context` answers the stored offsets.
+/// 2. **poll**: again and again. Append records to `out`; what they borrow lies in `arena` or in
+///    the task. Wait (through `millrace_net::rt`) when there is nothing, but come back within a second
+///    so that pause and stop are heard. [`Polled::Finished`] ends the task well.
+/// 3. **commit**: the offsets of everything up to the last flush are stored.
+/// 4. **stop**: once.
+pub trait SourceTask {
+    fn start<'a>(
+        &'a mut self,
+        config: &'a Config,
+        context: Rc<SourceTaskContext>,
+    ) -> LocalFuture<'a, Result<(), ConnectError>>;
+
+    fn poll<'a>(
+        &'a mut self,
+        arena: &'a Arena,
+        out: &'a mut Vec<SourceRecord<'a>>,
+    ) -> LocalFuture<'a, Result<Polled, ConnectError>>;
+
+    fn commit(&mut self) -> LocalFuture<'_, Result<(), ConnectError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn stop(&mut self) -> LocalFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// What a poll says beside its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    More,
+    Finished,
+}
+
+/// What a source task can ask of the worker.
+pub struct SourceTaskContext {
+    /// `<connector>-<task>` for messages.
+    pub task: String,
+    partitions: std::cell::RefCell<Vec<OffsetMap>>,
+    stored: Box<dyn Fn(&OffsetMap) -> Option<OffsetMap>>,
+}
+
+impl SourceTaskContext {
+    /// `stored` looks a partition's offset up in the worker's offset store.
+    pub fn new(
+        task: impl Into<String>,
+        stored: impl Fn(&OffsetMap) -> Option<OffsetMap> + 'static,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            task: task.into(),
+            partitions: std::cell::RefCell::default(),
+            stored: Box::new(stored),
+        })
+    }
+
+    /// Registers a source partition; the number goes into [`SourceRecord::source_partition`].
+    pub fn partition(&self, partition: OffsetMap) -> u32 {
+        let mut partitions = self.partitions.borrow_mut();
+        if let Some(at) = partitions.iter().position(|known| *known == partition) {
+            return at as u32;
+        }
+        partitions.push(partition);
+        partitions.len() as u32 - 1
+    }
+
+    /// The offset stored for that partition, if any.
+    pub fn offset(&self, partition: &OffsetMap) -> Option<OffsetMap> {
+        (self.stored)(partition)
+    }
+
+    /// For the worker: the map that a number stands for.
+    pub fn partition_map(&self, number: u32) -> Option<OffsetMap> {
+        self.partitions.borrow().get(number as usize).cloned()
+    }
+}

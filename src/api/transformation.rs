@@ -1,0 +1,82 @@
+//! The contract of a single message transform and of a predicate.
+
+use millrace_converters::{Arena, DataError};
+
+use crate::record::Record;
+
+/// `org.apache.kafka.connect.transforms.Transformation`, on borrowed records.
+///
+/// Configured when made, then called once per record, in order, on one core. It may keep caches of
+/// its own (schemas), never anything of a batch.
+pub trait Transformation {
+    /// `Ok(None)` drops the record. An error is this record's; `errors.tolerance` decides.
+    fn apply<'a>(
+        &mut self,
+        record: Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, DataError>;
+
+    /// What the transform does to the top-level members of a schemaless JSON object, if that is all
+    /// it does; the chain then patches the text instead of calling [`Self::apply`].
+    fn json_ops(&self) -> Option<JsonOps> {
+        None
+    }
+
+    /// What [`Self::apply`] looks at; the rest need not be decoded for it.
+    fn reads(&self) -> Reads {
+        Reads::default()
+    }
+
+    /// The Java class, for error contexts.
+    fn class_name(&self) -> &'static str;
+}
+
+/// Which side, and the operations in order.
+pub struct JsonOps {
+    pub side: Side,
+    pub ops: Vec<JsonOp>,
+}
+
+/// The half of a record that a `$Key` or `$Value` transform works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Key,
+    Value,
+}
+
+pub use millrace_converters::json::patch::JsonOp;
+
+/// Parts of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads {
+    pub key: bool,
+    pub value: bool,
+    pub headers: bool,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self { key: true, value: true, headers: true }
+    }
+}
+
+impl Reads {
+    /// Only topic, partition, timestamp and whether the sides are null.
+    pub const NOTHING: Reads = Reads { key: false, value: false, headers: false };
+}
+
+/// `org.apache.kafka.connect.transforms.predicates.Predicate`.
+pub trait Predicate {
+    fn test(&self, record: &Record<'_>) -> Result<bool, DataError>;
+
+    fn reads(&self) -> Reads {
+        Reads::default()
+    }
+
+    /// The answer holds for all records of one topic.
+    fn by_topic_only(&self) -> bool {
+        false
+    }
+
+    fn class_name(&self) -> &'static str;
+}

@@ -1,0 +1,1 @@
+//! The embedded broker for the quickstart, demos and fast tests. Never for production.

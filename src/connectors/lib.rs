@@ -1,0 +1,1 @@
+//! The bundled connectors, one folder a system.

@@ -1,0 +1,1 @@
+//! The control plane: which connectors and tasks run, with which configuration.

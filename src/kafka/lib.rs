@@ -1,0 +1,1 @@
+//! The Kafka wire client of the data path.

@@ -1,0 +1,15 @@
+//! One thin layer over the engine: spawn, sockets, timers, files.
+//!
+//! All futures here are of the current core: none is `Send`, none may be polled elsewhere.
+
+mod exec;
+mod file;
+mod probe;
+mod tcp;
+mod time;
+
+pub use exec::{CoreOptions, CoreThread, Task, spawn, spawn_urgent, start_core, yield_if_needed};
+pub use file::AppendFile;
+pub use probe::{Missing, probe};
+pub use tcp::{TcpListener, TcpStream};
+pub use time::{Elapsed, sleep, timeout};

@@ -1,0 +1,1 @@
+//! The REST sidecar: Kafka Connect's HTTP API.

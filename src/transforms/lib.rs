@@ -1,0 +1,1 @@
+//! The bundled single message transforms and predicates.

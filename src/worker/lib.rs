@@ -1,0 +1,1 @@
+//! The data plane: tasks on cores, from fetched batch to committed offset.
