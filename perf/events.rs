@@ -1,0 +1,62 @@
+//! The topic that everything is measured over: 254-byte JSON events, lz4 batches of 64 KiB.
+
+use std::io::{BufWriter, Write};
+use std::process::Stdio;
+
+use crate::rig::kafka::Kafka;
+
+pub const TOPIC: &str = "perf-events";
+
+/// One event; always 254 bytes.
+pub fn event(number: u64) -> String {
+    let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let head = format!(
+        "{{\"id\":{:010},\"ts\":{},\"user\":{{\"name\":\"user-{:06}\",\"country\":\"DE\"}},\
+         \"ip\":\"10.{:03}.{:03}.{:03}\",\"ua\":\"Mozilla/5.0 (X11; Linux x86_64)\",\
+         \"amount\":{}.{:02},\"active\":{},\"tags\":[\"alpha\",\"beta\"],\
+         \"ref\":\"https://example.org/{:016x}\",\"note\":\"",
+        1_000_000_000 + number,
+        1_700_000_000_000 + number,
+        mixed % 1_000_000,
+        100 + mixed % 100,
+        100 + (mixed >> 8) % 100,
+        100 + (mixed >> 16) % 100,
+        100 + mixed % 900,
+        (mixed >> 24) % 100,
+        if mixed.is_multiple_of(2) { "true " } else { "false" },
+        mixed,
+    );
+    let fill = 254usize.saturating_sub(head.len() + 2);
+    format!("{head}{}\"}}", "x".repeat(fill))
+}
+
+/// Fills the topic, in lz4 batches of about 64 KiB of lines.
+pub fn fill(kafka: &Kafka, records: u64) {
+    kafka.create_topic(TOPIC, 1);
+    let mut child = kafka
+        .kcat()
+        .args(["-P", "-t", TOPIC, "-p", "0", "-z", "lz4"])
+        .args(["-X", "batch.size=220000", "-X", "linger.ms=50"])
+        .args(["-X", "batch.num.messages=250"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("kcat");
+    let mut input = BufWriter::with_capacity(1 << 20, child.stdin.take().expect("piped"));
+    for number in 0..records {
+        writeln!(input, "{}", event(number)).expect("kcat reads");
+    }
+    drop(input);
+    assert!(child.wait().expect("kcat").success(), "kcat could not produce");
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_event_has_254_bytes() {
+        for number in [0, 1, 999, 123_456_789] {
+            let event = super::event(number);
+            assert_eq!(event.len(), 254, "{event}");
+            serde_json::from_str::<serde_json::Value>(&event).expect("JSON");
+        }
+    }
+}

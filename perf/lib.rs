@@ -1,1 +1,0 @@
-//! Whole processes measured, the JVM worker beside ours.

@@ -1,0 +1,95 @@
+//! Our side: one `millrace` process a run, from its start to its end.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::events::TOPIC;
+use crate::rig::kafka::Kafka;
+use crate::rig::s3;
+use crate::rig::worker::{binary, properties, worker_file};
+use crate::scenario::{Kind, Scenario};
+
+/// What the kernel says of a process that has ended.
+pub struct Used {
+    pub cpu_ns_per_record: f64,
+    pub peak_rss_mb: f64,
+}
+
+pub fn measure(scenario: &Scenario, kafka: &Kafka, records: u64, run: usize) -> Used {
+    let dir = tempfile::tempdir().expect("a folder");
+    let out = dir.path().join("out.txt");
+    let name = format!("ours-{}-{run}", scenario.name);
+    let (bucket, url) = (format!("perf-{}-{run}", scenario.name), s3::shared().url());
+    let iterations = records.to_string();
+    let mut pairs = vec![("name", name.as_str()), ("tasks.max", "1")];
+    match scenario.kind {
+        Kind::Null => {
+            pairs.extend([("connector.class", "millrace.NullSinkConnector"), ("topics", TOPIC)]);
+        }
+        Kind::File => pairs.extend([
+            ("connector.class", "org.apache.kafka.connect.file.FileStreamSinkConnector"),
+            ("topics", TOPIC),
+            ("file", out.to_str().expect("a path")),
+        ]),
+        Kind::S3 => {
+            s3::shared().bucket(&bucket);
+            pairs.extend([
+                ("connector.class", "io.confluent.connect.s3.S3SinkConnector"),
+                ("topics", TOPIC),
+                ("s3.bucket.name", &bucket),
+                ("s3.region", "us-east-1"),
+                ("store.url", &url),
+                ("aws.access.key.id", s3::ACCESS_KEY),
+                ("aws.secret.access.key", s3::SECRET_KEY),
+                ("storage.class", "io.confluent.connect.s3.storage.S3Storage"),
+                ("format.class", "io.confluent.connect.s3.format.json.JsonFormat"),
+                ("flush.size", "500000"),
+            ]);
+        }
+        Kind::Source => pairs.extend([
+            ("connector.class", "millrace.DatagenSourceConnector"),
+            ("kafka.topic", "perf-source-ours"),
+            ("quickstart", "events"),
+            ("iterations", &iterations),
+            ("producer.override.compression.type", "lz4"),
+            ("producer.override.batch.size", "65536"),
+            ("producer.override.linger.ms", "20"),
+        ]),
+    }
+    pairs.extend_from_slice(scenario.connector);
+    let connector = properties(dir.path(), "connector.properties", &pairs);
+    let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
+    let (status, usage) = run_to_end(&connector, &worker, &dir.path().join("ours.log"));
+    assert!(status.success(), "{name} failed: {}", log(&dir.path().join("ours.log")));
+    let cpu = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
+    Used {
+        cpu_ns_per_record: (cpu(usage.ru_utime) + cpu(usage.ru_stime)) / records as f64,
+        peak_rss_mb: usage.ru_maxrss as f64 / 1024.0,
+    }
+}
+
+fn log(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn run_to_end(connector: &Path, worker: &Path, log: &Path) -> (ExitStatus, libc::rusage) {
+    let out = std::fs::File::create(log).expect("a log file");
+    let child = Command::new(binary())
+        .arg("export")
+        .arg(connector)
+        .arg("--worker")
+        .arg(worker)
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().expect("a second handle"))
+        .stderr(out)
+        .spawn()
+        .expect("our binary; build it with cargo build --release");
+    let mut status = 0;
+    // SAFETY: rusage is plain data, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: waits for a child that nobody else waits for; both pointers are to live locals.
+    let ended = unsafe { libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage) };
+    assert_eq!(ended, child.id() as libc::pid_t, "wait4 failed");
+    (ExitStatus::from_raw(status), usage)
+}

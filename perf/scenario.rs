@@ -1,0 +1,112 @@
+//! What is measured.
+
+/// One row of the table: the same connector settings for both workers where both have them.
+pub struct Scenario {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub kind: Kind,
+    /// Beside name, class, topics: for both.
+    pub connector: &'static [(&'static str, &'static str)],
+    pub jvm: bool,
+    /// Ours at most, in ns of CPU a record, and the ratio that must be reached.
+    pub budget_ns: u32,
+    pub ratio: f64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kind {
+    Null,
+    File,
+    S3,
+    Source,
+}
+
+const RAW: &[(&str, &str)] = &[
+    ("key.converter", "org.apache.kafka.connect.converters.ByteArrayConverter"),
+    ("value.converter", "org.apache.kafka.connect.converters.ByteArrayConverter"),
+];
+
+const JSON: &[(&str, &str)] = &[
+    ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
+    ("value.converter.schemas.enable", "false"),
+];
+
+macro_rules! json_smt {
+    ($($more:expr),*) => {
+        &[
+            ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
+            ("value.converter.schemas.enable", "false"),
+            ("transforms", "insert,mask,replace"),
+            ("transforms.insert.type", "org.apache.kafka.connect.transforms.InsertField$Value"),
+            ("transforms.insert.static.field", "source"),
+            ("transforms.insert.static.value", "perf"),
+            ("transforms.mask.type", "org.apache.kafka.connect.transforms.MaskField$Value"),
+            ("transforms.mask.fields", "ip"),
+            ("transforms.replace.type", "org.apache.kafka.connect.transforms.ReplaceField$Value"),
+            ("transforms.replace.renames", "ua:user_agent"),
+            ("transforms.replace.exclude", "ref"),
+            $($more),*
+        ]
+    };
+}
+
+const S3: &[(&str, &str)] = json_smt!();
+
+const STRINGS: &[(&str, &str)] =
+    &[("value.converter", "org.apache.kafka.connect.storage.StringConverter")];
+
+pub fn all() -> Vec<Scenario> {
+    use Kind::{File, Null, S3 as Object, Source};
+    let row = |name, title, kind, connector, jvm, budget_ns, ratio| Scenario {
+        name,
+        title,
+        kind,
+        connector,
+        jvm,
+        budget_ns,
+        ratio,
+    };
+    vec![
+        row("raw", "raw bytes, null sink", Null, RAW, true, 200, 10.0),
+        row("json", "JSON checked, null sink", Null, JSON, true, 450, 10.0),
+        row(
+            "smt",
+            "JSON, 3 transforms, JSON lines, null sink",
+            Null,
+            json_smt!(("null.format", "json")),
+            true,
+            480,
+            14.0,
+        ),
+        row("s3-none", "the same to S3, no compression", Object, S3, false, 560, 0.0),
+        row(
+            "s3-zstd1",
+            "the same to S3, zstd 1",
+            Object,
+            json_smt!(("s3.compression.type", "zstd"), ("s3.compression.level", "1")),
+            false,
+            1130,
+            0.0,
+        ),
+        row(
+            "s3-gzip1",
+            "the same to S3, gzip 1",
+            Object,
+            json_smt!(("s3.compression.type", "gzip"), ("s3.compression.level", "1")),
+            false,
+            1480,
+            0.0,
+        ),
+        row(
+            "s3-gzip6",
+            "the same to S3, gzip 6",
+            Object,
+            json_smt!(("s3.compression.type", "gzip"), ("s3.compression.level", "6")),
+            false,
+            3650,
+            0.0,
+        ),
+        row("file", "strings, FileStream sink", File, STRINGS, true, 320, 10.0),
+        row("source", "datagen to Kafka, lz4", Source, STRINGS, true, 900, 6.0),
+    ]
+}

@@ -1,0 +1,56 @@
+//! The JVM's Kafka Connect worker: the oracle.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::kafka::{java, libs};
+use super::process::Process;
+use super::{free_port, wait_for};
+
+/// A standalone JVM worker with its REST API.
+pub struct JvmWorker {
+    pub process: Process,
+    pub port: u16,
+}
+
+impl JvmWorker {
+    /// Starts it with these connector files; `worker` are the worker's properties beside the
+    /// listener and the offsets file.
+    pub fn start(dir: &Path, worker: &str, connectors: &[&Path]) -> Self {
+        Self::start_tuned(dir, worker, connectors, None)
+    }
+
+    /// With `classes` on its class path, and the JVM's own defaults instead of a quick start.
+    pub fn start_tuned(
+        dir: &Path,
+        worker: &str,
+        connectors: &[&Path],
+        classes: Option<&Path>,
+    ) -> Self {
+        let port = free_port();
+        let file = dir.join("jvm-worker.properties");
+        let text = format!(
+            "{worker}\nlisteners=http://127.0.0.1:{port}\n\
+             offset.storage.file.filename={}/jvm.offsets\n",
+            dir.display()
+        );
+        std::fs::write(&file, text).expect("a worker file");
+        let mut command = match classes {
+            None => java(),
+            Some(classes) => {
+                let mut command = std::process::Command::new("java");
+                let path = format!("{}:{}/*", classes.display(), libs().display());
+                command.args(["-Xms256M", "-Xmx2G", "-cp"]).arg(path);
+                command
+            }
+        };
+        command.arg("org.apache.kafka.connect.cli.ConnectStandalone").arg(&file).args(connectors);
+        let process = Process::start(&mut command, &dir.join("jvm-worker.log"));
+        let mut worker = Self { process, port };
+        wait_for("the JVM worker", Duration::from_secs(90), || {
+            assert!(worker.process.exited().is_none(), "it died:\n{}", worker.process.log());
+            super::worker::get(port, "/connectors").is_some_and(|(status, _)| status == 200)
+        });
+        worker
+    }
+}
