@@ -13,6 +13,7 @@ use crate::data::{Schema, Value};
 pub struct Arena {
     bump: Bump,
     schemas: FrozenVec<Arc<Schema>>,
+    literals: FrozenVec<Arc<[u8]>>,
 }
 
 impl Arena {
@@ -24,6 +25,7 @@ impl Arena {
     pub fn reset(&mut self) {
         self.bump.reset();
         self.schemas.as_mut().clear();
+        self.literals.as_mut().clear();
     }
 
     /// Bytes that the arena holds from the system allocator.
@@ -45,6 +47,17 @@ impl Arena {
             return last;
         }
         self.schemas.push_get(Arc::clone(schema))
+    }
+
+    /// Keeps `bytes`, a plan's constant text, alive for the batch and lends it; like
+    /// [`Arena::pin_schema`], a run of records pins it once.
+    pub fn pin_bytes<'a>(&'a self, bytes: &Arc<[u8]>) -> &'a [u8] {
+        if let Some(last) = self.literals.last()
+            && std::ptr::eq(last, Arc::as_ptr(bytes))
+        {
+            return last;
+        }
+        self.literals.push_get(Arc::clone(bytes))
     }
 
     pub fn alloc<T: Copy>(&self, value: T) -> &T {

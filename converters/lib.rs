@@ -9,6 +9,7 @@ pub mod converter;
 pub mod data;
 pub mod json;
 pub mod json_text;
+pub mod number_text;
 
 pub use arena::Arena;
 pub use converter::{Converter, DataError, HeaderConverter};

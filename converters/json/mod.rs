@@ -1,3 +1,29 @@
 //! JSON: checking, parsing, patching and writing, and `JsonConverter`.
 
+mod isa;
 pub mod patch;
+mod patch_compile;
+mod scan;
+pub mod text;
+
+pub use isa::Level;
+pub use scan::{Checked, JsonError, Kind, MAX_DEPTH, check, check_at};
+
+use crate::converter::DataError;
+use crate::json_text::JsonText;
+
+/// The document that stands for Connect's null.
+pub(crate) fn empty_text<'a>() -> JsonText<'a> {
+    JsonText::verbatim(b"null")
+}
+
+/// What `JsonConverter` says of bytes that are not JSON, and where they are not.
+#[cold]
+pub(crate) fn serialization_error(error: JsonError) -> DataError {
+    DataError::new(format!(
+        "Converting byte[] to Kafka Connect data failed due to serialization error: {error}"
+    ))
+}
+
+#[cfg(test)]
+mod scan_tests;

@@ -1,0 +1,315 @@
+//! The byte searches of the JSON scanner, for AVX2, SSE2 and any machine (SWAR).
+//!
+//! One search looks at `WIDTH` bytes from a position of the batch's buffer and answers with a bit a
+//! byte. It may look past the document's end, never past the buffer's: there it answers `None` and
+//! the scanner goes on byte by byte. Which set of instructions is used is decided where a plan or a
+//! converter is made ([`Level::detect`]), not per record.
+
+/// A set of instructions that the scanner is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Eight bytes at a time in a general register; any machine.
+    Swar,
+    #[cfg(target_arch = "x86_64")]
+    Sse2,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+impl Level {
+    /// The best that this machine has.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if Self::has_avx2() { Self::Avx2 } else { Self::Sse2 }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            Self::Swar
+        }
+    }
+
+    /// All that this machine has; tests run on each.
+    pub fn available() -> Vec<Self> {
+        let mut levels = vec![Self::Swar];
+        #[cfg(target_arch = "x86_64")]
+        {
+            levels.push(Self::Sse2);
+            if Self::has_avx2() {
+                levels.push(Self::Avx2);
+            }
+        }
+        levels
+    }
+
+    /// AVX2 and the bit instructions that came with it (Haswell, Zen and later).
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn has_avx2() -> bool {
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+    }
+}
+
+/// What a search in a string's bytes found; bit `i` stands for byte `i`.
+#[derive(Clone, Copy)]
+pub(crate) struct StringBits {
+    /// Quote, backslash or control character.
+    pub special: u32,
+    /// Not ASCII.
+    pub high: u32,
+}
+
+/// The searches. Everything is `inline(always)` so that it ends up in the one function that is
+/// compiled with the instructions switched on.
+pub(crate) trait Isa: Copy {
+    const WIDTH: usize;
+    fn string_bits(self, buf: &[u8], at: usize) -> Option<StringBits>;
+    fn non_digits(self, buf: &[u8], at: usize) -> Option<u32>;
+    fn non_spaces(self, buf: &[u8], at: usize) -> Option<u32>;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Swar;
+
+const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+#[inline(always)]
+const fn repeat(byte: u8) -> u64 {
+    byte as u64 * 0x0101_0101_0101_0101
+}
+
+/// 0x80 in each byte of `v` that is less than `n` (n ≤ 128).
+#[inline(always)]
+fn less(v: u64, n: u8) -> u64 {
+    !(((v & LOW) + repeat(0x80 - n)) | v) & HIGH
+}
+
+#[inline(always)]
+fn equal(v: u64, byte: u8) -> u64 {
+    less(v ^ repeat(byte), 1)
+}
+
+/// The top bits of the eight bytes, gathered.
+#[inline(always)]
+fn gather(v: u64) -> u32 {
+    (((v & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
+}
+
+impl Swar {
+    #[inline(always)]
+    fn load(buf: &[u8], at: usize) -> Option<u64> {
+        let bytes = buf.get(at..)?.first_chunk::<8>()?;
+        Some(u64::from_le_bytes(*bytes))
+    }
+}
+
+impl Isa for Swar {
+    const WIDTH: usize = 8;
+
+    #[inline(always)]
+    fn string_bits(self, buf: &[u8], at: usize) -> Option<StringBits> {
+        let v = Self::load(buf, at)?;
+        let special = equal(v, b'"') | equal(v, b'\\') | less(v, 0x20);
+        Some(StringBits { special: gather(special), high: gather(v) })
+    }
+
+    #[inline(always)]
+    fn non_digits(self, buf: &[u8], at: usize) -> Option<u32> {
+        let v = Self::load(buf, at)?;
+        Some(gather(!less(v ^ repeat(b'0'), 10)))
+    }
+
+    #[inline(always)]
+    fn non_spaces(self, buf: &[u8], at: usize) -> Option<u32> {
+        let v = Self::load(buf, at)?;
+        Some(gather(!(equal(v, b' ') | equal(v, b'\n') | equal(v, b'\r') | equal(v, b'\t'))))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Sse2};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Isa, StringBits};
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Sse2;
+
+    impl Isa for Sse2 {
+        const WIDTH: usize = 16;
+
+        #[inline(always)]
+        fn string_bits(self, buf: &[u8], at: usize) -> Option<StringBits> {
+            let bytes = buf.get(at..)?.first_chunk::<16>()?;
+            // SAFETY: SSE2 is part of x86_64; the load reads the 16 bytes of `bytes`.
+            unsafe {
+                let v = _mm_loadu_si128(bytes.as_ptr().cast());
+                let quote = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'"' as i8));
+                let slash = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'\\' as i8));
+                let control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+                let special = _mm_or_si128(_mm_or_si128(quote, slash), control);
+                Some(StringBits {
+                    special: _mm_movemask_epi8(special) as u32,
+                    high: _mm_movemask_epi8(v) as u32,
+                })
+            }
+        }
+
+        #[inline(always)]
+        fn non_digits(self, buf: &[u8], at: usize) -> Option<u32> {
+            let bytes = buf.get(at..)?.first_chunk::<16>()?;
+            // SAFETY: as above.
+            unsafe {
+                let v = _mm_loadu_si128(bytes.as_ptr().cast());
+                let v = _mm_sub_epi8(v, _mm_set1_epi8(b'0' as i8));
+                let digit = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(9)), v);
+                Some(!_mm_movemask_epi8(digit) as u32 & 0xffff)
+            }
+        }
+
+        #[inline(always)]
+        fn non_spaces(self, buf: &[u8], at: usize) -> Option<u32> {
+            let bytes = buf.get(at..)?.first_chunk::<16>()?;
+            // SAFETY: as above.
+            unsafe {
+                let v = _mm_loadu_si128(bytes.as_ptr().cast());
+                let is = |byte: u8| _mm_cmpeq_epi8(v, _mm_set1_epi8(byte as i8));
+                let a = _mm_or_si128(is(b' '), is(b'\n'));
+                let b = _mm_or_si128(is(b'\r'), is(b'\t'));
+                Some(!_mm_movemask_epi8(_mm_or_si128(a, b)) as u32 & 0xffff)
+            }
+        }
+    }
+
+    /// Made only by [`Avx2::new`], so whoever has one runs on a machine that can.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx2(());
+
+    impl Avx2 {
+        #[inline(always)]
+        pub(crate) fn new() -> Option<Self> {
+            super::Level::has_avx2().then_some(Self(()))
+        }
+    }
+
+    impl Isa for Avx2 {
+        const WIDTH: usize = 32;
+
+        #[inline(always)]
+        fn string_bits(self, buf: &[u8], at: usize) -> Option<StringBits> {
+            let bytes = buf.get(at..)?.first_chunk::<32>()?;
+            // SAFETY: `self` proves AVX2; the load reads the 32 bytes of `bytes`.
+            unsafe {
+                let v = _mm256_loadu_si256(bytes.as_ptr().cast());
+                let quote = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'"' as i8));
+                let slash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'\\' as i8));
+                let control = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
+                let special = _mm256_or_si256(_mm256_or_si256(quote, slash), control);
+                Some(StringBits {
+                    special: _mm256_movemask_epi8(special) as u32,
+                    high: _mm256_movemask_epi8(v) as u32,
+                })
+            }
+        }
+
+        /// Numbers are short: half the width is enough.
+        #[inline(always)]
+        fn non_digits(self, buf: &[u8], at: usize) -> Option<u32> {
+            let bytes = buf.get(at..)?.first_chunk::<32>()?;
+            // SAFETY: as above.
+            unsafe {
+                let v = _mm256_loadu_si256(bytes.as_ptr().cast());
+                let v = _mm256_sub_epi8(v, _mm256_set1_epi8(b'0' as i8));
+                let digit = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(9)), v);
+                Some(!_mm256_movemask_epi8(digit) as u32)
+            }
+        }
+
+        #[inline(always)]
+        fn non_spaces(self, buf: &[u8], at: usize) -> Option<u32> {
+            let bytes = buf.get(at..)?.first_chunk::<32>()?;
+            // SAFETY: as above.
+            unsafe {
+                let v = _mm256_loadu_si256(bytes.as_ptr().cast());
+                let a = _mm256_or_si256(
+                    _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b' ' as i8)),
+                    _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'\n' as i8)),
+                );
+                let b = _mm256_or_si256(
+                    _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'\r' as i8)),
+                    _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'\t' as i8)),
+                );
+                Some(!_mm256_movemask_epi8(_mm256_or_si256(a, b)) as u32)
+            }
+        }
+    }
+}
+
+/// Calls `$work(isa, args…)` compiled for `$level`: one function a level, the AVX2 one with its
+/// instructions switched on for everything that is inlined into it.
+macro_rules! dispatch {
+    ($level:expr, $work:ident, ($($arg:ident : $ty:ty),* $(,)?) -> $ret:ty) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+        fn avx2(isa: $crate::json::isa::Avx2, $($arg: $ty),*) -> $ret {
+            $work(isa, $($arg),*)
+        }
+        match $level {
+            #[cfg(target_arch = "x86_64")]
+            $crate::json::isa::Level::Avx2 => match $crate::json::isa::Avx2::new() {
+                // SAFETY: an `Avx2` exists only where the machine has these instructions.
+                Some(isa) => unsafe { avx2(isa, $($arg),*) },
+                None => $work($crate::json::isa::Sse2, $($arg),*),
+            },
+            #[cfg(target_arch = "x86_64")]
+            $crate::json::isa::Level::Sse2 => $work($crate::json::isa::Sse2, $($arg),*),
+            $crate::json::isa::Level::Swar => $work($crate::json::isa::Swar, $($arg),*),
+        }
+    }};
+}
+pub(crate) use dispatch;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agrees<I: Isa>(isa: I, buf: &[u8]) {
+        for at in 0..buf.len() {
+            let full = at + I::WIDTH <= buf.len();
+            let bits = isa.string_bits(buf, at);
+            assert_eq!(bits.is_some(), full);
+            let (Some(bits), Some(digits), Some(spaces)) =
+                (bits, isa.non_digits(buf, at), isa.non_spaces(buf, at))
+            else {
+                continue;
+            };
+            for (i, &byte) in buf[at..at + I::WIDTH].iter().enumerate() {
+                let bit = |mask: u32| mask >> i & 1 == 1;
+                assert_eq!(bit(bits.special), byte == b'"' || byte == b'\\' || byte < 0x20);
+                assert_eq!(bit(bits.high), byte >= 0x80);
+                assert_eq!(bit(digits), !byte.is_ascii_digit(), "{byte}");
+                assert_eq!(bit(spaces), !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_at_every_place() {
+        let buf: Vec<u8> = (0..=255u8).chain((0..=255u8).rev()).chain(0..40).collect();
+        agrees(Swar, &buf);
+        #[cfg(target_arch = "x86_64")]
+        {
+            agrees(Sse2, &buf);
+            if let Some(isa) = Avx2::new() {
+                agrees(isa, &buf);
+            }
+        }
+    }
+}

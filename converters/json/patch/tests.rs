@@ -1,0 +1,382 @@
+//! The patch against the three transforms done naively on `serde_json` values.
+
+use proptest::prelude::*;
+use serde_json::{Map, Number, Value, json};
+
+use super::*;
+use crate::number_text::BigDecimal;
+
+const META: RecordMeta<'static> =
+    RecordMeta { topic: "orders", partition: 3, timestamp: Some(1_700_000_000_000), offset: 42 };
+
+/// The operations, one after the other, on a map in insertion order.
+fn model(ops: &[JsonOp], mut map: Map<String, Value>, meta: &RecordMeta) -> Result<Value, String> {
+    for op in ops {
+        match op {
+            JsonOp::Insert { name, what } => {
+                let value = match what {
+                    Inserted::Static(text) => json!(text),
+                    Inserted::Topic => json!(meta.topic),
+                    Inserted::Partition => json!(meta.partition),
+                    Inserted::Offset => json!(meta.offset),
+                    Inserted::Timestamp => match meta.timestamp {
+                        Some(timestamp) => json!(timestamp),
+                        None => continue,
+                    },
+                };
+                map.insert(name.clone(), value);
+            }
+            JsonOp::Mask { names, replacement } => {
+                for name in names {
+                    let old = map.get(name).cloned().unwrap_or(Value::Null);
+                    map.insert(name.clone(), masked(&old, replacement.as_deref())?);
+                }
+            }
+            JsonOp::Replace { include, exclude, renames } => {
+                let mut new = Map::new();
+                for (name, value) in map {
+                    if exclude.contains(&name) || !(include.is_empty() || include.contains(&name)) {
+                        continue;
+                    }
+                    let renamed = renames.iter().rev().find(|(old, _)| *old == name);
+                    new.insert(renamed.map_or(name, |(_, new)| new.clone()), value);
+                }
+                map = new;
+            }
+        }
+    }
+    Ok(Value::Object(map))
+}
+
+fn masked(value: &Value, replacement: Option<&str>) -> Result<Value, String> {
+    let refuse =
+        |class| format!("Cannot mask value of type class {class} with custom replacement.");
+    let parse = |text| {
+        BigDecimal::parse(text)
+            .ok_or_else(|| format!("Unable to convert {text} (class java.lang.String) to a number"))
+    };
+    Ok(match (value, replacement) {
+        (Value::Null, _) => Value::Null,
+        (Value::String(_), text) => json!(text.unwrap_or("")),
+        (Value::Bool(_), None) => json!(false),
+        (Value::Array(_), None) => json!([]),
+        (Value::Object(_), None) => json!({}),
+        (Value::Bool(_), _) => return Err(refuse("java.lang.Boolean")),
+        (Value::Array(_), _) => return Err(refuse("java.util.ArrayList")),
+        (Value::Object(_), _) => return Err(refuse("java.util.HashMap")),
+        (Value::Number(number), text) => {
+            let double = number.to_string().contains(['.', 'e', 'E']);
+            match text {
+                None if double => json!(0.0),
+                None => json!(0),
+                Some(text) if double => json!(parse(text)?.double_value()),
+                Some(text) => json!(parse(text)?.long_value()),
+            }
+        }
+    })
+}
+
+/// Numbers by value, so that `1.50` and `1.5` are equal but `1` and `1.0` are not.
+fn normal(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let text = number.to_string();
+            if text.contains(['.', 'e', 'E']) {
+                json!(format!("double {:?}", text.parse::<f64>().unwrap()))
+            } else {
+                json!(format!("long {text}"))
+            }
+        }
+        Value::Array(items) => items.iter().map(normal).collect(),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), normal(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn apply(ops: &[JsonOp], text: &str, meta: &RecordMeta) -> Result<String, String> {
+    let mut answers = Vec::new();
+    for level in Level::available() {
+        let mut plan = PatchPlan::compile_at(ops, level).expect("few names");
+        for _twice in 0..2 {
+            let arena = Arena::new();
+            let buf = format!("x\"{text}, \"y\":12345678901234567890123456789012345678");
+            let patched = plan.apply(buf.as_bytes(), 2, 2 + text.len(), meta, &arena);
+            answers.push(patched.map_err(|error| error.message).map(|patched| {
+                let sorted = patched.edits.windows(2).all(|pair| pair[0].end <= pair[1].start);
+                assert!(sorted, "{:?}", patched.edits);
+                let mut out = Vec::new();
+                patched.write_to(&mut out);
+                assert_eq!(out.len(), patched.len());
+                String::from_utf8(out).unwrap()
+            }));
+        }
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
+    answers.swap_remove(0)
+}
+
+fn insert(name: &str, text: &str) -> JsonOp {
+    JsonOp::Insert { name: name.into(), what: Inserted::Static(text.into()) }
+}
+
+fn mask(name: &str, replacement: Option<&str>) -> JsonOp {
+    JsonOp::Mask { names: vec![name.into()], replacement: replacement.map(str::to_owned) }
+}
+
+fn replace(include: &[&str], exclude: &[&str], renames: &[(&str, &str)]) -> JsonOp {
+    let own = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
+    JsonOp::Replace {
+        include: own(include),
+        exclude: own(exclude),
+        renames: renames.iter().map(|&(old, new)| (old.to_owned(), new.to_owned())).collect(),
+    }
+}
+
+#[test]
+fn exact_texts() {
+    let chain = [
+        insert("source", "kafka"),
+        mask("ip", None),
+        replace(&[], &["ref"], &[("ua", "user_agent")]),
+    ];
+    for (text, expected) in [
+        (
+            r#"{"id":1,"ip":"10.1.2.3","ua":"x","ref":"y"}"#,
+            r#"{"id":1,"ip":"","user_agent":"x","source":"kafka"}"#,
+        ),
+        (
+            r#" { "ref" : [1, {"ref":2}] , "\u0069p" : 1.50 , "id" : 1.0e3 } "#,
+            r#"{ "\u0069p" : 0.0 , "id" : 1.0e3,"source":"kafka" }"#,
+        ),
+        (r#"{}"#, r#"{"source":"kafka","ip":null}"#),
+        (r#"{"ref":1}"#, r#"{"source":"kafka","ip":null}"#),
+        (r#"{"ref":1,"ref":2,"ip":3}"#, r#"{"ip":0,"source":"kafka"}"#),
+        (r#"{"ip":true,"ip":-3,"source":{}}"#, r#"{"ip":0,"source":"kafka"}"#),
+        (r#"{"ua":1,"user_agent":2,"ip":null}"#, r#"{"user_agent":2,"ip":null,"source":"kafka"}"#),
+        (r#"{"user_agent":2,"ua":1,"ip":null}"#, r#"{"user_agent":1,"ip":null,"source":"kafka"}"#),
+    ] {
+        assert_eq!(apply(&chain, text, &META).as_deref(), Ok(expected), "{text}");
+    }
+    let only = [replace(&["a", "b"], &["b"], &[("a", "z")])];
+    for (text, expected) in [
+        (r#"{"x":1,"a":2,"b":3,"y":4}"#, r#"{"z":2}"#),
+        (r#"{"x":1,"y":4}"#, "{}"),
+        (r#"{"a":1}"#, r#"{"z":1}"#),
+        (r#"{"x":1, "a":1 , "a":2 , "y":1}"#, r#"{"z":2}"#),
+    ] {
+        assert_eq!(apply(&only, text, &META).as_deref(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn metadata() {
+    let of = |name: &str, what| JsonOp::Insert { name: name.into(), what };
+    let ops = [
+        of("t", Inserted::Topic),
+        of("p", Inserted::Partition),
+        of("o", Inserted::Offset),
+        of("ts", Inserted::Timestamp),
+    ];
+    assert_eq!(
+        apply(&ops, r#"{"o":"old"}"#, &META).unwrap(),
+        r#"{"o":42,"t":"orders","p":3,"ts":1700000000000}"#
+    );
+    let none = RecordMeta { timestamp: None, topic: "a\"b", ..META };
+    assert_eq!(
+        apply(&ops, r#"{"ts":"old"}"#, &none).unwrap(),
+        r#"{"ts":"old","t":"a\"b","p":3,"o":42}"#
+    );
+}
+
+/// What MaskField and the others of Kafka 4.1.0 answered.
+#[test]
+fn as_the_jvm_answered() {
+    let refused = "Cannot mask value of type class java.util.HashMap with custom replacement.";
+    let number =
+        |text: &str| format!("Unable to convert {text} (class java.lang.String) to a number");
+    for (value, replacement, expected) in [
+        ("5", "5.9", Ok("5")),
+        ("5", "-1e2", Ok("-100")),
+        ("5", "+7", Ok("7")),
+        ("5", "1e400", Ok("0")),
+        ("5", "9223372036854775808", Ok("-9223372036854775808")),
+        ("5", "NaN", Err(number("NaN"))),
+        ("5", "5d", Err(number("5d"))),
+        ("5.5", "5", Ok("5.0")),
+        ("5.5", "99999999999", Ok("9.9999999999E10")),
+        ("1e3", "1e400", Ok("\"Infinity\"")),
+        ("1e3", "x", Err(number("x"))),
+        ("null", "x", Ok("null")),
+        ("\"s\"", "x", Ok("\"x\"")),
+        ("{\"a\":1}", "5", Err(refused.to_owned())),
+        ("[1]", "5", Err(refused.replace("HashMap", "ArrayList"))),
+        ("true", "5", Err(refused.replace("util.HashMap", "lang.Boolean"))),
+    ] {
+        let answer = apply(&[mask("f", Some(replacement))], &format!("{{\"f\":{value}}}"), &META);
+        assert_eq!(answer, expected.map(|text| format!("{{\"f\":{text}}}")));
+    }
+    for (op, purpose) in [
+        (insert("f", "x"), "field insertion"),
+        (mask("f", None), "mask fields"),
+        (replace(&[], &["f"], &[]), "field replacement"),
+    ] {
+        for (text, class) in [
+            ("\"s\"", "java.lang.String"),
+            ("5", "java.lang.Long"),
+            ("5.5", "java.lang.Double"),
+            ("true", "java.lang.Boolean"),
+            ("[1]", "java.util.ArrayList"),
+        ] {
+            assert_eq!(
+                apply(std::slice::from_ref(&op), text, &META).unwrap_err(),
+                format!(
+                    "Only Map objects supported in absence of schema for [{purpose}], found: {class}"
+                )
+            );
+        }
+        for text in ["null", "", "  "] {
+            let answer = apply(std::slice::from_ref(&op), text, &META);
+            if purpose == "mask fields" {
+                assert!(answer.unwrap_err().ends_with("for [mask fields], found: null"));
+            } else {
+                assert_eq!(answer.unwrap(), "null");
+            }
+        }
+    }
+}
+
+#[test]
+fn too_many_names_are_left_to_others() {
+    let names: Vec<String> = (0..65).map(|i| format!("f{i}")).collect();
+    let op = JsonOp::Replace { include: vec![], exclude: names.clone(), renames: vec![] };
+    assert!(PatchPlan::compile(&[op]).is_none());
+    let op = JsonOp::Mask { names, replacement: None };
+    assert!(PatchPlan::compile(&[op]).is_none());
+}
+
+/// A failing MaskField whose member a later ReplaceField drops still fails, but not for a value
+/// that a later member of the same name has replaced.
+#[test]
+fn errors_survive_later_operations() {
+    let ops = [mask("f", Some("x")), replace(&[], &["f"], &[])];
+    assert!(apply(&ops, r#"{"f":1}"#, &META).is_err());
+    assert_eq!(apply(&ops, r#"{"f":1,"a":2,"f":"s"}"#, &META).as_deref(), Ok(r#"{"a":2}"#));
+    let ops = [mask("f", Some("x")), insert("f", "y")];
+    assert!(apply(&ops, r#"{"f":1}"#, &META).is_err());
+    assert_eq!(apply(&ops, r#"{"f":"s"}"#, &META).as_deref(), Ok(r#"{"f":"y"}"#));
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("a".to_owned()),
+        Just("b".to_owned()),
+        Just("ip".to_owned()),
+        Just("é\"".to_owned()),
+        Just(String::new()),
+        Just(
+            "a long name that is longer than sixty-three bytes, to share the last slot".to_owned()
+        ),
+        Just("another name that is longer than sixty-three bytes, to share a slot".to_owned()),
+    ]
+}
+
+fn leaf() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(|n| json!(n)),
+        prop_oneof![Just("1.50"), Just("-0.0"), Just("1e3"), Just("2.5E-7")]
+            .prop_map(|text| Value::Number(text.parse::<Number>().unwrap())),
+        "[a-z\\\\\"\n é😀]{0,40}".prop_map(Value::String),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    leaf().prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+            prop::collection::vec((name(), inner), 0..3)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// A document with its members as written: duplicates, escapes and white space allowed.
+fn document() -> impl Strategy<Value = String> {
+    let space = prop_oneof![4 => Just(""), 1 => Just(" "), 1 => Just("\n                \t")];
+    let key = prop_oneof![3 => name(), 1 => "[c-f]{1,3}"];
+    let member = (key, any::<bool>(), value(), space);
+    (prop::collection::vec(member, 0..7), any::<bool>()).prop_map(|(members, trailing)| {
+        let mut text = "{".to_owned();
+        for (at, (key, escape, value, space)) in members.into_iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            let key = if escape {
+                let units: String =
+                    key.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+                format!("\"{units}\"")
+            } else {
+                json!(key).to_string()
+            };
+            text += &format!("{comma}{space}{key}{space}:{space}{value}{space}");
+        }
+        text.push('}');
+        if trailing { format!(" {text} ") } else { text }
+    })
+}
+
+fn op() -> impl Strategy<Value = JsonOp> {
+    let names = || prop::collection::vec(name(), 0..3);
+    let what = prop_oneof![
+        "[a-z\"\n]{0,6}".prop_map(Inserted::Static),
+        Just(Inserted::Topic),
+        Just(Inserted::Partition),
+        Just(Inserted::Timestamp),
+        Just(Inserted::Offset),
+    ];
+    let replacement = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some("7".to_owned())),
+        1 => Just(Some("x\"".to_owned())),
+    ];
+    prop_oneof![
+        (name(), what).prop_map(|(name, what)| JsonOp::Insert { name, what }),
+        (names(), replacement).prop_map(|(names, replacement)| JsonOp::Mask { names, replacement }),
+        (names(), names(), prop::collection::vec((name(), name()), 0..3))
+            .prop_map(|(include, exclude, renames)| JsonOp::Replace { include, exclude, renames }),
+    ]
+}
+
+/// Two members that meet under one name hide what a mask before said of the one that goes; such
+/// lists are compared without refusals.
+fn may_meet(ops: &[JsonOp]) -> bool {
+    ops.iter().any(|op| matches!(op, JsonOp::Replace { renames, .. } if !renames.is_empty()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equals_the_model(
+        text in document(),
+        ops in prop::collection::vec(op(), 0..5),
+        stamped in any::<bool>(),
+    ) {
+        let meta = RecordMeta { timestamp: META.timestamp.filter(|_| stamped), ..META };
+        let Value::Object(map) = serde_json::from_str(&text).unwrap() else { unreachable!() };
+        let expected = model(&ops, map, &meta);
+        let answer = apply(&ops, &text, &meta);
+        match (expected, answer) {
+            (Ok(expected), Ok(answer)) => {
+                let parsed: Value = serde_json::from_str(&answer).expect("valid JSON");
+                prop_assert_eq!(normal(&parsed), normal(&expected), "{} -> {}", text, answer);
+            }
+            (Err(_), Err(_)) if may_meet(&ops) => {}
+            (Err(expected), Err(answer)) => prop_assert_eq!(expected, answer),
+            (expected, answer) => {
+                prop_assert!(may_meet(&ops), "{:?} {:?}", expected, answer);
+            }
+        }
+    }
+}

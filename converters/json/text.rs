@@ -1,0 +1,127 @@
+//! Strings inside JSON: escaped as Jackson does, and back.
+
+use bumpalo::collections::Vec as BumpVec;
+
+use crate::arena::Arena;
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Appends `text` as a JSON string with its quotes. Only what must be is escaped: the quote, the
+/// backslash and control characters.
+#[inline]
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[from..at]);
+        from = at + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            _ => out.extend_from_slice(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]),
+        }
+    }
+    out.extend_from_slice(&bytes[from..]);
+    out.push(b'"');
+}
+
+/// The text of a checked JSON string whose content (without quotes) is `raw`; put into the arena.
+/// A lone surrogate, which Rust's text cannot hold, becomes U+FFFD.
+pub fn unescape<'a>(raw: &[u8], arena: &'a Arena) -> &'a str {
+    let mut out: BumpVec<'a, u8> = BumpVec::with_capacity_in(raw.len(), arena.bump());
+    let mut at = 0;
+    while at < raw.len() {
+        let Some(slash) = memchr::memchr(b'\\', &raw[at..]) else {
+            out.extend_from_slice(&raw[at..]);
+            break;
+        };
+        out.extend_from_slice(&raw[at..at + slash]);
+        at += slash + 1;
+        let byte = raw.get(at).copied().unwrap_or(b'\\');
+        at += 1;
+        let plain = match byte {
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'u' => {
+                let (letter, next) = unicode(raw, at);
+                at = next;
+                out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                continue;
+            }
+            other => other,
+        };
+        out.push(plain);
+    }
+    // The scanner has checked the document's UTF-8, and escapes add whole characters.
+    match std::str::from_utf8(out.into_bump_slice()) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+}
+
+/// The character whose four digits begin at `at`, a second escape taken in if it is a pair's half.
+fn unicode(raw: &[u8], at: usize) -> (char, usize) {
+    let Some(first) = hex4(raw, at) else { return (char::REPLACEMENT_CHARACTER, raw.len()) };
+    let next = at + 4;
+    if (0xd800..0xdc00).contains(&first)
+        && raw.get(next..next + 2) == Some(b"\\u")
+        && let Some(second @ 0xdc00..0xe000) = hex4(raw, next + 2)
+    {
+        let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), next + 6);
+    }
+    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), next)
+}
+
+fn hex4(raw: &[u8], at: usize) -> Option<u32> {
+    let digits = std::str::from_utf8(raw.get(at..at + 4)?).ok()?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_as_jackson() {
+        let mut out = Vec::new();
+        write_string("a\"/\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}é\u{2028}😀", &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "\"a\\\"/\\\\\\n\\r\\t\\b\\f\\u0001\\u001F\u{7f}é\u{2028}😀\"");
+    }
+
+    #[test]
+    fn unescapes() {
+        let arena = Arena::new();
+        for (raw, text) in [
+            (r"abc", "abc"),
+            (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
+            (r"\u0069p", "ip"),
+            (r"\ud83d\ude00!", "😀!"),
+            (r"\ud83dx", "\u{fffd}x"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+            (r"\ude00", "\u{fffd}"),
+        ] {
+            assert_eq!(unescape(raw.as_bytes(), &arena), text);
+        }
+    }
+}
