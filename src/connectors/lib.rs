@@ -1,1 +1,37 @@
 //! The bundled connectors, one folder a system.
+
+#[cfg(any(feature = "file", feature = "null", feature = "datagen"))]
+use millrace_api::config_def::ConfigError;
+use millrace_api::connector::ConnectorPlugin;
+#[cfg(any(feature = "file", feature = "null", feature = "datagen"))]
+use millrace_api::error::ConnectError;
+
+#[cfg(feature = "file")]
+pub mod file;
+#[cfg(feature = "null")]
+pub mod null;
+#[cfg(test)]
+mod test_rig;
+#[cfg(any(feature = "file", feature = "null"))]
+mod text;
+
+/// Every connector that this build has.
+#[allow(unused_mut)]
+pub fn plugins() -> Vec<ConnectorPlugin> {
+    let mut list = Vec::new();
+    #[cfg(feature = "file")]
+    list.push(file::SINK);
+    #[cfg(feature = "null")]
+    list.push(null::SINK);
+    list
+}
+
+/// A task that was handed a configuration that its definition refuses.
+#[cfg(any(feature = "file", feature = "null", feature = "datagen"))]
+fn refused(errors: Vec<ConfigError>) -> ConnectError {
+    let texts: Vec<_> = errors.into_iter().map(|error| error.message).collect();
+    ConnectError {
+        class: "org.apache.kafka.common.config.ConfigException",
+        ..ConnectError::fatal(texts.join("; "))
+    }
+}

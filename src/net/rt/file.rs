@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-/// A file that is appended to. The tracked end is where the next write goes; nobody else may write
-/// to it meanwhile.
+/// A file that is appended to. It is opened with `O_APPEND`: what several writers of one file hand
+/// over lands one after the other, never one over the other. The tracked end counts our own writes.
 pub struct AppendFile {
     file: glommio::io::BufferedFile,
     end: u64,
@@ -19,7 +19,7 @@ impl AppendFile {
     pub async fn open(path: &Path) -> io::Result<Self> {
         let file = glommio::io::OpenOptions::new()
             .create(true)
-            .write(true)
+            .append(true)
             .read(true)
             .buffered_open(path)
             .await
@@ -37,25 +37,22 @@ impl AppendFile {
         self.end == 0
     }
 
-    /// Writes the whole buffer at the end and hands it back, emptied, for reuse where the engine
-    /// allows it. Chunks of 256 KiB and more are what it is made for. On an error nothing is said
-    /// to be written; part of it may be.
+    /// Writes the whole buffer at the end. Chunks of 256 KiB and more are what it is made for. On an
+    /// error nothing is said to be written; part of it may be (a full disk takes what still fits).
     pub async fn append(&mut self, buffer: Vec<u8>) -> io::Result<()> {
-        let mut rest = buffer;
-        while !rest.is_empty() {
-            let length = rest.len();
-            let tail = rest.clone();
-            let written = self.file.write_at(rest, self.end).await.map_err(lift)?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            self.end += written as u64;
-            if written == length {
-                return Ok(());
-            }
-            rest = tail[written..].to_vec();
+        let length = buffer.len();
+        if length == 0 {
+            return Ok(());
         }
-        Ok(())
+        // The engine takes the buffer and does not give it back, so going on after a short write
+        // would need a copy of every chunk for the sake of a disk that is full anyway.
+        let written = self.file.write_at(buffer, self.end).await.map_err(lift)?;
+        self.end += written as u64;
+        if written == length {
+            return Ok(());
+        }
+        let why = format!("only {written} of {length} bytes were taken: is the disk full?");
+        Err(io::Error::new(io::ErrorKind::StorageFull, why))
     }
 
     /// Makes what was written durable.

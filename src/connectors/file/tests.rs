@@ -1,0 +1,129 @@
+//! The file sink as the worker drives it.
+
+use millrace_api::Config;
+use millrace_api::converters::{JsonText, SchemaAndValue, Value};
+use millrace_api::record::{Origin, Record, TopicPartition};
+use millrace_api::sink::{Offsets, SinkTask, SinkTaskContext};
+
+use super::{FileStreamSinkTask, SINK};
+use crate::test_rig::on_a_core;
+
+fn record(value: Value<'_>) -> Record<'_> {
+    Record {
+        topic: "t",
+        partition: Some(0),
+        timestamp: None,
+        key: SchemaAndValue::default(),
+        value: SchemaAndValue { schema: None, value },
+        headers: &[],
+        origin: Origin::Source { index: 0 },
+    }
+}
+
+fn config(path: &std::path::Path) -> Config {
+    Config::from([
+        ("file".to_owned(), path.display().to_string()),
+        ("millrace.file.sync".to_owned(), "true".to_owned()),
+    ])
+}
+
+#[test]
+fn appends_lines_and_commits_what_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.txt");
+    std::fs::write(&path, "before\n").unwrap();
+    let there = path.clone();
+    on_a_core(move || async move {
+        let mut task = FileStreamSinkTask::default();
+        task.start(&config(&there), SinkTaskContext::new("f-0", false)).await.unwrap();
+        let text = JsonText::verbatim(br#"{"a": 1}"#);
+        let records = [Value::Str("one"), Value::Null, Value::Json(&text), Value::Float64(1.0)];
+        task.put(&records.map(record)).await.unwrap();
+        let consumed = Offsets::from([(TopicPartition::new("t", 0), 4)]);
+        assert_eq!(task.pre_commit(&consumed).await.unwrap(), consumed);
+        assert_eq!(
+            std::fs::read_to_string(&there).unwrap(),
+            "before\none\nnull\n{\"a\": 1}\n1.0\n"
+        );
+        task.put(&[record(Value::Str("last"))]).await.unwrap();
+        task.stop().await;
+    });
+    assert!(std::fs::read_to_string(&path).unwrap().ends_with("1.0\nlast\n"));
+}
+
+#[test]
+fn an_empty_put_writes_out_what_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.txt");
+    on_a_core(move || async move {
+        let context = SinkTaskContext::new("f-0", false);
+        let mut task = FileStreamSinkTask::default();
+        task.start(&config(&path), context.clone()).await.unwrap();
+        task.put(&[record(Value::Str("a"))]).await.unwrap();
+        // Either the line was written at once or the task asked to be called again soon.
+        let waits = context.take_timeout().is_some();
+        assert_eq!(std::fs::read(&path).unwrap().is_empty(), waits);
+        task.put(&[]).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n");
+    });
+}
+
+#[test]
+fn two_tasks_share_a_file_without_overwriting_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.txt");
+    let there = path.clone();
+    on_a_core(move || async move {
+        let mut tasks = [FileStreamSinkTask::default(), FileStreamSinkTask::default()];
+        for task in &mut tasks {
+            task.start(&config(&there), SinkTaskContext::new("f", false)).await.unwrap();
+        }
+        let line = "x".repeat(999);
+        for _ in 0..400 {
+            for task in &mut tasks {
+                task.put(&[record(Value::Str(&line))]).await.unwrap();
+            }
+        }
+        for task in &mut tasks {
+            task.pre_commit(&Offsets::new()).await.unwrap();
+        }
+    });
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.len(), 800_000);
+    assert!(text.lines().all(|line| line.len() == 999));
+}
+
+#[test]
+fn what_cannot_be_opened_says_why_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing/out.txt");
+    on_a_core(move || async move {
+        let mut task = FileStreamSinkTask::default();
+        let started = task.start(&config(&path), SinkTaskContext::new("f", false)).await;
+        let message = started.unwrap_err().to_string();
+        let start = format!(
+            "Couldn't find or create file '{}' for FileStreamSinkTask: its folder does not exist",
+            path.display()
+        );
+        assert!(message.starts_with(&start), "{message}");
+    });
+}
+
+#[test]
+fn a_full_disk_fails_the_task_and_commits_nothing() {
+    // A device that is always full.
+    on_a_core(|| async {
+        let mut task = FileStreamSinkTask::default();
+        let path = std::path::Path::new("/dev/full");
+        task.start(&config(path), SinkTaskContext::new("f", false)).await.unwrap();
+        task.put(&[record(Value::Str("a"))]).await.unwrap();
+        let error = task.pre_commit(&Offsets::new()).await.unwrap_err();
+        assert!(error.message.contains("no space is left"), "{}", error.message);
+    });
+}
+
+#[test]
+fn the_file_is_optional() {
+    let parsed = (SINK.config_def)().parse(&Config::new()).unwrap();
+    assert_eq!(parsed.get("file"), None);
+}
