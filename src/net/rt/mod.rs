@@ -5,11 +5,15 @@
 mod exec;
 mod file;
 mod probe;
+mod task;
 mod tcp;
 mod time;
 
 pub use exec::{CoreOptions, CoreThread, Task, spawn, spawn_urgent, start_core, yield_if_needed};
 pub use file::AppendFile;
 pub use probe::{Missing, probe};
+#[cfg(test)]
+pub(crate) use task::on_core;
+pub use task::{panic_message, spawn_caught};
 pub use tcp::{TcpListener, TcpStream};
 pub use time::{Elapsed, sleep, timeout};
