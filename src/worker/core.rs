@@ -1,12 +1,113 @@
 //! One core: takes commands, runs its tasks, reports their states.
 
-use crate::command::{Command, Report};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Duration;
 
-/// The core's main future; ends after [`Command::Shutdown`].
-pub(crate) async fn run(commands: flume::Receiver<Command>, _reports: flume::Sender<Report>) {
+use futures_util::FutureExt;
+use millrace_api::error::ConnectError;
+use millrace_net::rt;
+
+use crate::command::{Command, Report, TaskId, TaskSpec, TaskState};
+use crate::control::Control;
+use crate::reporter::Reporter;
+
+/// Tasks that run on this core, each life of a task by its generation.
+type Tasks = Rc<RefCell<HashMap<(TaskId, u64), Running>>>;
+
+struct Running {
+    control: Rc<Control>,
+    grace: Duration,
+}
+
+/// The core's main future; ends after [`Command::Shutdown`], when every task has ended.
+pub(crate) async fn run(commands: flume::Receiver<Command>, reports: flume::Sender<Report>) {
+    // Commands must be heard while tasks are busy: they have a queue of their own.
+    rt::spawn_urgent(command_loop(commands, reports)).await;
+}
+
+async fn command_loop(commands: flume::Receiver<Command>, reports: flume::Sender<Report>) {
+    let tasks: Tasks = Rc::default();
     while let Ok(command) = commands.recv_async().await {
-        if matches!(command, Command::Shutdown) {
-            return;
+        match command {
+            Command::Start(spec) => start(*spec, &tasks, &reports),
+            Command::Stop(id) => stop(&tasks, &id),
+            Command::Pause(id) => set_paused(&tasks, &id, true),
+            Command::Resume(id) => set_paused(&tasks, &id, false),
+            Command::Shutdown => break,
+        }
+    }
+    for running in tasks.borrow().values() {
+        running.control.stop(running.grace);
+    }
+    while !tasks.borrow().is_empty() {
+        rt::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn lives<'a>(
+    tasks: &'a HashMap<(TaskId, u64), Running>,
+    id: &'a TaskId,
+) -> impl Iterator<Item = &'a Running> {
+    tasks.iter().filter(move |((task, _), _)| task == id).map(|(_, running)| running)
+}
+
+fn stop(tasks: &Tasks, id: &TaskId) {
+    for running in lives(&tasks.borrow(), id) {
+        running.control.stop(running.grace);
+    }
+}
+
+fn set_paused(tasks: &Tasks, id: &TaskId, paused: bool) {
+    for running in lives(&tasks.borrow(), id) {
+        running.control.pause(paused);
+    }
+}
+
+fn start(spec: TaskSpec, tasks: &Tasks, reports: &flume::Sender<Report>) {
+    let control = Control::new(spec.target == crate::command::TargetState::Paused);
+    let grace = crate::settings::graceful_shutdown(&spec.worker);
+    let life = (spec.id.clone(), spec.generation);
+    let running = Running { control: Rc::clone(&control), grace };
+    tasks.borrow_mut().insert(life.clone(), running);
+    let tasks = Rc::clone(tasks);
+    let reporter = Reporter::new(spec.id.clone(), spec.generation, reports.clone());
+    rt::spawn(async move {
+        // A task that is restarted may still be ending its earlier life.
+        let earlier = |tasks: &Tasks| {
+            tasks.borrow().keys().any(|(id, generation)| *id == life.0 && *generation < life.1)
+        };
+        while earlier(&tasks) {
+            rt::sleep(Duration::from_millis(5)).await;
+        }
+        let end = run_task(spec, control, reporter.clone()).await;
+        reporter.state(end);
+        tasks.borrow_mut().remove(&life);
+    })
+    .detach();
+}
+
+/// Runs one task to its end; whatever goes wrong in it, a panic included, ends it alone.
+async fn run_task(spec: TaskSpec, control: Rc<Control>, reporter: Reporter) -> TaskState {
+    let id = spec.id.clone();
+    let task = AssertUnwindSafe(crate::task::run(spec, control, reporter)).catch_unwind();
+    match task.await {
+        Ok(Ok(state)) => state,
+        Ok(Err(error)) => {
+            tracing::error!(task = %id, "{}", error.trace());
+            TaskState::Failed(error.trace())
+        }
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "no message".to_owned());
+            let error = ConnectError::fatal(format!("the task panicked: {text}"));
+            tracing::error!(task = %id, "{}", error.message);
+            TaskState::Failed(error.trace())
         }
     }
 }

@@ -1,0 +1,156 @@
+//! What becomes of a record that fails: retried, dropped, reported, or the end of the task.
+//!
+//! One place for `errors.*`, as `RetryWithToleranceOperator` is in the JVM worker.
+
+use std::time::{Duration, Instant};
+
+use millrace_api::error::{ConnectError, ErrorKind, Stage};
+use millrace_converters::DataError;
+
+use crate::command::TaskId;
+use crate::settings::ErrorSettings;
+
+/// A step on a record's way failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub stage: Stage,
+    /// The Java class of the converter, transform or task.
+    pub class: &'static str,
+    pub error: DataError,
+}
+
+/// The record that failed, as it came from Kafka.
+pub(crate) struct Consumed<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp: i64,
+}
+
+pub(crate) struct ErrorPolicy {
+    task: TaskId,
+    settings: ErrorSettings,
+}
+
+/// First delay of a retried step.
+const RETRY_DELAY_FIRST: Duration = Duration::from_millis(300);
+
+impl ErrorPolicy {
+    pub(crate) fn new(task: TaskId, settings: ErrorSettings) -> Self {
+        Self { task, settings }
+    }
+
+    pub(crate) fn settings(&self) -> &ErrorSettings {
+        &self.settings
+    }
+
+    /// The wait before attempt `n + 1` of a step that failed `n` times since `started`; `None` when
+    /// the time for retries is over.
+    pub(crate) fn retry_delay(&self, attempts: u32, started: Instant) -> Option<Duration> {
+        let exponential = RETRY_DELAY_FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(20));
+        let max = self.settings.retry_delay_max;
+        let delay = if exponential > max { jitter(max, started, attempts) } else { exponential };
+        let Some(limit) = self.settings.retry_timeout else { return Some(delay) };
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() { None } else { Some(delay.min(left)) }
+    }
+
+    /// Logs the failure if `errors.log.enable` says so. Reporters run whatever the tolerance is.
+    pub(crate) fn log(&self, failure: &Failure, record: &Consumed<'_>) {
+        if !self.settings.log {
+            return;
+        }
+        let consumed = if self.settings.log_messages {
+            format!(
+                ", where consumed record is {{topic='{}', partition={}, offset={}, timestamp={}, \
+                 timestampType=CreateTime}}",
+                record.topic, record.partition, record.offset, record.timestamp
+            )
+        } else {
+            String::new()
+        };
+        tracing::error!(
+            "Error encountered in task {}. Executing stage '{}' with class '{}'{consumed}. {}: {}",
+            self.task,
+            failure.stage.name(),
+            failure.class,
+            failure.error.class,
+            failure.error.message
+        );
+    }
+
+    /// Whether the task lives on without the record.
+    pub(crate) fn tolerates(&self) -> bool {
+        self.settings.tolerate_all
+    }
+
+    /// The error that ends the task when it does not.
+    pub(crate) fn fatal(&self, failure: &Failure, record: &Consumed<'_>) -> ConnectError {
+        ConnectError {
+            kind: ErrorKind::Fatal,
+            stage: Some(failure.stage),
+            class: ConnectError::CONNECT,
+            message: format!(
+                "Tolerance exceeded in error handler: record {}-{} at offset {} failed in stage {} \
+                 with class {}; set errors.tolerance=all to drop such records, and \
+                 errors.deadletterqueue.topic.name to keep them",
+                record.topic,
+                record.partition,
+                record.offset,
+                failure.stage.name(),
+                failure.class
+            ),
+            source: Some(Box::new(JavaCause(failure.error.clone()))),
+        }
+    }
+}
+
+/// Prints a data error as Java's "Caused by" line does.
+#[derive(Debug)]
+struct JavaCause(DataError);
+
+impl std::fmt::Display for JavaCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.0.class, self.0.message)
+    }
+}
+
+impl std::error::Error for JavaCause {}
+
+/// A wait in `[0, max)` that differs from task to task and from attempt to attempt.
+fn jitter(max: Duration, started: Instant, attempts: u32) -> Duration {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u32(attempts);
+    hasher.write_u128(started.elapsed().as_nanos());
+    let span = max.as_millis().max(1) as u64;
+    Duration::from_millis(hasher.finish() % span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millrace_api::Config;
+
+    fn policy(pairs: &[(&str, &str)]) -> ErrorPolicy {
+        let config: Config =
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let task = TaskId { connector: "c".into(), task: 0 };
+        ErrorPolicy::new(task, ErrorSettings::of(&config))
+    }
+
+    #[test]
+    fn delays_double_from_300_ms_until_the_maximum() {
+        let policy = policy(&[("errors.retry.timeout", "-1")]);
+        let now = Instant::now();
+        let delays: Vec<_> =
+            (1..=4).map(|n| policy.retry_delay(n, now).unwrap().as_millis()).collect();
+        assert_eq!(delays, [300, 600, 1200, 2400]);
+        assert!(policy.retry_delay(20, now).unwrap() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn no_retry_without_a_timeout() {
+        assert_eq!(policy(&[]).retry_delay(1, Instant::now()), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! A task's voice towards the control plane.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::command::{Progress, Report, TaskId, TaskState};
+
+/// Sends one task's reports; never waits: a full mailbox drops progress, never a state.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    id: TaskId,
+    generation: u64,
+    mailbox: flume::Sender<Report>,
+    trouble: Rc<RefCell<Option<String>>>,
+}
+
+impl Reporter {
+    pub(crate) fn new(id: TaskId, generation: u64, mailbox: flume::Sender<Report>) -> Self {
+        Self { id, generation, mailbox, trouble: Rc::default() }
+    }
+
+    pub(crate) fn id(&self) -> &TaskId {
+        &self.id
+    }
+
+    /// States are few and must arrive: they may wait for the mailbox.
+    pub(crate) fn state(&self, state: TaskState) {
+        let report = Report::State { id: self.id.clone(), generation: self.generation, state };
+        let _ = self.mailbox.send(report);
+    }
+
+    pub(crate) fn progress(&self, progress: Progress) {
+        let report =
+            Report::Progress { id: self.id.clone(), generation: self.generation, progress };
+        let _ = self.mailbox.try_send(report);
+    }
+
+    /// The progress that a bulk job's report is made of: it may wait for the mailbox.
+    pub(crate) fn last_progress(&self, progress: Progress) {
+        let report =
+            Report::Progress { id: self.id.clone(), generation: self.generation, progress };
+        let _ = self.mailbox.send(report);
+    }
+
+    /// Says what is being retried, once per change.
+    pub(crate) fn trouble(&self, what: Option<String>) {
+        if *self.trouble.borrow() == what {
+            return;
+        }
+        match &what {
+            Some(text) => tracing::warn!(task = %self.id, "{text}"),
+            None => tracing::info!(task = %self.id, "recovered"),
+        }
+        *self.trouble.borrow_mut() = what.clone();
+        let report = Report::Trouble { id: self.id.clone(), generation: self.generation, what };
+        let _ = self.mailbox.try_send(report);
+    }
+}

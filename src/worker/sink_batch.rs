@@ -1,0 +1,186 @@
+//! One polled batch on its way to the sink: converted, transformed, failed records dealt with.
+
+use std::time::Instant;
+
+use millrace_api::error::{ConnectError, Stage};
+use millrace_api::record::{Origin, Record};
+use millrace_api::sink::ErrantRecord;
+use millrace_converters::Arena;
+use millrace_kafka::record_batch::RawRecord;
+
+use crate::command::Progress;
+use crate::control::Control;
+use crate::dead_letters::DeadLetters;
+use crate::error_policy::{Consumed, ErrorPolicy, Failure};
+use crate::transformation_chain::{Chain, Segment};
+
+/// The error policy and where it sends what it does not drop.
+pub(crate) struct Errors {
+    pub policy: ErrorPolicy,
+    pub dead_letters: Option<DeadLetters>,
+}
+
+/// What conversion needs of its task, borrowed for one batch.
+pub(crate) struct Conversion<'t> {
+    pub chain: &'t mut Chain,
+    pub errors: &'t mut Errors,
+    pub progress: &'t mut Progress,
+    pub control: &'t Control,
+}
+
+/// A record that did not get through the chain.
+struct Stuck<'a> {
+    raw: RawRecord<'a>,
+    failure: Failure,
+}
+
+impl Conversion<'_> {
+    /// Converts the records of one segment below `end` and appends them to `out`.
+    pub(crate) async fn run<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        mut records: impl Iterator<Item = Result<RawRecord<'a>, ConnectError>>,
+        end: i64,
+        arena: &'a Arena,
+        out: &mut Vec<Record<'a>>,
+    ) -> Result<(), ConnectError> {
+        loop {
+            match self.pump(segment, &mut records, end, arena, out)? {
+                None => return Ok(()),
+                Some(stuck) => {
+                    if let Some(record) = self.unstick(segment, stuck, arena).await? {
+                        out.push(record);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The inner loop: no await, no allocation. Stops at the first record that fails.
+    fn pump<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        records: &mut impl Iterator<Item = Result<RawRecord<'a>, ConnectError>>,
+        end: i64,
+        arena: &'a Arena,
+        out: &mut Vec<Record<'a>>,
+    ) -> Result<Option<Stuck<'a>>, ConnectError> {
+        let mut bytes = 0;
+        let mut count = 0;
+        let mut stuck = None;
+        for raw in records {
+            let raw = raw?;
+            if raw.offset >= end {
+                break;
+            }
+            count += 1;
+            bytes += raw.key.map_or(0, <[u8]>::len) + raw.value.map_or(0, <[u8]>::len);
+            match self.chain.run(segment, &raw, arena) {
+                Ok(Some(record)) => out.push(record),
+                Ok(None) => self.progress.records_dropped += 1,
+                Err(failure) => {
+                    stuck = Some(Stuck { raw, failure });
+                    break;
+                }
+            }
+        }
+        self.progress.records_in += count;
+        self.progress.bytes_in += bytes as u64;
+        Ok(stuck)
+    }
+
+    /// Retries what may be retried; then reports, and drops the record or fails the task.
+    #[cold]
+    async fn unstick<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        stuck: Stuck<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, ConnectError> {
+        let Stuck { raw, mut failure } = stuck;
+        let started = Instant::now();
+        let mut attempts = 1;
+        while failure.error.retriable {
+            let Some(delay) = self.errors.policy.retry_delay(attempts, started) else { break };
+            if !self.control.sleep(delay).await {
+                break;
+            }
+            attempts += 1;
+            match self.chain.run(segment, &raw, arena) {
+                Ok(record) => return Ok(record),
+                Err(again) => failure = again,
+            }
+        }
+        self.errors.give_up(&failure, segment, &raw).await?;
+        self.progress.records_dropped += 1;
+        Ok(None)
+    }
+}
+
+impl Errors {
+    /// Reports a failed record, then says whether the task lives on without it.
+    pub(crate) async fn give_up(
+        &mut self,
+        failure: &Failure,
+        segment: &Segment<'_>,
+        raw: &RawRecord<'_>,
+    ) -> Result<(), ConnectError> {
+        let record = Consumed {
+            topic: segment.topic,
+            partition: segment.partition,
+            offset: raw.offset,
+            timestamp: raw.timestamp,
+        };
+        self.policy.log(failure, &record);
+        if let Some(dead_letters) = &mut self.dead_letters {
+            dead_letters.send(failure, &record, raw).await?;
+        }
+        if self.policy.tolerates() { Ok(()) } else { Err(self.policy.fatal(failure, &record)) }
+    }
+
+    /// Waits until Kafka has every dead letter; their offsets may be committed only then.
+    pub(crate) async fn settle(&mut self) -> Result<(), ConnectError> {
+        match &mut self.dead_letters {
+            Some(dead_letters) => dead_letters.flush().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// A record that the sink itself gave up, as a failure of the stage TASK_PUT.
+pub(crate) fn put_failure(errant: ErrantRecord) -> Failure {
+    Failure {
+        stage: Stage::TaskPut,
+        class: "org.apache.kafka.connect.sink.SinkTask",
+        error: errant.error,
+    }
+}
+
+/// Where a record that was handed to the sink came from.
+pub(crate) fn origin(record: &Record<'_>) -> Option<(i32, i64)> {
+    match record.origin {
+        Origin::Sink { partition, offset, .. } => Some((partition, offset)),
+        Origin::Source { .. } => None,
+    }
+}
+
+/// The same vector with its memory and none of its records, for records of another lifetime.
+pub(crate) fn recycle<'b>(mut records: Vec<Record<'_>>) -> Vec<Record<'b>> {
+    records.clear();
+    // Collected in place: source and target items have one layout, so the allocation is kept.
+    records.into_iter().map(|_| -> Record<'b> { unreachable!("the vector is empty") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recycled_vector_keeps_its_memory() {
+        let records: Vec<Record<'_>> = Vec::with_capacity(100);
+        let at = records.as_ptr() as usize;
+        let again: Vec<Record<'static>> = recycle(records);
+        assert_eq!(again.capacity(), 100);
+        assert_eq!(again.as_ptr() as usize, at);
+    }
+}

@@ -1,0 +1,365 @@
+//! Converters and transforms of a sink task, compiled at the task's start.
+//!
+//! What nobody looks into is not parsed: each side of a record takes the shortest [`Lane`] that the
+//! converter, the transforms and the sink allow. The transforms at the head of the chain that only
+//! edit top-level members of schemaless JSON become one pass over the text.
+
+use millrace_api::record::{Header, Origin, Record, TimestampType};
+use millrace_api::error::Stage;
+use millrace_api::sink::{Need, Needs};
+use millrace_api::transformation::Side;
+use millrace_converters::converter::{Detail, Shortcut};
+use millrace_converters::json::patch::{JsonOp, PatchPlan, RecordMeta};
+use millrace_converters::json::{self, Kind};
+use millrace_converters::{Arena, Converter, DataError, JsonText, SchemaAndValue, Value};
+use millrace_kafka::record_batch::RawRecord;
+
+use crate::error_policy::Failure;
+use crate::plan::{Converters, Step};
+
+/// How one side of a record becomes a datum.
+enum Lane {
+    /// Any bytes will do and nobody reads them.
+    Skip,
+    /// One JSON document, checked.
+    Json,
+    /// One JSON object, checked and edited in the same pass.
+    Patch(PatchPlan),
+    /// Through the converter.
+    Convert(Detail),
+}
+
+impl Lane {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Skip => "raw bytes, not looked at",
+            Self::Json => "JSON text, checked, not parsed",
+            Self::Patch(_) => "JSON text, checked and patched in one pass",
+            Self::Convert(Detail::Text) => "converter, JSON text allowed",
+            Self::Convert(Detail::Full) => "converter, typed values",
+        }
+    }
+}
+
+pub(crate) struct Chain {
+    converters: Converters,
+    key: Lane,
+    value: Lane,
+    headers: bool,
+    steps: Vec<Step>,
+    /// The transforms at the head of the chain that the patch stands for. A record that the patch
+    /// refuses goes through them one by one: they know which of them fails and what it says.
+    patched: Vec<Step>,
+}
+
+/// What the records of one fetched batch share.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub timestamp_type: TimestampType,
+    /// The buffer that the batch's keys and values are slices of, spare bytes at its end included.
+    pub buffer: &'a [u8],
+}
+
+impl Chain {
+    pub(crate) fn compile(converters: Converters, mut steps: Vec<Step>, needs: Needs) -> Self {
+        let mut key_ops = Vec::new();
+        let mut value_ops = Vec::new();
+        let patchable = |converter: &dyn Converter, need: Need| {
+            converter.shortcut() == Shortcut::SchemalessJson && need != Need::Full
+        };
+        let key_patch = patchable(&*converters.key, needs.key);
+        let value_patch = patchable(&*converters.value, needs.value);
+        // Only what stands at the head of the chain, without a condition, and is not followed by
+        // somebody who would have to parse the result anyway.
+        let mut hoisted = 0;
+        for step in &steps {
+            let Some(edit) = step.transformation.json_ops() else { break };
+            let (ops, possible) = match edit.side {
+                Side::Key => (&mut key_ops, key_patch),
+                Side::Value => (&mut value_ops, value_patch),
+            };
+            if step.condition.is_some() || !possible {
+                break;
+            }
+            ops.extend(edit.ops);
+            hoisted += 1;
+        }
+        let rest = Looks::of(&steps[hoisted..]);
+        let key_plan = compile_ops(&key_ops, rest.key);
+        let value_plan = compile_ops(&value_ops, rest.value);
+        let (Some(key_plan), Some(value_plan)) = (key_plan, value_plan) else {
+            let looks = Looks::of(&steps);
+            let key = lane(&*converters.key, needs.key, looks.key, None);
+            let value = lane(&*converters.value, needs.value, looks.value, None);
+            let headers = needs.headers || looks.headers;
+            return Self { converters, key, value, headers, steps, patched: Vec::new() };
+        };
+        let patched = steps.drain(..hoisted).collect();
+        let key = lane(&*converters.key, needs.key, rest.key, key_plan);
+        let value = lane(&*converters.value, needs.value, rest.value, value_plan);
+        Self { converters, key, value, headers: needs.headers || rest.headers, steps, patched }
+    }
+
+    /// The plan in words, one line a step.
+    pub(crate) fn explain(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("key: {} ({})", self.key.name(), self.converters.key.class_name()),
+            format!("value: {} ({})", self.value.name(), self.converters.value.class_name()),
+            format!("headers: {}", if self.headers { "decoded" } else { "not looked at" }),
+        ];
+        lines.extend(self.patched.iter().map(|step| {
+            format!("within the patch: {}", step.transformation.class_name())
+        }));
+        lines.extend(self.steps.iter().map(|step| {
+            let condition = step.condition.as_ref().map_or(String::new(), |condition| {
+                let not = if condition.negate { "not " } else { "" };
+                format!(" if {not}{}", condition.predicate.class_name())
+            });
+            format!("then {}{condition}", step.transformation.class_name())
+        }));
+        lines
+    }
+
+    pub(crate) fn begin_batch(&mut self) {
+        self.converters.key.begin_batch();
+        self.converters.value.begin_batch();
+    }
+
+    /// One record through converters and transforms; `None` is a record that a transform dropped.
+    #[inline]
+    pub(crate) fn run<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        raw: &RawRecord<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, Failure> {
+        let key = match datum(&mut self.key, &mut *self.converters.key, segment, raw, raw.key, arena) {
+            Ok(key) => key,
+            Err(error) => return self.refused(segment, raw, arena, Stage::KeyConverter, error),
+        };
+        let value =
+            match datum(&mut self.value, &mut *self.converters.value, segment, raw, raw.value, arena) {
+                Ok(value) => value,
+                Err(error) => return self.refused(segment, raw, arena, Stage::ValueConverter, error),
+            };
+        let record = self.record(segment, raw, arena, key, value)?;
+        if self.steps.is_empty() { Ok(Some(record)) } else { apply(&mut self.steps, record, arena) }
+    }
+
+    fn record<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        raw: &RawRecord<'a>,
+        arena: &'a Arena,
+        key: SchemaAndValue<'a>,
+        value: SchemaAndValue<'a>,
+    ) -> Result<Record<'a>, Failure> {
+        let headers =
+            if self.headers { self.headers(segment.topic, raw, arena)? } else { Default::default() };
+        Ok(Record {
+            topic: segment.topic,
+            partition: Some(segment.partition),
+            timestamp: timestamp(raw)?,
+            key,
+            value,
+            headers,
+            origin: Origin::Sink {
+                topic: segment.topic,
+                partition: segment.partition,
+                offset: raw.offset,
+                timestamp_type: segment.timestamp_type,
+            },
+        })
+    }
+
+    /// A side of the record failed. Without a patch, that is the converter's error; with one, the
+    /// record takes the long way, which names the step that fails.
+    #[cold]
+    fn refused<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        raw: &RawRecord<'a>,
+        arena: &'a Arena,
+        stage: Stage,
+        error: DataError,
+    ) -> Result<Option<Record<'a>>, Failure> {
+        let Converters { key, value, .. } = &mut self.converters;
+        if self.patched.is_empty() {
+            let class = if stage == Stage::KeyConverter { key.class_name() } else { value.class_name() };
+            return Err(Failure { stage, class, error });
+        }
+        let failed = |stage, class| move |error| Failure { stage, class, error };
+        let key = key
+            .to_connect_data(segment.topic, raw.key, Detail::Full, arena)
+            .map_err(failed(Stage::KeyConverter, key.class_name()))?;
+        let value = value
+            .to_connect_data(segment.topic, raw.value, Detail::Full, arena)
+            .map_err(failed(Stage::ValueConverter, value.class_name()))?;
+        let record = self.record(segment, raw, arena, key, value)?;
+        match apply(&mut self.patched, record, arena)? {
+            Some(record) => apply(&mut self.steps, record, arena),
+            None => Ok(None),
+        }
+    }
+
+    fn headers<'a>(
+        &mut self,
+        topic: &str,
+        raw: &RawRecord<'a>,
+        arena: &'a Arena,
+    ) -> Result<&'a [Header<'a>], Failure> {
+        let class = self.converters.header.class_name();
+        let failed = |error| Failure { stage: Stage::HeaderConverter, class, error };
+        let mut headers = arena.vec();
+        for header in raw.headers {
+            let header = header.map_err(|error| failed(DataError::new(error.to_string())))?;
+            let datum = self
+                .converters
+                .header
+                .to_connect_header(topic, header.name, header.value, arena)
+                .map_err(failed)?;
+            headers.push(Header { name: header.name, datum });
+        }
+        Ok(headers.into_bump_slice())
+    }
+}
+
+/// Carries a record through the steps. Shared with the source task.
+pub(crate) fn apply<'a>(
+    steps: &mut [Step],
+    mut record: Record<'a>,
+    arena: &'a Arena,
+) -> Result<Option<Record<'a>>, Failure> {
+    for step in steps {
+        if let Some(condition) = &step.condition {
+            let holds = condition.predicate.test(&record).map_err(|error| Failure {
+                stage: Stage::Transformation,
+                class: condition.predicate.class_name(),
+                error,
+            })?;
+            if holds == condition.negate {
+                continue;
+            }
+        }
+        let class = step.transformation.class_name();
+        let applied = step
+            .transformation
+            .apply(record, arena)
+            .map_err(|error| Failure { stage: Stage::Transformation, class, error })?;
+        match applied {
+            Some(next) => record = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(record))
+}
+
+/// What the steps read, all together.
+struct Looks {
+    key: bool,
+    value: bool,
+    headers: bool,
+}
+
+impl Looks {
+    fn of(steps: &[Step]) -> Self {
+        let mut looks = Self { key: false, value: false, headers: false };
+        for step in steps {
+            let condition = step.condition.as_ref().map(|condition| condition.predicate.reads());
+            for reads in [Some(step.transformation.reads()), condition].into_iter().flatten() {
+                looks.key |= reads.key;
+                looks.value |= reads.value;
+                looks.headers |= reads.headers;
+            }
+        }
+        looks
+    }
+}
+
+/// `None`: these operations cannot be one pass. `Some(None)`: there are none.
+fn compile_ops(ops: &[JsonOp], looked_at: bool) -> Option<Option<PatchPlan>> {
+    if ops.is_empty() {
+        return Some(None);
+    }
+    if looked_at { None } else { PatchPlan::compile(ops).map(Some) }
+}
+
+fn lane(converter: &dyn Converter, need: Need, looked_at: bool, plan: Option<PatchPlan>) -> Lane {
+    if let Some(plan) = plan {
+        return Lane::Patch(plan);
+    }
+    let unread = need == Need::Nothing && !looked_at;
+    match converter.shortcut() {
+        Shortcut::Bytes | Shortcut::Utf8 if unread => Lane::Skip,
+        Shortcut::SchemalessJson if !looked_at && need != Need::Full => Lane::Json,
+        _ if looked_at => Lane::Convert(Detail::Full),
+        _ => Lane::Convert(need.detail()),
+    }
+}
+
+/// Connect takes -1 as no timestamp and refuses other negative ones.
+fn timestamp(raw: &RawRecord<'_>) -> Result<Option<i64>, Failure> {
+    match raw.timestamp {
+        -1 => Ok(None),
+        timestamp if timestamp < 0 => Err(Failure {
+            stage: Stage::ValueConverter,
+            class: "org.apache.kafka.connect.runtime.WorkerSinkTask",
+            error: DataError::with_class(
+                "org.apache.kafka.connect.errors.ConnectException",
+                format!("Invalid record timestamp {timestamp}"),
+            ),
+        }),
+        timestamp => Ok(Some(timestamp)),
+    }
+}
+
+#[inline]
+fn datum<'a>(
+    lane: &mut Lane,
+    converter: &mut dyn Converter,
+    segment: &Segment<'a>,
+    raw: &RawRecord<'a>,
+    bytes: Option<&'a [u8]>,
+    arena: &'a Arena,
+) -> Result<SchemaAndValue<'a>, DataError> {
+    let value = match (lane, bytes) {
+        (Lane::Convert(detail), _) => {
+            return converter.to_connect_data(segment.topic, bytes, *detail, arena);
+        }
+        (_, None) => Value::Null,
+        (Lane::Skip, Some(bytes)) => Value::Bytes(bytes),
+        (Lane::Json, Some(bytes)) => {
+            let start = place(segment.buffer, bytes);
+            match json::check(segment.buffer, start, start + bytes.len()) {
+                Ok(checked) if matches!(checked.kind, Kind::Null | Kind::Empty) => Value::Null,
+                Ok(checked) => {
+                    let src = &segment.buffer[checked.start..checked.end];
+                    Value::Json(arena.alloc(JsonText::verbatim(src)))
+                }
+                Err(_) => {
+                    return converter.to_connect_data(segment.topic, Some(bytes), Detail::Text, arena);
+                }
+            }
+        }
+        (Lane::Patch(plan), Some(bytes)) => {
+            let start = place(segment.buffer, bytes);
+            let meta = RecordMeta {
+                topic: segment.topic,
+                partition: segment.partition,
+                timestamp: (raw.timestamp >= 0).then_some(raw.timestamp),
+                offset: raw.offset,
+            };
+            let text = plan.apply(segment.buffer, start, start + bytes.len(), &meta, arena)?;
+            if text.src == b"null" { Value::Null } else { Value::Json(arena.alloc(text)) }
+        }
+    };
+    Ok(SchemaAndValue { schema: None, value })
+}
+
+/// Where `part`, a slice of `whole`, begins in it.
+#[inline]
+fn place(whole: &[u8], part: &[u8]) -> usize {
+    part.as_ptr() as usize - whole.as_ptr() as usize
+}
