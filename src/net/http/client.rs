@@ -164,7 +164,7 @@ impl Client {
     }
 
     #[cfg(test)]
-    pub(super) fn idle_connections(&self) -> usize {
+    pub(crate) fn idle_connections(&self) -> usize {
         self.0.pool.borrow().len()
     }
 }
