@@ -1,4 +1,22 @@
 //! The Kafka wire client of the data path.
+//!
+//! [`cluster::Cluster`] knows the brokers, [`consumer`] and `producer` move records through them,
+//! [`admin`] makes topics. Everything runs on one core through `millrace_net::rt`: nothing here is
+//! `Send`. What decides (parsing of fetch responses, fetch sessions, assignment, membership) does no
+//! IO and is driven by what does.
 
+pub mod backoff;
+pub mod cluster;
 pub mod compression;
+pub mod config;
+pub mod connection;
+pub mod error;
+mod local;
+pub mod metadata;
 pub mod record_batch;
+mod transport;
+pub mod versions;
+pub mod wire;
+
+pub use cluster::Cluster;
+pub use error::{ErrorKind, KafkaError};

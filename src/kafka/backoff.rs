@@ -1,0 +1,87 @@
+//! Waits that grow from trial to trial, with chance in them so that clients don't march in step.
+
+use std::time::{Duration, Instant};
+
+/// Doubles from `first` to `most`, each wait 20 % up or down by chance, as Java's clients do.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    first: Duration,
+    most: Duration,
+    failures: u32,
+    chance: u64,
+}
+
+impl Backoff {
+    pub fn new(first: Duration, most: Duration) -> Self {
+        // Any seed does that differs between clients; the address of a local and the clock do.
+        let seed = std::ptr::from_ref(&first) as u64 ^ u64::from(std::process::id());
+        let clock = std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.subsec_nanos());
+        Self { first, most: most.max(first), failures: 0, chance: (seed ^ u64::from(clock)) | 1 }
+    }
+
+    /// The wait after one more failure.
+    pub fn next_wait(&mut self) -> Duration {
+        let wait = self.first.saturating_mul(1 << self.failures.min(20)).min(self.most);
+        self.failures = self.failures.saturating_add(1);
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        wait.mul_f64(0.8 + 0.4 * (self.chance % 1024) as f64 / 1024.0)
+    }
+
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
+/// A time from which on something may be tried again.
+#[derive(Clone, Debug)]
+pub struct RetryAt {
+    backoff: Backoff,
+    at: Option<Instant>,
+}
+
+impl RetryAt {
+    pub fn new(first: Duration, most: Duration) -> Self {
+        Self { backoff: Backoff::new(first, most), at: None }
+    }
+
+    pub fn failed(&mut self) {
+        self.at = Some(Instant::now() + self.backoff.next_wait());
+    }
+
+    pub fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.at = None;
+    }
+
+    /// How long to wait yet; zero if it may be tried.
+    pub fn remaining(&self) -> Duration {
+        self.at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Growth and bounds.
+    use super::*;
+
+    #[test]
+    fn waits_double_within_bounds() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(1000));
+        for expected in [100u64, 200, 400, 800, 1000, 1000] {
+            let wait = backoff.next_wait().as_millis() as u64;
+            assert!((expected * 8 / 10..=expected * 12 / 10).contains(&wait), "{wait}");
+        }
+        for _ in 0..100 {
+            backoff.next_wait();
+        }
+        assert!(backoff.next_wait() <= Duration::from_millis(1200));
+        backoff.reset();
+        assert!(backoff.next_wait() <= Duration::from_millis(120));
+    }
+}

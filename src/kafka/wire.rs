@@ -1,0 +1,247 @@
+//! A stream to one broker on which versions are agreed, not yet shared: what the multiplexing
+//! [`crate::connection::Connection`] and the streaming fetcher are both made from.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader,
+};
+use kafka_protocol::protocol::{
+    Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
+};
+use millrace_net::rt::timeout;
+
+use crate::config::ClientConfig;
+use crate::error::{ErrorKind, KafkaError};
+use crate::transport::Transport;
+use crate::versions::{ApiVersions, api_name};
+
+/// Longest response that is taken: Java's default for a broker's `socket.request.max.bytes` is as
+/// long. Anything longer is taken for garbage.
+pub const MAX_RESPONSE_BYTES: usize = 100 << 20;
+
+/// What both ways of using a stream share: names, versions, correlation ids.
+pub struct Session {
+    pub broker: Rc<str>,
+    client_id: Option<StrBytes>,
+    versions: ApiVersions,
+    next_correlation: Cell<i32>,
+}
+
+/// A request as it goes on the wire, its length in front.
+pub struct Encoded {
+    pub bytes: Bytes,
+    pub correlation: i32,
+    pub version: i16,
+}
+
+impl Session {
+    /// The version of `key` that is spoken here.
+    pub fn version(&self, key: ApiKey) -> Result<i16, KafkaError> {
+        self.versions.pick(key).map_err(|error| error.at(api_name(key as i16), &self.broker))
+    }
+
+    /// Encodes `request` in the version agreed for its API.
+    pub fn encode<R: Request>(&self, request: &R) -> Result<Encoded, KafkaError> {
+        let key = ApiKey::try_from(R::KEY)
+            .map_err(|()| KafkaError::new(ErrorKind::Fatal, "a request without an API key"))?;
+        let version = self.version(key)?;
+        self.encode_version(request, version)
+    }
+
+    fn encode_version<R: Request>(&self, request: &R, version: i16) -> Result<Encoded, KafkaError> {
+        let correlation = self.next_correlation.get();
+        self.next_correlation.set(correlation.wrapping_add(1) & i32::MAX);
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(correlation)
+            .with_client_id(self.client_id.clone());
+        let mut bytes = BytesMut::with_capacity(256);
+        bytes.put_i32(0);
+        let encoded = encode_request_header_into_buffer(&mut bytes, &header)
+            .and_then(|()| request.encode(&mut bytes, version));
+        encoded.map_err(|error| {
+            KafkaError::new(ErrorKind::Fatal, format!("cannot encode version {version}: {error}"))
+                .at(api_name(R::KEY), &self.broker)
+        })?;
+        let length = i32::try_from(bytes.len() - 4)
+            .map_err(|_| KafkaError::new(ErrorKind::Fatal, "the request is longer than 2 GiB"))?;
+        bytes[..4].copy_from_slice(&length.to_be_bytes());
+        Ok(Encoded { bytes: bytes.freeze(), correlation, version })
+    }
+
+    /// Decodes a response's frame (without its length) to a request that went out in `version`.
+    pub fn decode<R: Request>(
+        &self,
+        mut frame: Bytes,
+        version: i16,
+    ) -> Result<R::Response, KafkaError> {
+        ResponseHeader::decode(&mut frame, R::Response::header_version(version))
+            .and_then(|_| R::Response::decode(&mut frame, version))
+            .map_err(|error| {
+                KafkaError::corrupt(format!("cannot decode version {version}: {error}"))
+                    .at(api_name(R::KEY), &self.broker)
+            })
+    }
+}
+
+/// An open stream of one owner.
+pub struct Wire {
+    pub session: Rc<Session>,
+    transport: Transport,
+}
+
+impl Wire {
+    /// Connects and agrees on versions. `node` is −1 for a bootstrap server.
+    pub async fn open(
+        host: &str,
+        port: u16,
+        node: i32,
+        config: &ClientConfig,
+    ) -> Result<Self, KafkaError> {
+        let broker: Rc<str> = match node {
+            ..0 => format!("{host}:{port}").into(),
+            _ => format!("{host}:{port} (node {node})").into(),
+        };
+        let transport = Transport::open(host, port, config).await?;
+        let session = Session {
+            broker,
+            client_id: Some(StrBytes::from_string(config.client_id.clone())),
+            versions: ApiVersions::default(),
+            next_correlation: Cell::new(0),
+        };
+        let mut wire = Self { session: Rc::new(session), transport };
+        let versions =
+            timeout(config.request_timeout, wire.negotiate()).await.unwrap_or_else(|_| {
+                let why = "no answer about API versions in request.timeout.ms";
+                Err(KafkaError::new(ErrorKind::Timeout, why)
+                    .at("ApiVersions", &wire.session.broker))
+            })?;
+        let session = Session {
+            broker: wire.session.broker.clone(),
+            client_id: wire.session.client_id.clone(),
+            versions,
+            next_correlation: Cell::new(wire.session.next_correlation.get()),
+        };
+        wire.session = Rc::new(session);
+        Ok(wire)
+    }
+
+    /// Asks in version 3 and, if the broker is too old for that, in version 0.
+    async fn negotiate(&mut self) -> Result<ApiVersions, KafkaError> {
+        for version in [3, 0] {
+            let request = match version {
+                0 => ApiVersionsRequest::default(),
+                _ => ApiVersionsRequest::default()
+                    .with_client_software_name(StrBytes::from_static_str("millrace"))
+                    .with_client_software_version(StrBytes::from_static_str(env!(
+                        "CARGO_PKG_VERSION"
+                    ))),
+            };
+            let encoded = self.session.encode_version(&request, version)?;
+            self.write_all(&encoded.bytes).await?;
+            let frame = self.read_frame().await?;
+            // A broker that does not know version 3 answers in version 0 with error 35.
+            let refused = frame.get(4..6) == Some(&35i16.to_be_bytes()[..]);
+            let response: ApiVersionsResponse = self
+                .session
+                .decode::<ApiVersionsRequest>(frame, if refused { 0 } else { version })?;
+            if response.error_code == 0 {
+                return Ok(ApiVersions::new(&response));
+            }
+            if version == 0 || !refused {
+                return Err(KafkaError::from_code(response.error_code, "ApiVersions", "")
+                    .at("ApiVersions", &self.session.broker));
+            }
+        }
+        Err(KafkaError::corrupt("the broker knows no version of ApiVersions"))
+    }
+
+    /// Writes all of `bytes`. Dropping the future half-way leaves half a request on the wire:
+    /// drop the whole stream then.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), KafkaError> {
+        let broker = self.session.broker.clone();
+        let broken =
+            |why: std::io::Error| KafkaError::disconnected(why.to_string()).at("", &broker);
+        while !bytes.is_empty() {
+            let written =
+                poll_fn(|cx| self.transport.poll_write(cx, bytes)).await.map_err(&broken)?;
+            if written == 0 {
+                return Err(broken(std::io::ErrorKind::WriteZero.into()));
+            }
+            bytes = &bytes[written..];
+        }
+        poll_fn(|cx| self.transport.poll_flush(cx)).await.map_err(broken)
+    }
+
+    /// Reads what is there, at least one byte. The peer's closing is an error. May be dropped and
+    /// called again without losing a byte.
+    pub async fn read(&mut self, into: &mut [u8]) -> Result<usize, KafkaError> {
+        let read = poll_fn(|cx| self.transport.poll_read(cx, into)).await;
+        match read {
+            Ok(0) => Err(KafkaError::disconnected("the broker closed the connection")
+                .at("", &self.session.broker)),
+            Ok(read) => Ok(read),
+            Err(error) => {
+                Err(KafkaError::disconnected(error.to_string()).at("", &self.session.broker))
+            }
+        }
+    }
+
+    async fn read_exact(&mut self, into: &mut [u8]) -> Result<(), KafkaError> {
+        let mut filled = 0;
+        while filled < into.len() {
+            filled += self.read(&mut into[filled..]).await?;
+        }
+        Ok(())
+    }
+
+    /// One whole response, without its length. For handshakes; a bounded length.
+    async fn read_frame(&mut self) -> Result<Bytes, KafkaError> {
+        let mut prefix = [0; 4];
+        self.read_exact(&mut prefix).await?;
+        let length =
+            frame_length(prefix, 1 << 20).map_err(|error| error.at("", &self.session.broker))?;
+        let mut frame = vec![0; length];
+        self.read_exact(&mut frame).await?;
+        Ok(frame.into())
+    }
+
+    /// Request and answer, nothing else meanwhile.
+    pub async fn call<R: Request>(
+        &mut self,
+        request: &R,
+        limit: Duration,
+    ) -> Result<R::Response, KafkaError> {
+        let encoded = self.session.encode(request)?;
+        let exchange = async {
+            self.write_all(&encoded.bytes).await?;
+            self.read_frame().await
+        };
+        match timeout(limit, exchange).await {
+            Ok(frame) => self.session.decode::<R>(frame?, encoded.version),
+            Err(_) => Err(KafkaError::new(ErrorKind::Timeout, "no answer")
+                .at(api_name(R::KEY), &self.session.broker)),
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (Rc<Session>, Transport) {
+        (self.session, self.transport)
+    }
+}
+
+/// The length in front of a response, checked against `most` bytes.
+pub(crate) fn frame_length(prefix: [u8; 4], most: usize) -> Result<usize, KafkaError> {
+    let length = i32::from_be_bytes(prefix);
+    match usize::try_from(length) {
+        Ok(length) if (4..=most).contains(&length) => Ok(length),
+        _ => Err(KafkaError::corrupt(format!(
+            "a response claims {length} bytes; is this a Kafka broker, and is security.protocol right?"
+        ))),
+    }
+}
