@@ -9,8 +9,14 @@ use crate::number_text::BigDecimal;
 const META: RecordMeta<'static> =
     RecordMeta { topic: "orders", partition: 3, timestamp: Some(1_700_000_000_000), offset: 42 };
 
-/// The operations, one after the other, on a map in insertion order.
-fn model(ops: &[JsonOp], mut map: Map<String, Value>, meta: &RecordMeta) -> Result<Value, String> {
+/// The operations, one after the other, on a map in insertion order; counts in `met` how often a
+/// rename found its new name taken.
+fn model(
+    ops: &[JsonOp],
+    mut map: Map<String, Value>,
+    meta: &RecordMeta,
+    met: &mut usize,
+) -> Result<Value, String> {
     for op in ops {
         match op {
             JsonOp::Insert { name, what } => {
@@ -39,7 +45,8 @@ fn model(ops: &[JsonOp], mut map: Map<String, Value>, meta: &RecordMeta) -> Resu
                         continue;
                     }
                     let renamed = renames.iter().rev().find(|(old, _)| *old == name);
-                    new.insert(renamed.map_or(name, |(_, new)| new.clone()), value);
+                    let name = renamed.map_or(name, |(_, new)| new.clone());
+                    *met += usize::from(new.insert(name, value).is_some());
                 }
                 map = new;
             }
@@ -348,10 +355,11 @@ fn op() -> impl Strategy<Value = JsonOp> {
     ]
 }
 
-/// Two members that meet under one name hide what a mask before said of the one that goes; such
-/// lists are compared without refusals.
-fn may_meet(ops: &[JsonOp]) -> bool {
-    ops.iter().any(|op| matches!(op, JsonOp::Replace { renames, .. } if !renames.is_empty()))
+fn without_replacement(op: JsonOp) -> JsonOp {
+    match op {
+        JsonOp::Mask { names, .. } => JsonOp::Mask { names, replacement: None },
+        other => other,
+    }
 }
 
 proptest! {
@@ -365,18 +373,23 @@ proptest! {
     ) {
         let meta = RecordMeta { timestamp: META.timestamp.filter(|_| stamped), ..META };
         let Value::Object(map) = serde_json::from_str(&text).unwrap() else { unreachable!() };
-        let expected = model(&ops, map, &meta);
+        let expected = model(&ops, map.clone(), &meta, &mut 0);
+        // Counted without refusals, which would end the count early.
+        let mut met = 0;
+        let tame: Vec<JsonOp> = ops.iter().cloned().map(without_replacement).collect();
+        model(&tame, map, &meta, &mut met).unwrap();
         let answer = apply(&ops, &text, &meta);
         match (expected, answer) {
             (Ok(expected), Ok(answer)) => {
                 let parsed: Value = serde_json::from_str(&answer).expect("valid JSON");
-                prop_assert_eq!(normal(&parsed), normal(&expected), "{} -> {}", text, answer);
+                if met < 2 {
+                    prop_assert_eq!(normal(&parsed), normal(&expected), "{} -> {}", text, answer);
+                }
             }
-            (Err(_), Err(_)) if may_meet(&ops) => {}
+            // Whose refusal counts, and who stays of three: left open.
+            (Err(_), _) | (_, Err(_)) if met > 0 => {}
             (Err(expected), Err(answer)) => prop_assert_eq!(expected, answer),
-            (expected, answer) => {
-                prop_assert!(may_meet(&ops), "{:?} {:?}", expected, answer);
-            }
+            (expected, answer) => prop_assert!(false, "{:?} {:?}", expected, answer),
         }
     }
 }
