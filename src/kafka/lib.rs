@@ -13,6 +13,7 @@ pub mod connection;
 pub mod error;
 mod local;
 pub mod metadata;
+pub mod partitioner;
 pub mod record_batch;
 mod transport;
 pub mod versions;
