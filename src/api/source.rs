@@ -40,8 +40,7 @@ pub struct SourceRecord<'a> {
 /// A source task, `org.apache.kafka.connect.source.SourceTask`.
 ///
 /// 1. **start**: once, on the core where the task stays. `context` answers the stored offsets.
-/// 2. **poll**: again and again. Append records to `out`; what they borrow lies in `arena` or in
-///    the task. Wait (through `millrace_net::rt`) when there is nothing, but come back within a second
+/// 2. **poll**: again and again. Append records to `out`; what they borrow lies in `arena`. Wait (through `millrace_net::rt`) when there is nothing, but come back within a second
 ///    so that pause and stop are heard. [`Polled::Finished`] ends the task well.
 /// 3. **commit**: the offsets of everything up to the last flush are stored.
 /// 4. **stop**: once.
@@ -52,11 +51,11 @@ pub trait SourceTask {
         context: Rc<SourceTaskContext>,
     ) -> LocalFuture<'a, Result<(), ConnectError>>;
 
-    fn poll<'a>(
-        &'a mut self,
+    fn poll<'f, 'a: 'f>(
+        &'f mut self,
         arena: &'a Arena,
-        out: &'a mut Vec<SourceRecord<'a>>,
-    ) -> LocalFuture<'a, Result<Polled, ConnectError>>;
+        out: &'f mut Vec<SourceRecord<'a>>,
+    ) -> LocalFuture<'f, Result<Polled, ConnectError>>;
 
     fn commit(&mut self) -> LocalFuture<'_, Result<(), ConnectError>> {
         Box::pin(std::future::ready(Ok(())))
