@@ -235,6 +235,48 @@ impl ConfigKey {
         Ok(Some(text.to_owned()))
     }
 
+    /// For `/validate`: the value as parsed (`None` is null) and every error, in Java's order. As in
+    /// Java, the validator also looks at the null that a failed parse leaves, so that one bad value
+    /// may count twice. `name` is what the validator calls the key: the key without the prefix
+    /// under which it is embedded.
+    pub fn validate(&self, given: Option<&str>, name: &str) -> (Option<String>, Vec<String>) {
+        let mut errors = Vec::new();
+        let value = match (given, self.default) {
+            (Some(text), _) => match self.check_type(text.trim()) {
+                Ok(()) => Some(text.trim()),
+                Err(why) => {
+                    let shown = if self.type_ == Type::Password { "[hidden]" } else { text.trim() };
+                    errors.push(ConfigError::invalid(&self.name, shown, &why).message);
+                    None
+                }
+            },
+            (None, DefaultValue::Of(text)) => Some(text),
+            (None, DefaultValue::Null) => None,
+            (None, DefaultValue::Required) => {
+                errors.push(ConfigError::missing(&self.name).message);
+                None
+            }
+        };
+        let checked = match value {
+            Some(text) => self.check_value(text),
+            // Only ranges refuse null.
+            None if matches!(self.validator, Validator::AtLeast(_) | Validator::Between(..))
+                && self.default != DefaultValue::Null =>
+            {
+                Err("Value must be non-null".to_owned())
+            }
+            None => Ok(()),
+        };
+        if let Err(why) = checked {
+            let shown = match value {
+                Some(_) if self.type_ == Type::Password => "[hidden]",
+                other => other.unwrap_or("null"),
+            };
+            errors.push(ConfigError::invalid(name, shown, &why).message);
+        }
+        (value.map(str::to_owned), errors)
+    }
+
     fn check_type(&self, text: &str) -> Result<(), String> {
         let number = |ok: bool| {
             if ok { Ok(()) } else { Err(format!("Not a number of type {}", self.type_.name())) }
@@ -361,6 +403,22 @@ mod tests {
                 "Missing required configuration \"file\" which has no default value.",
             ]
         );
+    }
+
+    #[test]
+    fn a_failed_parse_is_also_seen_by_the_range() {
+        let def = def();
+        let (value, errors) = def.keys[0].validate(Some("abc"), "tasks.max");
+        assert_eq!(value, None);
+        assert_eq!(
+            errors,
+            [
+                "Invalid value abc for configuration tasks.max: Not a number of type INT",
+                "Invalid value null for configuration tasks.max: Value must be non-null",
+            ]
+        );
+        assert_eq!(def.keys[0].validate(None, "tasks.max"), (Some("1".to_owned()), Vec::new()));
+        assert_eq!(def.keys[1].validate(None, "file").1.len(), 1);
     }
 
     #[test]

@@ -1,1 +1,23 @@
 //! The control plane: which connectors and tasks run, with which configuration.
+//!
+//! [`state`] decides, [`standalone`] carries out; everybody else talks through [`requests::Mailbox`].
+
+pub mod config_providers;
+pub mod connector_config;
+mod connector_thread;
+mod cores;
+pub mod file_offset_store;
+pub mod java_object;
+pub mod listeners;
+pub mod properties;
+pub mod requests;
+pub mod source_offsets;
+pub mod standalone;
+pub mod state;
+pub mod validation;
+pub mod worker_config;
+
+#[cfg(test)]
+mod test_plugins;
+
+pub use standalone::{HerderContext, HerderHandle, StandaloneHerder, TaskRunner};

@@ -1,0 +1,312 @@
+//! The herder's mailbox: what can be asked of it, and what it answers.
+//!
+//! Everybody outside (REST, the command line) talks to a herder only through [`Mailbox`]; requests
+//! are plain data, answers come through the [`Reply`] that rides with each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millrace_api::Config;
+use millrace_api::source::OffsetMap;
+use millrace_worker::command::{Progress, TargetState, TaskId};
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+
+use crate::validation::ConfigInfos;
+
+/// What went wrong, as the REST API tells it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorStatus {
+    BadRequest,
+    Forbidden,
+    NotFound,
+    Conflict,
+    Internal,
+}
+
+/// A refused or failed request; `message` is the one that Kafka Connect's clients match on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HerderError {
+    pub status: ErrorStatus,
+    pub message: String,
+}
+
+impl HerderError {
+    pub fn new(status: ErrorStatus, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorStatus::BadRequest, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorStatus::NotFound, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorStatus::Internal, message)
+    }
+
+    /// "Connector X not found".
+    pub fn no_connector(name: &str) -> Self {
+        Self::not_found(format!("Connector {name} not found"))
+    }
+}
+
+impl std::fmt::Display for HerderError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for HerderError {}
+
+/// An answer or why there is none.
+pub type Answer<T> = Result<T, HerderError>;
+
+/// The asker's end of one question; an asker that went away is no error.
+pub struct Reply<T>(flume::Sender<Answer<T>>);
+
+impl<T> Reply<T> {
+    /// A reply and the receiver that its answer will come out of.
+    pub fn new() -> (Self, flume::Receiver<Answer<T>>) {
+        let (sender, receiver) = flume::bounded(1);
+        (Self(sender), receiver)
+    }
+
+    pub fn send(self, answer: Answer<T>) {
+        let _ = self.0.try_send(answer);
+    }
+}
+
+/// `ConnectorInfo`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectorInfo {
+    pub name: Arc<str>,
+    /// As submitted: placeholders unresolved.
+    pub config: Config,
+    pub tasks: Vec<ConnectorTaskId>,
+    #[serde(rename = "type")]
+    pub type_: &'static str,
+}
+
+/// `ConnectorTaskId`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectorTaskId {
+    pub connector: Arc<str>,
+    pub task: u32,
+}
+
+impl From<&TaskId> for ConnectorTaskId {
+    fn from(id: &TaskId) -> Self {
+        Self { connector: Arc::clone(&id.connector), task: id.task }
+    }
+}
+
+/// `TaskInfo`: a task and its configuration as planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskInfo {
+    pub id: ConnectorTaskId,
+    pub config: Config,
+}
+
+/// State of a connector instance or of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateInfo {
+    /// Of a task only.
+    pub id: Option<u32>,
+    /// `RUNNING`, `PAUSED`, `STOPPED`, `FAILED`, `UNASSIGNED` or `RESTARTING`.
+    pub state: &'static str,
+    pub trace: Option<String>,
+    pub worker_id: Arc<str>,
+    pub version: &'static str,
+}
+
+impl Serialize for StateInfo {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("StateInfo", 5)?;
+        if let Some(id) = self.id {
+            object.serialize_field("id", &id)?;
+        }
+        object.serialize_field("state", self.state)?;
+        object.serialize_field("worker_id", &*self.worker_id)?;
+        object.serialize_field("version", self.version)?;
+        if let Some(trace) = self.trace.as_ref().filter(|trace| !trace.is_empty()) {
+            object.serialize_field("trace", trace)?;
+        }
+        object.end()
+    }
+}
+
+/// `ConnectorStateInfo`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectorStateInfo {
+    pub name: Arc<str>,
+    pub connector: StateInfo,
+    pub tasks: Vec<StateInfo>,
+    #[serde(rename = "type")]
+    pub type_: &'static str,
+}
+
+/// What a put did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The connector did not exist before.
+    pub created: bool,
+    pub info: ConnectorInfo,
+}
+
+/// One source partition and its offset (`None`: reset).
+pub type PartitionOffset = (OffsetMap, Option<OffsetMap>);
+
+/// What a restart is to cover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestartScope {
+    pub include_tasks: bool,
+    pub only_failed: bool,
+}
+
+impl RestartScope {
+    /// The old form: the connector instance, whatever its state.
+    pub fn is_connector_only(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// A question. Names are as the user wrote them, percent-decoded.
+pub enum Request {
+    Connectors(Reply<Vec<Arc<str>>>),
+    Info {
+        name: String,
+        reply: Reply<ConnectorInfo>,
+    },
+    Status {
+        name: String,
+        reply: Reply<ConnectorStateInfo>,
+    },
+    TaskStatus {
+        name: String,
+        task: u32,
+        reply: Reply<StateInfo>,
+    },
+    Tasks {
+        name: String,
+        reply: Reply<Vec<TaskInfo>>,
+    },
+    /// POST (`create_only`) or PUT. Answered when the connector started and its tasks are planned.
+    Put {
+        name: String,
+        config: Config,
+        create_only: bool,
+        initial: Option<TargetState>,
+        reply: Reply<Created>,
+    },
+    /// Merges into the configuration; `None` removes a key.
+    Patch {
+        name: String,
+        changes: BTreeMap<String, Option<String>>,
+        reply: Reply<ConnectorInfo>,
+    },
+    Delete {
+        name: String,
+        reply: Reply<()>,
+    },
+    Pause {
+        name: String,
+        reply: Reply<()>,
+    },
+    Resume {
+        name: String,
+        reply: Reply<()>,
+    },
+    Stop {
+        name: String,
+        reply: Reply<()>,
+    },
+    Restart {
+        name: String,
+        scope: RestartScope,
+        reply: Reply<ConnectorStateInfo>,
+    },
+    RestartTask {
+        name: String,
+        task: u32,
+        reply: Reply<()>,
+    },
+    Topics {
+        name: String,
+        reply: Reply<Vec<String>>,
+    },
+    ResetTopics {
+        name: String,
+        reply: Reply<()>,
+    },
+    Offsets {
+        name: String,
+        reply: Reply<Vec<PartitionOffset>>,
+    },
+    /// `None` resets everything. Answered with the message for the user.
+    AlterOffsets {
+        name: String,
+        offsets: Option<Vec<PartitionOffset>>,
+        reply: Reply<String>,
+    },
+    /// `plugin` is the path's; the configuration must name the same class.
+    Validate {
+        plugin: String,
+        config: Config,
+        reply: Reply<ConfigInfos>,
+    },
+    /// Latest counts of a connector's tasks.
+    Progress {
+        name: String,
+        reply: Reply<BTreeMap<u32, Progress>>,
+    },
+    /// Answered when the herder's loop comes round.
+    Health(Reply<()>),
+    /// Stops connectors and tasks; answered when all have ended.
+    Shutdown(Reply<()>),
+}
+
+/// Anything that the herder's loop reacts to, tasks' reports aside.
+pub(crate) enum Message {
+    Request(Request),
+    /// From the validation thread: a put or patch whose configuration is good.
+    Validated(Box<crate::standalone::Put>),
+    /// From a connector's thread.
+    Planned {
+        name: Arc<str>,
+        life: u64,
+        outcome: Result<Vec<Config>, String>,
+    },
+}
+
+/// The way in. Cheap to clone.
+#[derive(Clone)]
+pub struct Mailbox(pub(crate) flume::Sender<Message>);
+
+impl Mailbox {
+    /// Asks and gives the receiver of the answer; from an async room await `recv_async` on it, with
+    /// a limit. A herder that has ended answers "Worker is shutting down".
+    pub fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Request) -> flume::Receiver<Answer<T>> {
+        let (reply, answer) = Reply::new();
+        let stopping = Reply(reply.0.clone());
+        if self.0.try_send(Message::Request(question(reply))).is_err() {
+            // Full or gone: a thousand questions wait only for a herder that hangs.
+            stopping.send(Err(HerderError::internal("Worker is shutting down")));
+        }
+        answer
+    }
+
+    /// Asks and waits; for threads that may block. `limit` bounds the wait.
+    pub fn call<T>(
+        &self,
+        limit: std::time::Duration,
+        question: impl FnOnce(Reply<T>) -> Request,
+    ) -> Answer<T> {
+        self.ask(question)
+            .recv_timeout(limit)
+            .unwrap_or_else(|_| Err(HerderError::internal("Request timed out")))
+    }
+}

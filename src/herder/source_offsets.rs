@@ -1,0 +1,137 @@
+//! Source offsets as the REST API shows and changes them: the stores' bytes to maps and back.
+//!
+//! A key is `["<connector>",{partition}]`, a value `{offset}`, both in compact JSON. Maps that come
+//! from a user are written in the order of a Java `HashMap`, as the JVM's worker would write them:
+//! stores look keys up by exact bytes.
+
+use millrace_api::source::OffsetMap;
+use millrace_api::source::offsets::Scalar;
+use serde_json::Value;
+
+use crate::requests::PartitionOffset;
+
+type Entry = (Vec<u8>, Option<Vec<u8>>);
+
+/// Partitions and offsets of one connector; entries that are not of the form are skipped.
+pub fn of_connector(name: &str, entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<PartitionOffset> {
+    let listed = entries.iter().filter_map(|(key, value)| {
+        let partition = partition_of(name, key)?;
+        let offset = serde_json::from_slice::<Value>(value).ok()?;
+        Some((partition, Some(map(offset.as_object()?))))
+    });
+    listed.collect()
+}
+
+/// What forgets every offset of the connector.
+pub fn tombstones(name: &str, entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<Entry> {
+    let own = entries.iter().filter(|(key, _)| partition_of(name, key).is_some());
+    own.map(|(key, _)| (key.clone(), None)).collect()
+}
+
+/// What stores these offsets.
+pub fn entries(name: &str, offsets: &[PartitionOffset]) -> Vec<Entry> {
+    let name = Value::from(name);
+    let entry = |(partition, offset): &PartitionOffset| {
+        let key = format!("[{name},{}]", text(partition));
+        (key.into_bytes(), offset.as_ref().map(|offset| text(offset).into_bytes()))
+    };
+    offsets.iter().map(entry).collect()
+}
+
+/// A JSON object of scalars; other values are refused by key.
+pub fn checked_map(object: &serde_json::Map<String, Value>) -> Result<OffsetMap, String> {
+    match object.iter().find(|(_, value)| value.is_object() || value.is_array()) {
+        Some((key, _)) => Err(format!("'{key}' must be a string, a number, a boolean or null")),
+        None => Ok(map(object)),
+    }
+}
+
+/// The maps as a JSON object.
+pub fn to_json(map: &OffsetMap) -> Value {
+    let value = |scalar: &Scalar| match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Boolean(value) => Value::from(*value),
+        Scalar::Int(value) => Value::from(*value),
+        Scalar::Float(value) => Value::from(*value),
+        Scalar::String(value) => Value::from(value.as_str()),
+    };
+    Value::Object(map.iter().map(|(key, scalar)| (key.clone(), value(scalar))).collect())
+}
+
+fn partition_of(name: &str, key: &[u8]) -> Option<OffsetMap> {
+    let key = serde_json::from_slice::<Value>(key).ok()?;
+    let [connector, partition] = key.as_array()?.as_slice() else { return None };
+    if connector.as_str()? == name { Some(map(partition.as_object()?)) } else { None }
+}
+
+fn map(object: &serde_json::Map<String, Value>) -> OffsetMap {
+    let scalar = |value: &Value| match value {
+        Value::Bool(value) => Scalar::Boolean(*value),
+        Value::Number(number) => match number.as_i64() {
+            Some(int) => Scalar::Int(int),
+            None => number.as_f64().map_or(Scalar::Null, Scalar::Float),
+        },
+        Value::String(text) => Scalar::String(text.clone()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Scalar::Null,
+    };
+    object.iter().map(|(key, value)| (key.clone(), scalar(value))).collect()
+}
+
+/// Compact JSON in the order of a Java `HashMap`.
+fn text(map: &OffsetMap) -> String {
+    to_json(&java_order(map)).to_string()
+}
+
+/// The order in which `new HashMap<>()`, filled in the given order, is iterated.
+fn java_order(map: &OffsetMap) -> OffsetMap {
+    let mut buckets = 16_u32;
+    while map.len() as u64 * 4 > u64::from(buckets) * 3 {
+        buckets *= 2;
+    }
+    let bucket = |key: &str| {
+        let hash = key
+            .encode_utf16()
+            .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+        (hash ^ (hash >> 16)) & (buckets - 1)
+    };
+    let mut ordered = map.clone();
+    // Stable: inside a bucket the order of insertion stays.
+    ordered.sort_by_key(|(key, _)| bucket(key));
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(json: &str) -> OffsetMap {
+        map(serde_json::from_str::<Value>(json).unwrap().as_object().unwrap())
+    }
+
+    #[test]
+    fn keys_and_values_are_the_jvms_bytes() {
+        let partition = parsed(r#"{"topic":"t","cluster":"a","partition":1}"#);
+        let offset = parsed(r#"{"offset":12}"#);
+        let entries = entries("c\"", &[(partition.clone(), Some(offset)), (partition, None)]);
+        let (key, value) = &entries[0];
+        // Iterated by Java: {cluster, partition, topic}.
+        let expected = r#"["c\"",{"cluster":"a","partition":1,"topic":"t"}]"#;
+        assert_eq!(std::str::from_utf8(key).unwrap(), expected);
+        assert_eq!(value.as_deref(), Some(br#"{"offset":12}"#.as_slice()));
+        assert_eq!(entries[1], (key.clone(), None));
+    }
+
+    #[test]
+    fn only_the_connectors_own_entries_are_listed() {
+        let stored = |key: &str, value: &str| (key.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let store = [
+            stored(r#"["a",{"f":"x"}]"#, r#"{"p":1}"#),
+            stored(r#"["b",{"f":"x"}]"#, r#"{"p":2}"#),
+            stored(r#"["a",null]"#, r#"{"p":3}"#),
+            stored("nonsense", "{}"),
+        ];
+        let listed = of_connector("a", &store);
+        assert_eq!(listed, [(parsed(r#"{"f":"x"}"#), Some(parsed(r#"{"p":1}"#)))]);
+        assert_eq!(tombstones("b", &store), [(store[1].0.clone(), None)]);
+    }
+}

@@ -1,0 +1,595 @@
+//! The standalone herder: connectors in memory, tasks on this process' cores, source offsets in a
+//! file.
+//!
+//! Three kinds of threads, none of which waits for another: the herder's loop carries decisions of
+//! [`State`] out; the validation thread checks configurations; each connector instance plans on a
+//! thread of its own.
+//!
+//! ```no_run
+//! # use millrace_herder::{StandaloneHerder, properties, worker_config::WorkerConfig};
+//! # use millrace_herder::requests::Request;
+//! # use millrace_worker::engine::{Engine, EngineOptions};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let plugins = millrace_api::plugin::Plugins::default();
+//! let file = properties::load("worker.properties".as_ref())?;
+//! let config = WorkerConfig::standalone(file, &plugins).map_err(|errors| format!("{errors:?}"))?;
+//! let options = EngineOptions { cpus: config.cores.clone(), spin_us: config.spin_us() };
+//! let (engine, reports) = Engine::start(&options)?;
+//! let herder = StandaloneHerder::start(config, plugins, Box::new(engine), reports)?;
+//! let file = properties::load_connector("file-sink.properties".as_ref())?;
+//! herder.mailbox.call(std::time::Duration::from_secs(90), |reply| Request::Put {
+//!     name: file.name,
+//!     config: file.config,
+//!     create_only: true,
+//!     initial: Some(file.target),
+//!     reply,
+//! })?;
+//! herder.shutdown();
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use millrace_api::Config;
+use millrace_api::plugin::Plugins;
+use millrace_worker::command::{
+    Report, SourceOffsetStore, TargetState, TaskId, TaskSpec, TaskState,
+};
+use millrace_worker::engine::Engine;
+
+use crate::connector_thread::{ConnectorThread, Instance};
+use crate::file_offset_store::FileOffsetStore;
+use crate::requests::{
+    Answer, ConnectorInfo, Created, ErrorStatus, HerderError, Mailbox, Message, PartitionOffset,
+    Reply, Request,
+};
+use crate::source_offsets;
+use crate::state::{Decision, Definition, State, Token};
+use crate::validation::{self, Job, Validator};
+use crate::worker_config::WorkerConfig;
+
+/// Questions that wait for the herder before further ones are refused.
+const MAILBOX: usize = 1024;
+/// How long the loop sleeps at most.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Where tasks run: the engine, or a recorder in tests.
+pub trait TaskRunner: Send {
+    fn start_task(&mut self, spec: TaskSpec);
+    fn stop_task(&mut self, id: &TaskId);
+    fn pause_task(&mut self, id: &TaskId);
+    fn resume_task(&mut self, id: &TaskId);
+    /// Stops everything and waits for its end.
+    fn shutdown(self: Box<Self>);
+}
+
+impl TaskRunner for Engine {
+    fn start_task(&mut self, spec: TaskSpec) {
+        Engine::start_task(self, spec);
+    }
+
+    fn stop_task(&mut self, id: &TaskId) {
+        Engine::stop_task(self, id);
+    }
+
+    fn pause_task(&mut self, id: &TaskId) {
+        Engine::pause_task(self, id);
+    }
+
+    fn resume_task(&mut self, id: &TaskId) {
+        Engine::resume_task(self, id);
+    }
+
+    fn shutdown(self: Box<Self>) {
+        Engine::shutdown(*self);
+    }
+}
+
+/// What the front door and REST keep of a running herder.
+pub struct HerderHandle {
+    pub mailbox: Mailbox,
+    pub context: Arc<HerderContext>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// What is known without asking the herder.
+pub struct HerderContext {
+    pub config: WorkerConfig,
+    pub plugins: Arc<Plugins>,
+    /// Set by whoever asked the brokers first; `/` shows null until then.
+    pub cluster_id: OnceLock<String>,
+    /// Set when REST is bound: with port 0 the port is known only then.
+    pub worker_id: OnceLock<Arc<str>>,
+}
+
+impl HerderHandle {
+    /// Stops all connectors and tasks, writes what is to be written, and waits for the end.
+    pub fn shutdown(self) {
+        let limit = self.context.config.graceful_timeout() + Duration::from_secs(10);
+        let _ = self.mailbox.call(limit, Request::Shutdown);
+        drop(self.mailbox);
+        if self.thread.join().is_err() {
+            tracing::error!("the herder's thread panicked");
+        }
+    }
+}
+
+/// A put on its way from the validation thread to the herder.
+pub(crate) struct Put {
+    pub name: String,
+    pub definition: Definition,
+    pub create_only: bool,
+    pub initial: Option<TargetState>,
+    pub reply: PutReply,
+}
+
+/// POST and PUT tell whether the connector is new; PATCH does not.
+pub(crate) enum PutReply {
+    Created(Reply<Created>),
+    Info(Reply<ConnectorInfo>),
+}
+
+impl PutReply {
+    pub fn fail(self, error: HerderError) {
+        match self {
+            Self::Created(reply) => reply.send(Err(error)),
+            Self::Info(reply) => reply.send(Err(error)),
+        }
+    }
+}
+
+/// A question whose answer comes with [`Decision::Answer`].
+enum Pending {
+    Put { name: String, created: bool, reply: PutReply },
+    Done(Reply<()>),
+    Status { name: String, reply: Reply<crate::requests::ConnectorStateInfo> },
+}
+
+/// The herder; see the module's example.
+pub struct StandaloneHerder {
+    context: Arc<HerderContext>,
+    state: State,
+    runner: Box<dyn TaskRunner>,
+    offsets: Arc<FileOffsetStore>,
+    threads: HashMap<Arc<str>, ConnectorThread>,
+    pending: HashMap<Token, Pending>,
+    next_token: Token,
+    inbox: flume::Receiver<Message>,
+    /// For the connectors' and the validation thread.
+    own_mailbox: flume::Sender<Message>,
+    validation: flume::Sender<Job>,
+}
+
+impl StandaloneHerder {
+    /// Opens the offset file and starts the herder's threads. An error names the file.
+    pub fn start(
+        config: WorkerConfig,
+        plugins: Plugins,
+        runner: Box<dyn TaskRunner>,
+        reports: flume::Receiver<Report>,
+    ) -> std::io::Result<HerderHandle> {
+        let path = config.parsed().string("offset.storage.file.filename").to_owned();
+        let offsets = Arc::new(FileOffsetStore::open(Path::new(&path))?);
+        let (own_mailbox, inbox) = flume::bounded(MAILBOX);
+        let state = State::new(config.graceful_timeout(), config.worker_id(None));
+        let plugins = Arc::new(plugins);
+        let context = Arc::new(HerderContext {
+            config,
+            plugins,
+            cluster_id: OnceLock::new(),
+            worker_id: OnceLock::new(),
+        });
+        let validation = validation::spawn(
+            Validator::new(context.config.clone(), Arc::clone(&context.plugins)),
+            own_mailbox.clone(),
+        )?;
+        let mailbox = Mailbox(own_mailbox.clone());
+        let herder = Self {
+            context: Arc::clone(&context),
+            state,
+            runner,
+            offsets,
+            threads: HashMap::new(),
+            pending: HashMap::new(),
+            next_token: 0,
+            inbox,
+            own_mailbox,
+            validation,
+        };
+        let thread = std::thread::Builder::new()
+            .name("herder".to_owned())
+            .spawn(move || herder.run(&reports))?;
+        Ok(HerderHandle { mailbox, context, thread })
+    }
+
+    fn run(mut self, reports: &flume::Receiver<Report>) {
+        let mut reports_open = true;
+        let shutdown = loop {
+            let now = Instant::now();
+            self.state.expire(now);
+            self.carry_out();
+            let wait = self.state.next_deadline().map_or(ROUND, |due| due.duration_since(now));
+            match self.next(reports, &mut reports_open, wait.min(ROUND)) {
+                Some(Event::Report(report)) => self.reported(report),
+                Some(Event::Message(Message::Request(Request::Shutdown(reply)))) => break reply,
+                Some(Event::Message(message)) => self.message(message),
+                None => {}
+            }
+            self.carry_out();
+        };
+        self.shut_down();
+        shutdown.send(Ok(()));
+    }
+
+    fn next(
+        &self,
+        reports: &flume::Receiver<Report>,
+        reports_open: &mut bool,
+        wait: Duration,
+    ) -> Option<Event> {
+        let mut selector =
+            flume::Selector::new().recv(&self.inbox, |got| got.ok().map(Event::Message));
+        let mut closed = false;
+        if *reports_open {
+            selector = selector.recv(reports, |got| {
+                closed = got.is_err();
+                got.ok().map(Event::Report)
+            });
+        }
+        let event = selector.wait_timeout(wait).ok().flatten();
+        // All cores are gone; requests are still answered.
+        *reports_open &= !closed;
+        event
+    }
+
+    fn reported(&mut self, report: Report) {
+        match &report {
+            Report::State { id, state: TaskState::Failed(trace), .. } => {
+                tracing::error!(task = %id, trace, "the task failed; restart it through REST");
+            }
+            Report::State { id, state, .. } => tracing::info!(task = %id, ?state, "task state"),
+            Report::Trouble { id, what: Some(what), .. } => tracing::warn!(task = %id, what),
+            Report::Trouble { id, what: None, .. } => tracing::info!(task = %id, "is well again"),
+            Report::Progress { .. } => {}
+        }
+        self.state.report(report);
+    }
+
+    fn message(&mut self, message: Message) {
+        if let Some(worker_id) = self.context.worker_id.get() {
+            self.state.set_worker_id(Arc::clone(worker_id));
+        }
+        match message {
+            Message::Request(request) => self.request(request),
+            Message::Validated(put) => self.put(*put),
+            Message::Planned { name, life, outcome } => {
+                if let Err(trace) = &outcome {
+                    tracing::error!(connector = %name, trace, "the connector failed");
+                }
+                self.state.planned(&name, life, outcome, Instant::now());
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        let now = Instant::now();
+        let state = &mut self.state;
+        match request {
+            Request::Put { name, config, create_only, initial, reply } => {
+                let reply = PutReply::Created(reply);
+                self.validate(Job::Put { name, config, create_only, initial, reply });
+            }
+            Request::Patch { name, changes, reply } => self.patch(name, changes, reply),
+            Request::Validate { plugin, config, reply } => {
+                self.validate(Job::Validate { plugin, config, reply });
+            }
+            Request::Pause { name, reply } => {
+                reply.send(state.set_target(&name, TargetState::Paused));
+            }
+            Request::Resume { name, reply } => {
+                reply.send(state.set_target(&name, TargetState::Started));
+            }
+            Request::Stop { name, reply } => {
+                self.later(Pending::Done(reply), |state, token| state.stop(&name, token, now));
+            }
+            Request::Delete { name, reply } => {
+                self.later(Pending::Done(reply), |state, token| state.delete(&name, token, now));
+            }
+            Request::Restart { name, scope, reply } if scope.is_connector_only() => {
+                let pending = Pending::Status { name: name.clone(), reply };
+                self.later(pending, |state, token| state.restart_connector(&name, token));
+            }
+            Request::Restart { name, scope, reply } => reply.send(state.restart(&name, scope, now)),
+            Request::RestartTask { name, task, reply } => {
+                reply.send(state.restart_task(&name, task, now));
+            }
+            Request::AlterOffsets { name, offsets, reply } => {
+                self.alter_offsets(name, offsets, reply)
+            }
+            Request::ResetTopics { name, reply } => {
+                state.reset_topics(&name);
+                reply.send(Ok(()));
+            }
+            view => self.view(view),
+        }
+    }
+
+    /// Requests that change nothing.
+    fn view(&self, request: Request) {
+        let state = &self.state;
+        let no_connector = |name: &str| HerderError::no_connector(name);
+        match request {
+            Request::Connectors(reply) => reply.send(Ok(state.names())),
+            Request::Info { name, reply } => {
+                reply.send(state.info(&name).ok_or_else(|| no_connector(&name)));
+            }
+            Request::Tasks { name, reply } => {
+                reply.send(state.tasks(&name).ok_or_else(|| no_connector(&name)));
+            }
+            Request::Status { name, reply } => {
+                let none = || format!("No status found for connector {name}");
+                reply.send(state.status(&name).ok_or_else(|| HerderError::not_found(none())));
+            }
+            Request::TaskStatus { name, task, reply } => {
+                let none = || format!("No status found for task {name}-{task}");
+                let status = state.status(&name).map(|status| status.tasks);
+                let found = status.into_iter().flatten().find(|one| one.id == Some(task));
+                reply.send(found.ok_or_else(|| HerderError::not_found(none())));
+            }
+            Request::Topics { name, reply } => reply.send(Ok(state.topics(&name))),
+            Request::Progress { name, reply } => {
+                reply.send(state.progress(&name).ok_or_else(|| no_connector(&name)));
+            }
+            Request::Offsets { name, reply } => reply.send(self.offsets_of(&name)),
+            Request::Health(reply) => reply.send(Ok(())),
+            _ => {}
+        }
+    }
+
+    fn validate(&self, job: Job) {
+        if let Err(refused) = self.validation.try_send(job) {
+            refused.into_inner().fail(HerderError::internal(
+                "Too many configurations wait for their validation; try again",
+            ));
+        }
+    }
+
+    fn patch(
+        &mut self,
+        name: String,
+        changes: BTreeMap<String, Option<String>>,
+        reply: Reply<ConnectorInfo>,
+    ) {
+        let Some(config) = self.state.config(&name) else {
+            return reply.send(Err(HerderError::no_connector(&name)));
+        };
+        let mut config = config.clone();
+        for (key, value) in changes {
+            match value {
+                Some(value) => config.insert(key, value),
+                None => config.remove(&key),
+            };
+        }
+        let reply = PutReply::Info(reply);
+        self.validate(Job::Put { name, config, create_only: false, initial: None, reply });
+    }
+
+    fn put(&mut self, put: Put) {
+        let Put { name, definition, create_only, initial, reply } = put;
+        let created = self.state.config(&name).is_none();
+        if create_only && !created {
+            let exists = format!("Connector {name} already exists");
+            return reply.fail(HerderError::new(ErrorStatus::Conflict, exists));
+        }
+        if !created && matches!(self.state.is_sink(&name), Some(sink) if sink != definition.sink) {
+            tracing::warn!(connector = name, "the connector changes between source and sink");
+        }
+        let token = self.token(Pending::Put { name: name.clone(), created, reply });
+        self.state.put(&name, definition, initial, token);
+    }
+
+    fn token(&mut self, pending: Pending) -> Token {
+        self.next_token += 1;
+        self.pending.insert(self.next_token, pending);
+        self.next_token
+    }
+
+    /// Puts a question aside; the state refuses it now or answers it later.
+    fn later(
+        &mut self,
+        pending: Pending,
+        event: impl FnOnce(&mut State, Token) -> Result<(), HerderError>,
+    ) {
+        let token = self.token(pending);
+        if let Err(error) = event(&mut self.state, token) {
+            self.answer(token, Err(error));
+        }
+    }
+
+    fn answer(&mut self, token: Token, outcome: Answer<()>) {
+        match self.pending.remove(&token) {
+            Some(Pending::Done(reply)) => reply.send(outcome),
+            Some(Pending::Status { name, reply }) => {
+                // The restart's asker learns that it began; how it went is the status' to tell.
+                let status =
+                    self.state.status(&name).ok_or_else(|| HerderError::no_connector(&name));
+                reply.send(status.and_then(|status| outcome.map(|()| status)));
+            }
+            Some(Pending::Put { name, created, reply }) => {
+                let info = self.state.info(&name).ok_or_else(|| HerderError::no_connector(&name));
+                let info = outcome.and(info);
+                match reply {
+                    PutReply::Info(reply) => reply.send(info),
+                    PutReply::Created(reply) => {
+                        reply.send(info.map(|info| Created { created, info }))
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    // ---- offsets ----
+
+    fn offsets_of(&self, name: &str) -> Answer<Vec<PartitionOffset>> {
+        match self.state.is_sink(name) {
+            None => Err(HerderError::no_connector(name)),
+            Some(true) => Err(no_sink_offsets(name)),
+            Some(false) => Ok(source_offsets::of_connector(name, &self.offsets.entries())),
+        }
+    }
+
+    fn alter_offsets(
+        &self,
+        name: String,
+        offsets: Option<Vec<PartitionOffset>>,
+        reply: Reply<String>,
+    ) {
+        let checked = match self.state.is_sink(&name) {
+            None => Err(HerderError::no_connector(&name)),
+            Some(_) if !self.state.is_at_rest(&name) => Err(HerderError::bad_request(format!(
+                "Connectors must be in the STOPPED state before their offsets can be modified. This \
+                 can be done for the specified connector by issuing a 'PUT' request to the \
+                 '/connectors/{name}/stop' endpoint"
+            ))),
+            Some(true) => Err(no_sink_offsets(&name)),
+            Some(false) => Ok(()),
+        };
+        if let Err(error) = checked {
+            return reply.send(Err(error));
+        }
+        let verb = if offsets.is_some() { "altered" } else { "reset" };
+        let entries = match offsets {
+            Some(offsets) => source_offsets::entries(&name, &offsets),
+            None => source_offsets::tombstones(&name, &self.offsets.entries()),
+        };
+        let message = format!(
+            "The Connect framework-managed offsets for this connector have been {verb} \
+             successfully. However, if this connector manages offsets externally, they will need to \
+             be manually {verb} in the system that the connector uses."
+        );
+        self.offsets.put(
+            entries,
+            Box::new(move |result| {
+                reply.send(result.map(|()| message).map_err(HerderError::internal));
+            }),
+        );
+    }
+
+    // ---- carrying out ----
+
+    fn carry_out(&mut self) {
+        // Answers may not add decisions, but failing to start a thread does.
+        loop {
+            let decisions = self.state.take_decisions();
+            if decisions.is_empty() {
+                return;
+            }
+            for decision in decisions {
+                self.decided(decision);
+            }
+        }
+    }
+
+    fn decided(&mut self, decision: Decision) {
+        match decision {
+            Decision::StartConnector { name, life, config } => {
+                self.start_connector(name, life, config);
+            }
+            Decision::StopConnector { name } => {
+                if let Some(thread) = self.threads.get_mut(&name) {
+                    thread.tell_to_stop();
+                }
+            }
+            Decision::StartTask { id, generation, connector, task, target } => {
+                self.start_task(id, generation, &connector, &task, target);
+            }
+            Decision::StopTask(id) => self.runner.stop_task(&id),
+            Decision::PauseTask(id) => self.runner.pause_task(&id),
+            Decision::ResumeTask(id) => self.runner.resume_task(&id),
+            Decision::GaveUpOn(id) => {
+                tracing::error!(task = %id, "did not stop within task.shutdown.graceful.timeout.ms");
+            }
+            Decision::Answer(token, outcome) => self.answer(token, outcome),
+        }
+    }
+
+    fn start_connector(&mut self, name: Arc<str>, life: u64, config: Arc<Config>) {
+        let class = config.get("connector.class").map_or("", |class| class.trim());
+        let spawned = match self.context.plugins.connector(class) {
+            None => Err(format!("no connector {class}")),
+            Some(plugin) => {
+                let instance = Instance {
+                    name: Arc::clone(&name),
+                    life,
+                    tasks_max: validation::tasks_max(&config),
+                    config,
+                    plugin: *plugin,
+                    providers: Arc::clone(&self.context.config.providers),
+                };
+                let previous = self.threads.remove(&name);
+                ConnectorThread::spawn(instance, previous, self.own_mailbox.clone())
+                    .map_err(|error| format!("cannot start the connector's thread: {error}"))
+            }
+        };
+        match spawned {
+            Ok(thread) => drop(self.threads.insert(name, thread)),
+            Err(why) => self.state.planned(&name, life, Err(why), Instant::now()),
+        }
+    }
+
+    fn start_task(
+        &mut self,
+        id: TaskId,
+        generation: u64,
+        connector: &Config,
+        task: &Config,
+        target: TargetState,
+    ) {
+        let providers = &self.context.config.providers;
+        let offsets: Arc<dyn SourceOffsetStore> = self.offsets.clone();
+        self.runner.start_task(TaskSpec {
+            id,
+            generation,
+            worker: Arc::clone(&self.context.config.properties),
+            connector: Arc::new(providers.resolve(connector)),
+            task: Arc::new(providers.resolve(task)),
+            plugins: Arc::clone(&self.context.plugins),
+            target,
+            offsets,
+            bounds: None,
+        });
+    }
+
+    fn shut_down(self) {
+        let Self { runner, threads, pending, .. } = self;
+        for pending in pending.into_values() {
+            let error = HerderError::internal("Worker is shutting down");
+            match pending {
+                Pending::Put { reply, .. } => reply.fail(error),
+                Pending::Done(reply) => reply.send(Err(error)),
+                Pending::Status { reply, .. } => reply.send(Err(error)),
+            }
+        }
+        runner.shutdown();
+        for thread in threads.into_values() {
+            thread.stop_and_wait();
+        }
+    }
+}
+
+enum Event {
+    Message(Message),
+    Report(Report),
+}
+
+fn no_sink_offsets(name: &str) -> HerderError {
+    HerderError::internal(format!(
+        "The offsets of sink connector {name} are those of its consumer group; this worker cannot \
+         read or change them yet. Use kafka-consumer-groups --group connect-{name}"
+    ))
+}
