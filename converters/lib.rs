@@ -10,6 +10,7 @@ pub mod data;
 pub mod json;
 pub mod json_text;
 pub mod number_text;
+mod owned;
 
 pub use arena::Arena;
 pub use converter::{Converter, DataError, HeaderConverter};

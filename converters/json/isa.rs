@@ -133,6 +133,17 @@ impl Isa for Swar {
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Sse2};
 
+/// What every machine of this kind has: for code off the hottest path, which needs no dispatch.
+#[cfg(target_arch = "x86_64")]
+pub(crate) type Baseline = Sse2;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) type Baseline = Swar;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) const BASELINE: Baseline = Sse2;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) const BASELINE: Baseline = Swar;
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;

@@ -1,13 +1,17 @@
 //! JSON: checking, parsing, patching and writing, and `JsonConverter`.
 
 mod isa;
+mod parse;
 pub mod patch;
 mod patch_compile;
 mod scan;
 pub mod text;
+pub mod write;
 
 pub use isa::Level;
+pub use parse::{find_path, parse, parse_text};
 pub use scan::{Checked, JsonError, Kind, MAX_DEPTH, check, check_at};
+pub use write::{DecimalFormat, WriteOptions, write_value};
 
 use crate::converter::DataError;
 use crate::json_text::JsonText;

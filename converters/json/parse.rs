@@ -1,0 +1,421 @@
+//! JSON text into schemaless values: integers become Int64, other numbers Float64, objects maps in
+//! the order of insertion with the last of duplicates winning.
+//!
+//! Values go into the batch's arena; strings without escapes are borrowed from the text. An integer
+//! of more than 64 bits is refused (the JVM keeps its low 64 bits without a word).
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use bumpalo::collections::Vec as BumpVec;
+
+use super::isa::{BASELINE, Baseline};
+use super::scan::{JsonError, Kind, MAX_DEPTH, Scanner};
+use super::serialization_error;
+use super::text::unescape;
+use crate::arena::Arena;
+use crate::converter::DataError;
+use crate::data::Value;
+use crate::json_text::JsonText;
+
+/// Parses a text that a record carries, edits applied.
+pub fn parse_text<'a>(text: &JsonText<'a>, arena: &'a Arena) -> Result<Value<'a>, DataError> {
+    parse(settled(text, arena), arena)
+}
+
+/// Parses exactly one document; nothing but white space is null.
+pub fn parse<'a>(document: &'a [u8], arena: &'a Arena) -> Result<Value<'a>, DataError> {
+    let mut reader = Reader::new(document, arena);
+    reader.scan.space();
+    if reader.scan.at == document.len() {
+        return Ok(Value::Null);
+    }
+    let value = reader.value()?;
+    reader.scan.finish().map_err(serialization_error)?;
+    Ok(value)
+}
+
+/// The value under a path of member names, without parsing the rest; `None` if a step is missing or
+/// not an object. An empty path is the whole value.
+pub fn find_path<'a>(
+    text: &JsonText<'a>,
+    path: &[&str],
+    arena: &'a Arena,
+) -> Result<Option<Value<'a>>, DataError> {
+    let mut document = settled(text, arena);
+    for name in path {
+        let mut reader = Reader::new(document, arena);
+        reader.scan.space();
+        if reader.scan.peek() != b'{' {
+            return Ok(None);
+        }
+        let mut found = None;
+        reader.members(|reader, key| {
+            let range = reader.skip()?;
+            if key == *name {
+                found = Some(range);
+            }
+            Ok(())
+        })?;
+        match found {
+            Some(range) => document = &document[range],
+            None => return Ok(None),
+        }
+    }
+    parse(document, arena).map(Some)
+}
+
+/// The text with its edits applied; copied only if there are any.
+pub(crate) fn settled<'a>(text: &JsonText<'a>, arena: &'a Arena) -> &'a [u8] {
+    if text.edits.is_empty() {
+        return text.src;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    text.write_to(&mut out);
+    arena.alloc_bytes(&out)
+}
+
+/// A container that is being read.
+enum Open<'a> {
+    Array(BumpVec<'a, Value<'a>>),
+    /// With the name of the member that is being read.
+    Object(BumpVec<'a, (Value<'a>, Value<'a>)>, &'a str),
+}
+
+impl<'a> Open<'a> {
+    /// Takes an item or member; the byte that would close the container.
+    fn push(&mut self, value: Value<'a>) -> u8 {
+        match self {
+            Self::Array(items) => {
+                items.push(value);
+                b']'
+            }
+            Self::Object(entries, key) => {
+                entries.push((Value::Str(key), value));
+                b'}'
+            }
+        }
+    }
+
+    fn finish(self) -> Value<'a> {
+        match self {
+            Self::Array(items) => Value::Array(items.into_bump_slice()),
+            Self::Object(mut entries, _) => {
+                last_wins(&mut entries);
+                Value::Map(entries.into_bump_slice())
+            }
+        }
+    }
+}
+
+/// A pass that builds values.
+pub(crate) struct Reader<'a> {
+    pub scan: Scanner<'a, Baseline>,
+    document: &'a [u8],
+    pub arena: &'a Arena,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(document: &'a [u8], arena: &'a Arena) -> Self {
+        Self { scan: Scanner::new(BASELINE, document, 0, document.len()), document, arena }
+    }
+
+    /// The value at hand. Containers wait in the arena, not on the stack: depth comes from outside.
+    pub fn value(&mut self) -> Result<Value<'a>, DataError> {
+        let mut open: BumpVec<'a, Open<'a>> = self.arena.vec();
+        loop {
+            let mut value = match self.scan.peek() {
+                b'{' => match self.open(b'}', open.len())? {
+                    false => Value::Map(&[]),
+                    true => {
+                        let key = self.key().map_err(serialization_error)?;
+                        open.push(Open::Object(self.arena.vec(), key));
+                        continue;
+                    }
+                },
+                b'[' => match self.open(b']', open.len())? {
+                    false => Value::Array(&[]),
+                    true => {
+                        open.push(Open::Array(self.arena.vec()));
+                        continue;
+                    }
+                },
+                b'"' => Value::Str(self.string()?),
+                _ => self.scalar()?,
+            };
+            // The value belongs to the innermost container, which may end with it, and so on.
+            loop {
+                let Some(container) = open.last_mut() else { return Ok(value) };
+                let close = container.push(value);
+                self.scan.space();
+                let byte = self.scan.peek();
+                if byte == b',' {
+                    self.scan.at += 1;
+                    self.scan.space();
+                    if let Open::Object(_, key) = container {
+                        *key = self.key().map_err(serialization_error)?;
+                    }
+                    break;
+                }
+                if byte != close {
+                    let error = self.scan.error("expected a comma or a closing bracket");
+                    return Err(serialization_error(error));
+                }
+                self.scan.at += 1;
+                value = open.pop().map_or(Value::Null, Open::finish);
+            }
+        }
+    }
+
+    /// Enters a container; false if it is empty and therefore already left.
+    fn open(&mut self, close: u8, depth: usize) -> Result<bool, DataError> {
+        if depth >= MAX_DEPTH {
+            return Err(serialization_error(self.scan.error("nested too deep")));
+        }
+        self.scan.at += 1;
+        self.scan.space();
+        let empty = self.scan.peek() == close;
+        self.scan.at += usize::from(empty);
+        Ok(!empty)
+    }
+
+    /// A member's name, up to its value.
+    fn key(&mut self) -> Result<&'a str, JsonError> {
+        let key = self.raw_string()?;
+        self.scan.space();
+        self.scan.expect(b':', "expected a colon")?;
+        self.scan.space();
+        Ok(key)
+    }
+
+    fn scalar(&mut self) -> Result<Value<'a>, DataError> {
+        let start = self.scan.at;
+        let kind = self.scan.scalar().map_err(serialization_error)?;
+        let text = &self.document[start..self.scan.at];
+        match kind {
+            Kind::Boolean => Ok(Value::Boolean(text[0] == b't')),
+            Kind::Integer => integer(text).map(Value::Int64).ok_or_else(|| {
+                let text = String::from_utf8_lossy(text);
+                DataError::new(format!("Integer {text} does not fit into 64 bits"))
+            }),
+            Kind::Double => {
+                // Always ASCII and of a form that Rust reads.
+                let text = std::str::from_utf8(text).unwrap_or_default();
+                Ok(Value::Float64(text.parse().unwrap_or(f64::NAN)))
+            }
+            _ => Ok(Value::Null),
+        }
+    }
+
+    /// Checks the value at hand without building it; its range.
+    pub fn skip(&mut self) -> Result<Range<usize>, DataError> {
+        let start = self.scan.at;
+        self.scan.value(0).map_err(serialization_error)?;
+        Ok(start..self.scan.at)
+    }
+
+    /// The text of the number at hand, or `None` (and nothing read) if it is not one.
+    pub fn number(&mut self) -> Result<Option<(Kind, &'a str)>, DataError> {
+        let (b'-' | b'0'..=b'9') = self.scan.peek() else { return Ok(None) };
+        let start = self.scan.at;
+        let kind = self.scan.number().map_err(serialization_error)?;
+        let text = &self.document[start..self.scan.at];
+        Ok(Some((kind, std::str::from_utf8(text).unwrap_or_default())))
+    }
+
+    /// The string whose opening quote is at hand.
+    pub fn string(&mut self) -> Result<&'a str, DataError> {
+        self.raw_string().map_err(serialization_error)
+    }
+
+    fn raw_string(&mut self) -> Result<&'a str, JsonError> {
+        self.scan.expect(b'"', "expected a string")?;
+        let start = self.scan.at;
+        let escaped = self.scan.string()?;
+        let raw = &self.document[start..self.scan.at - 1];
+        match std::str::from_utf8(raw) {
+            Ok(_) if escaped => Ok(unescape(raw, self.arena)),
+            Ok(text) => Ok(text),
+            Err(error) => {
+                let offset = start + error.valid_up_to();
+                Err(JsonError { offset, what: "invalid UTF-8" })
+            }
+        }
+    }
+
+    /// Calls `each` at the value of each member of the object at hand; it must read the value.
+    pub fn members(
+        &mut self,
+        mut each: impl FnMut(&mut Self, &'a str) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        self.scan.expect(b'{', "expected an object").map_err(serialization_error)?;
+        self.scan.space();
+        if self.scan.peek() == b'}' {
+            self.scan.at += 1;
+            return Ok(());
+        }
+        loop {
+            let key = self.key().map_err(serialization_error)?;
+            each(self, key)?;
+            self.scan.space();
+            match self.scan.peek() {
+                b',' => {
+                    self.scan.at += 1;
+                    self.scan.space();
+                }
+                b'}' => {
+                    self.scan.at += 1;
+                    return Ok(());
+                }
+                _ => {
+                    let error = self.scan.error("expected a comma or a closing brace");
+                    return Err(serialization_error(error));
+                }
+            }
+        }
+    }
+
+    /// Calls `each` at each item of the array at hand; it must read the item.
+    pub fn items(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        self.scan.expect(b'[', "expected an array").map_err(serialization_error)?;
+        self.scan.space();
+        if self.scan.peek() == b']' {
+            self.scan.at += 1;
+            return Ok(());
+        }
+        loop {
+            each(self)?;
+            self.scan.space();
+            match self.scan.peek() {
+                b',' => {
+                    self.scan.at += 1;
+                    self.scan.space();
+                }
+                b']' => {
+                    self.scan.at += 1;
+                    return Ok(());
+                }
+                _ => {
+                    let error = self.scan.error("expected a comma or a closing bracket");
+                    return Err(serialization_error(error));
+                }
+            }
+        }
+    }
+}
+
+/// A checked integer's value, if it fits.
+fn integer(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > 18 {
+        return std::str::from_utf8(text).ok()?.parse().ok();
+    }
+    let value = digits.iter().fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
+    Some(if negative { -value } else { value })
+}
+
+/// Of members with one name keeps the first's place and the last's value.
+fn last_wins<'a>(entries: &mut BumpVec<'_, (Value<'a>, Value<'a>)>) {
+    let name = |entry: &(Value<'a>, Value<'a>)| entry.0.as_str().unwrap_or_default();
+    // Few members: comparing each with each is cheaper than hashing.
+    if entries.len() <= 16 {
+        let mut at = 1;
+        while at < entries.len() {
+            let key = name(&entries[at]);
+            match entries[..at].iter().position(|entry| name(entry) == key) {
+                Some(first) => entries[first].1 = entries.remove(at).1,
+                None => at += 1,
+            }
+        }
+        return;
+    }
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    let mut kept = 0;
+    for at in 0..entries.len() {
+        let entry = entries[at];
+        let place = *places.entry(name(&entry)).or_insert(kept);
+        if place == kept {
+            entries[kept] = entry;
+            kept += 1;
+        } else {
+            entries[place].1 = entry.1;
+        }
+    }
+    entries.truncate(kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::write::{WriteOptions, write_value};
+
+    fn round(text: &str) -> Result<String, String> {
+        let arena = Arena::new();
+        let value = parse(text.as_bytes(), &arena).map_err(|error| error.message)?;
+        let mut out = Vec::new();
+        write_value(None, value, &mut out, &WriteOptions::default())
+            .map_err(|error| error.message)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn values_as_the_jvm_reads_them() {
+        for (text, printed) in [
+            ("", "null"),
+            (" null ", "null"),
+            ("1.0", "1.0"),
+            ("1e3", "1000.0"),
+            ("1e400", "\"Infinity\""),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("9223372036854775807", "9223372036854775807"),
+            ("999999999999999999", "999999999999999999"),
+            (r#""\u0041\n\ud800""#, "\"A\\n\u{fffd}\""),
+            (
+                r#" { "a" : [1,2.5,"x",null,true,{"b":1e3}], "c":1, "c":{} , "":[] } "#,
+                r#"{"a":[1,2.5,"x",null,true,{"b":1000.0}],"c":{},"":[]}"#,
+            ),
+        ] {
+            assert_eq!(round(text).as_deref(), Ok(printed), "{text}");
+        }
+        assert!(round("123456789012345678901234567890").unwrap_err().contains("64 bits"));
+        for text in ["{", "[1,]", "1 x", "\"\u{1}\"", "{\"a\":[1}", "nul", "01"] {
+            assert!(round(text).is_err(), "{text}");
+        }
+        assert!(parse(b"\"\xff\"", &Arena::new()).is_err());
+    }
+
+    #[test]
+    fn many_members_and_duplicates() {
+        let members: Vec<String> = (0..100).map(|i| format!("\"k{}\":{i}", i % 40)).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let expected: Vec<String> =
+            (0..40).map(|k| format!("\"k{k}\":{}", if k < 20 { 80 + k } else { 40 + k })).collect();
+        assert_eq!(round(&text).unwrap(), format!("{{{}}}", expected.join(",")));
+    }
+
+    #[test]
+    fn depth_has_a_bound() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(round(&nested(MAX_DEPTH)).is_ok());
+        assert!(round(&nested(MAX_DEPTH + 1)).is_err());
+        assert!(round(&"{\"a\":".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn paths() {
+        let arena = Arena::new();
+        let text = JsonText::verbatim(br#"{"a":{"b":1,"b":"x"},"c":[1],"\u0064":2}"#);
+        let find = |path: &[&str]| find_path(&text, path, &arena).unwrap();
+        assert_eq!(find(&["a", "b"]).unwrap().as_str(), Some("x"));
+        assert!(matches!(find(&["d"]), Some(Value::Int64(2))));
+        assert!(find(&["a", "z"]).is_none());
+        assert!(find(&["c", "b"]).is_none());
+        assert!(matches!(find(&[]), Some(Value::Map(_))));
+    }
+}
