@@ -56,6 +56,11 @@ impl StickyPartitioner {
         Self { batch_size: batch_size.max(1), current: None, produced: 0, random: seed | 1 }
     }
 
+    /// Batches have become larger or smaller.
+    pub fn set_batch_size(&mut self, batch_size: usize) {
+        self.batch_size = batch_size.max(1);
+    }
+
     /// The current partition if it is still available, or a new one. `None` if none is available.
     pub fn partition(&mut self, available: &[i32]) -> Option<i32> {
         if let Some(current) = self.current

@@ -39,4 +39,4 @@ pub use header::{BatchHeader, HEADER_LEN, PREFIX_LEN, TimestampType, needed_len}
 pub use reader::OpenBatch;
 pub use records::{HeaderIter, RawHeader, RawHeaders, RawRecord, Records};
 pub use transactions::{AbortedTransactions, ControlKind};
-pub use writer::{BatchBuilder, BatchOptions, NO_HEADERS};
+pub use writer::{BatchBuilder, BatchOptions, NO_HEADERS, set_producer};

@@ -82,6 +82,11 @@ impl BatchBuilder {
         self.buffer.len().max(HEADER_LEN)
     }
 
+    /// Makes room for a batch of about `bytes`, so that it need not move as it grows.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.buffer.reserve(bytes.saturating_sub(self.buffer.len()));
+    }
+
     /// Bytes that the buffer holds on to.
     pub fn capacity(&self) -> usize {
         self.buffer.capacity()
@@ -207,6 +212,20 @@ impl BatchBuilder {
         let crc = crc_fast::crc32_iscsi(&batch[CRC_START..]);
         batch[17..CRC_START].copy_from_slice(&crc.to_be_bytes());
     }
+}
+
+/// Writes the producer's identity into a finished batch and mends its checksum; for producers that
+/// learn a batch's sequence number after they have built it. Nothing happens to what is too short
+/// for a batch.
+pub fn set_producer(batch: &mut [u8], producer_id: i64, epoch: i16, base_sequence: i32) {
+    if batch.len() < HEADER_LEN {
+        return;
+    }
+    batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+    let crc = crc_fast::crc32_iscsi(&batch[CRC_START..]);
+    batch[17..CRC_START].copy_from_slice(&crc.to_be_bytes());
 }
 
 #[inline(always)]

@@ -1,0 +1,175 @@
+//! A closed batch on its way: bytes, tickets, identity.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::compression::{Compression, Compressor, Decompressor, Scratch};
+use crate::record_batch::{BatchBuilder, BatchError, BatchOptions, OpenBatch, set_producer};
+
+/// Who produces, for brokers to tell repeated batches by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub producer_id: i64,
+    pub epoch: i16,
+    /// Counts identities; batches bear that of their sequence number.
+    pub generation: u64,
+}
+
+/// Tickets in growing order, neighbours joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tickets(Vec<Range<u64>>);
+
+impl Tickets {
+    pub fn push(&mut self, ticket: u64) {
+        match self.0.last_mut() {
+            Some(last) if last.end == ticket => last.end += 1,
+            _ => self.0.push(ticket..ticket + 1),
+        }
+    }
+
+    pub fn first(&self) -> u64 {
+        self.0.first().map_or(u64::MAX, |range| range.start)
+    }
+
+    pub fn into_ranges(self) -> Vec<Range<u64>> {
+        self.0
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().cloned().flatten()
+    }
+
+    /// Divides after the first `count`.
+    fn split(&self, count: usize) -> (Self, Self) {
+        let (mut before, mut after) = (Self::default(), Self::default());
+        for (index, ticket) in self.iter().enumerate() {
+            if index < count { before.push(ticket) } else { after.push(ticket) }
+        }
+        (before, after)
+    }
+}
+
+/// The batch that a partition's records are appended to.
+pub(super) struct Open {
+    pub builder: BatchBuilder,
+    pub tickets: Tickets,
+    pub created: Instant,
+}
+
+/// A batch ready to be sent, being sent, or to be sent again.
+pub(super) struct Batch {
+    pub bytes: Bytes,
+    pub tickets: Tickets,
+    pub count: usize,
+    pub created: Instant,
+    /// Times that it was sent.
+    pub attempts: u32,
+    /// Not to be sent before.
+    pub not_before: Option<Instant>,
+    /// Generation of the identity, and the first record's sequence number.
+    pub sequence: Option<(u64, i32)>,
+}
+
+impl Batch {
+    /// Compresses what was appended. `builder` is empty afterwards and goes back to its pool.
+    pub fn close(
+        open: Open,
+        compression: Compression,
+        compressor: &mut Compressor,
+    ) -> Result<(Self, BatchBuilder), (BatchError, Open)> {
+        let Open { mut builder, tickets, created } = open;
+        let mut bytes = Vec::with_capacity(builder.len() / 2);
+        let options = BatchOptions { compression, ..BatchOptions::default() };
+        if let Err(error) = builder.finish(&options, compressor, &mut bytes) {
+            return Err((error, Open { builder, tickets, created }));
+        }
+        let count = builder.count();
+        builder.clear();
+        let batch = Self {
+            bytes: bytes.into(),
+            tickets,
+            count,
+            created,
+            attempts: 0,
+            not_before: None,
+            sequence: None,
+        };
+        Ok((batch, builder))
+    }
+
+    /// Gives the batch its place among those of `identity`.
+    pub fn identify(&mut self, identity: Identity, sequence: i32) {
+        let mut bytes = Vec::from(std::mem::take(&mut self.bytes));
+        set_producer(&mut bytes, identity.producer_id, identity.epoch, sequence);
+        self.bytes = bytes.into();
+        self.sequence = Some((identity.generation, sequence));
+    }
+
+    /// Divides a batch that is too large for its topic in two halves. Both keep the sequence
+    /// numbers that their records have. `Err` returns a batch that can't be divided.
+    pub fn split(
+        self,
+        compression: Compression,
+        identity: Option<Identity>,
+        compressor: &mut Compressor,
+    ) -> Result<[Self; 2], Self> {
+        if self.count < 2 {
+            return Err(self);
+        }
+        let half = self.count / 2;
+        let Some([first, second]) = self.halves(half, compression, compressor) else {
+            return Err(self);
+        };
+        let (tickets, more_tickets) = self.tickets.split(half);
+        let made = |bytes: Vec<u8>, tickets, count, skipped: usize| {
+            let mut batch = Self {
+                bytes: bytes.into(),
+                tickets,
+                count,
+                created: self.created,
+                attempts: self.attempts,
+                not_before: None,
+                sequence: None,
+            };
+            if let (Some(identity), Some((generation, sequence))) = (identity, self.sequence)
+                && identity.generation == generation
+            {
+                batch.identify(identity, next_sequence(sequence, skipped));
+            }
+            batch
+        };
+        Ok([made(first, tickets, half, 0), made(second, more_tickets, self.count - half, half)])
+    }
+
+    fn halves(
+        &self,
+        half: usize,
+        compression: Compression,
+        compressor: &mut Compressor,
+    ) -> Option<[Vec<u8>; 2]> {
+        let mut scratch = Scratch::new();
+        let opened = OpenBatch::open(&self.bytes, &mut Decompressor::new(), &mut scratch).ok()?;
+        let mut builders = [BatchBuilder::new(), BatchBuilder::new()];
+        for (index, record) in opened.records(&self.bytes, &scratch).enumerate() {
+            let record = record.ok()?;
+            let headers: Vec<_> = record.headers.iter().collect::<Result<_, _>>().ok()?;
+            let headers = headers.iter().map(|header| (header.name, header.value));
+            builders[usize::from(index >= half)]
+                .append(record.timestamp, record.key, record.value, headers)
+                .ok()?;
+        }
+        let options = BatchOptions { compression, ..BatchOptions::default() };
+        let mut out = [Vec::new(), Vec::new()];
+        for (builder, out) in builders.iter().zip(&mut out) {
+            builder.finish(&options, compressor, out).ok()?;
+        }
+        Some(out)
+    }
+}
+
+/// Sequence numbers return to 0 after the greatest `i32`.
+pub(super) fn next_sequence(sequence: i32, count: usize) -> i32 {
+    ((i64::from(sequence) + count as i64) % (i64::from(i32::MAX) + 1)) as i32
+}
