@@ -228,10 +228,10 @@ impl ConfigKey {
             (None, DefaultValue::Null) => return Ok(None),
             (None, DefaultValue::Required) => return Err(ConfigError::missing(&self.name)),
         };
-        let shown = if self.type_ == Type::Password { "[hidden]" } else { text };
-        let wrong = |why: &str| ConfigError::invalid(&self.name, shown, why);
-        self.check_type(text).map_err(|why| wrong(&why))?;
-        self.check_value(text).map_err(|why| wrong(&why))?;
+        let wrong = |shown: &str, why: &str| ConfigError::invalid(&self.name, shown, why);
+        let written = if self.type_ == Type::Password { "[hidden]" } else { text };
+        self.check_type(text).map_err(|why| wrong(written, &why))?;
+        self.check_value(text).map_err(|why| wrong(&self.shown(text), &why))?;
         Ok(Some(text.to_owned()))
     }
 
@@ -268,13 +268,19 @@ impl ConfigKey {
             None => Ok(()),
         };
         if let Err(why) = checked {
-            let shown = match value {
-                Some(_) if self.type_ == Type::Password => "[hidden]",
-                other => other.unwrap_or("null"),
-            };
-            errors.push(ConfigError::invalid(name, shown, &why).message);
+            let shown = value.map_or_else(|| "null".to_owned(), |text| self.shown(text));
+            errors.push(ConfigError::invalid(name, &shown, &why).message);
         }
         (value.map(str::to_owned), errors)
+    }
+
+    /// A parsed value as a validator's message prints it.
+    fn shown(&self, text: &str) -> String {
+        match self.type_ {
+            Type::Password => "[hidden]".to_owned(),
+            Type::List => format!("[{}]", split_list(text).join(", ")),
+            _ => text.to_owned(),
+        }
     }
 
     fn check_type(&self, text: &str) -> Result<(), String> {

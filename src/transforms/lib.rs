@@ -1,1 +1,53 @@
-//! The bundled single message transforms and predicates.
+//! The bundled single message transforms and predicates; one file each, and here is the list.
+//!
+//! All are `org.apache.kafka.connect.transforms` by name, configuration, result and error text.
+//! Where Java's maps have no order, ours keep the order in which the record came.
+
+mod date_format;
+mod extract_field;
+mod field_path;
+mod filter;
+mod insert_field;
+mod java_regex;
+mod mask_field;
+mod predicates;
+mod regex_router;
+mod replace_field;
+mod requirements;
+mod schema_cache;
+mod timestamp_router;
+
+#[cfg(test)]
+mod mask_vectors;
+#[cfg(test)]
+mod test_rig;
+#[cfg(test)]
+mod tests;
+
+use millrace_api::plugin::{PredicatePlugin, TransformationPlugin};
+
+/// Every transform; those that work on a side of the record are two classes.
+pub fn transformations() -> Vec<TransformationPlugin> {
+    vec![
+        extract_field::KEY,
+        extract_field::VALUE,
+        filter::FILTER,
+        insert_field::KEY,
+        insert_field::VALUE,
+        mask_field::KEY,
+        mask_field::VALUE,
+        regex_router::REGEX_ROUTER,
+        replace_field::KEY,
+        replace_field::VALUE,
+        timestamp_router::TIMESTAMP_ROUTER,
+    ]
+}
+
+/// Every predicate.
+pub fn predicates() -> Vec<PredicatePlugin> {
+    vec![
+        predicates::has_header_key::HAS_HEADER_KEY,
+        predicates::record_is_tombstone::RECORD_IS_TOMBSTONE,
+        predicates::topic_name_matches::TOPIC_NAME_MATCHES,
+    ]
+}

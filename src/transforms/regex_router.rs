@@ -1,0 +1,85 @@
+//! RegexRouter: another topic, by a regular expression over its whole name.
+
+use std::collections::HashMap;
+
+use millrace_api::config_def::{
+    ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator,
+};
+use millrace_api::plugin::TransformationPlugin;
+use millrace_api::record::Record;
+use millrace_api::transformation::{Reads, Transformation};
+use millrace_converters::{Arena, DataError};
+
+use crate::java_regex::{Pattern, Replacement};
+
+/// Topics whose route is remembered.
+const REMEMBERED: usize = 1024;
+
+/// `org.apache.kafka.connect.transforms.RegexRouter`.
+pub const REGEX_ROUTER: TransformationPlugin = TransformationPlugin {
+    class: "org.apache.kafka.connect.transforms.RegexRouter",
+    config_def,
+    new: |config| {
+        let parsed = config_def().parse(config)?;
+        let regex = parsed.string("regex");
+        let pattern =
+            Pattern::new(regex).map_err(|why| vec![ConfigError::invalid("regex", regex, &why)])?;
+        Ok(Box::new(RegexRouter {
+            pattern,
+            replacement: Replacement::new(parsed.string("replacement")),
+            routes: HashMap::new(),
+        }))
+    },
+};
+
+fn config_def() -> ConfigDef {
+    let key = |name: &'static str, documentation: &'static str| {
+        ConfigKey::new(name, Type::String, DefaultValue::Required, Importance::High, documentation)
+    };
+    ConfigDef::new()
+        .define(
+            key("regex", "Regular expression to use for matching.")
+                .check(Validator::Custom(|text| Pattern::new(text).map(drop))),
+        )
+        .define(key("replacement", "Replacement string."))
+}
+
+struct RegexRouter {
+    pattern: Pattern,
+    replacement: Replacement,
+    /// The new name of each topic met; `None`: it stays. A task meets few topics.
+    routes: HashMap<String, Option<String>>,
+}
+
+impl Transformation for RegexRouter {
+    fn apply<'a>(
+        &mut self,
+        mut record: Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, DataError> {
+        if let Some(route) = self.routes.get(record.topic) {
+            if let Some(topic) = route {
+                record.topic = arena.alloc_str(topic);
+            }
+            return Ok(Some(record));
+        }
+        let route = self.pattern.replace_first(record.topic, &self.replacement)?;
+        if self.routes.len() >= REMEMBERED {
+            self.routes.clear();
+        }
+        let from = record.topic;
+        if let Some(topic) = &route {
+            record.topic = arena.alloc_str(topic);
+        }
+        self.routes.insert(from.to_owned(), route);
+        Ok(Some(record))
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NOTHING
+    }
+
+    fn class_name(&self) -> &'static str {
+        REGEX_ROUTER.class
+    }
+}
