@@ -126,3 +126,37 @@ pub trait HeaderConverter {
 
     fn class_name(&self) -> &'static str;
 }
+
+/// Makes a converter a header converter that treats headers as it treats data.
+macro_rules! header_like_data {
+    ($converter:ty) => {
+        impl $crate::converter::HeaderConverter for $converter {
+            fn to_connect_header<'a>(
+                &mut self,
+                topic: &str,
+                _name: &str,
+                bytes: Option<&'a [u8]>,
+                arena: &'a $crate::arena::Arena,
+            ) -> Result<$crate::data::SchemaAndValue<'a>, $crate::converter::DataError> {
+                use $crate::converter::{Converter, Detail};
+                self.to_connect_data(topic, bytes, Detail::Full, arena)
+            }
+
+            fn from_connect_header(
+                &mut self,
+                topic: &str,
+                _name: &str,
+                schema: Option<&$crate::data::Schema>,
+                value: $crate::data::Value<'_>,
+                out: &mut Vec<u8>,
+            ) -> Result<bool, $crate::converter::DataError> {
+                $crate::converter::Converter::from_connect_data(self, topic, schema, value, out)
+            }
+
+            fn class_name(&self) -> &'static str {
+                $crate::converter::Converter::class_name(self)
+            }
+        }
+    };
+}
+pub(crate) use header_like_data;

@@ -5,12 +5,17 @@
 //! arena. [`converter`] is the contract of a converter; each module beside it implements one family.
 
 pub mod arena;
+pub mod byte_array;
+pub mod charset;
 pub mod converter;
 pub mod data;
+pub mod java_text;
 pub mod json;
 pub mod json_text;
+pub mod number;
 pub mod number_text;
 mod owned;
+pub mod string;
 
 pub use arena::Arena;
 pub use converter::{Converter, DataError, HeaderConverter};

@@ -1,13 +1,17 @@
 //! JSON: checking, parsing, patching and writing, and `JsonConverter`.
 
+mod converter;
 mod isa;
 mod parse;
 pub mod patch;
 mod patch_compile;
 mod scan;
+mod schema;
 pub mod text;
+mod typed;
 pub mod write;
 
+pub use converter::{JsonConverter, JsonConverterConfig};
 pub use isa::Level;
 pub use parse::{find_path, parse, parse_text};
 pub use scan::{Checked, JsonError, Kind, MAX_DEPTH, check, check_at};

@@ -207,6 +207,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A reader at the same place, for a closure to go on with.
+    pub fn fork(&self) -> Self {
+        let mut fork = Self::new(self.document, self.arena);
+        fork.scan.at = self.scan.at;
+        fork
+    }
+
+    /// Goes on where a fork stopped.
+    pub fn join(&mut self, fork: &Self) {
+        self.scan.at = fork.scan.at;
+    }
+
     /// Checks the value at hand without building it; its range.
     pub fn skip(&mut self) -> Result<Range<usize>, DataError> {
         let start = self.scan.at;
@@ -320,26 +332,30 @@ fn integer(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// Of members with one name keeps the first's place and the last's value.
-fn last_wins<'a>(entries: &mut BumpVec<'_, (Value<'a>, Value<'a>)>) {
-    let name = |entry: &(Value<'a>, Value<'a>)| entry.0.as_str().unwrap_or_default();
+/// Of entries with one key keeps the first's place and the last's value, as `LinkedHashMap.put`.
+/// Keys that are not strings or integers are taken as different.
+pub(crate) fn last_wins<'a>(entries: &mut BumpVec<'_, (Value<'a>, Value<'a>)>) {
     // Few members: comparing each with each is cheaper than hashing.
     if entries.len() <= 16 {
         let mut at = 1;
         while at < entries.len() {
-            let key = name(&entries[at]);
-            match entries[..at].iter().position(|entry| name(entry) == key) {
+            let key = MapKey::of(&entries[at].0);
+            let same = |entry: &(Value<'a>, _)| key.is_some() && MapKey::of(&entry.0) == key;
+            match entries[..at].iter().position(same) {
                 Some(first) => entries[first].1 = entries.remove(at).1,
                 None => at += 1,
             }
         }
         return;
     }
-    let mut places: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    let mut places: HashMap<MapKey<'a>, usize> = HashMap::with_capacity(entries.len());
     let mut kept = 0;
     for at in 0..entries.len() {
         let entry = entries[at];
-        let place = *places.entry(name(&entry)).or_insert(kept);
+        let place = match MapKey::of(&entry.0) {
+            Some(key) => *places.entry(key).or_insert(kept),
+            None => kept,
+        };
         if place == kept {
             entries[kept] = entry;
             kept += 1;
@@ -348,6 +364,27 @@ fn last_wins<'a>(entries: &mut BumpVec<'_, (Value<'a>, Value<'a>)>) {
         }
     }
     entries.truncate(kept);
+}
+
+/// What tells keys of one map apart; they are all of one type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum MapKey<'a> {
+    Text(&'a str),
+    Integer(i64),
+}
+
+impl<'a> MapKey<'a> {
+    fn of(value: &Value<'a>) -> Option<Self> {
+        Some(match *value {
+            Value::Str(text) => Self::Text(text),
+            Value::Boolean(value) => Self::Integer(value.into()),
+            Value::Int8(value) => Self::Integer(value.into()),
+            Value::Int16(value) => Self::Integer(value.into()),
+            Value::Int32(value) => Self::Integer(value.into()),
+            Value::Int64(value) => Self::Integer(value),
+            _ => return None,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,237 @@
+//! `org.apache.kafka.connect.json.JsonConverter`: with the schema in an envelope, or without.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::parse::{Reader, parse};
+use super::schema::{parse_schema, write_schema};
+use super::write::{WriteOptions, write_value};
+use super::{Kind, check, serialization_error, typed};
+use crate::arena::Arena;
+use crate::converter::{Converter, DataError, Detail, Shortcut, header_like_data};
+use crate::data::{Schema, SchemaAndValue, Value};
+use crate::json_text::JsonText;
+
+/// The converter's keys, checked.
+#[derive(Clone, Copy, Debug)]
+pub struct JsonConverterConfig {
+    /// `schemas.enable`.
+    pub schemas_enable: bool,
+    /// `schemas.cache.size`: schemas kept, each way.
+    pub schemas_cache_size: usize,
+    /// `decimal.format` and `replace.null.with.default`.
+    pub write: WriteOptions,
+}
+
+impl Default for JsonConverterConfig {
+    fn default() -> Self {
+        Self { schemas_enable: true, schemas_cache_size: 1000, write: WriteOptions::default() }
+    }
+}
+
+const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" \
+    fields and may not contain additional fields. If you are trying to deserialize plain JSON \
+    data, set schemas.enable=false in your converter configuration.";
+
+/// A topic mostly has one schema, so the last one used is looked at before the maps; their size is
+/// bounded by forgetting everything when it is reached.
+pub struct JsonConverter {
+    config: JsonConverterConfig,
+    /// Schemas read, by their text.
+    read: HashMap<Box<[u8]>, Option<Arc<Schema>>>,
+    last_read: (Box<[u8]>, Option<Arc<Schema>>),
+    /// Texts of schemas written. Found by equality, for an address may come to mean another schema.
+    written: Vec<(Schema, Box<[u8]>)>,
+    last_written: usize,
+}
+
+impl JsonConverter {
+    pub fn new(config: JsonConverterConfig) -> Self {
+        Self {
+            config,
+            read: HashMap::new(),
+            last_read: (b"null"[..].into(), None),
+            written: Vec::new(),
+            last_written: 0,
+        }
+    }
+
+    fn schemaless<'a>(
+        &self,
+        bytes: &'a [u8],
+        detail: Detail,
+        arena: &'a Arena,
+    ) -> Result<Value<'a>, DataError> {
+        if detail == Detail::Full {
+            return parse(bytes, arena);
+        }
+        let checked = check(bytes, 0, bytes.len()).map_err(serialization_error)?;
+        Ok(match checked.kind {
+            Kind::Empty | Kind::Null => Value::Null,
+            _ => {
+                let text = JsonText::verbatim(&bytes[checked.start..checked.end]);
+                Value::Json(arena.alloc(text))
+            }
+        })
+    }
+
+    fn enveloped<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        detail: Detail,
+        arena: &'a Arena,
+    ) -> Result<SchemaAndValue<'a>, DataError> {
+        let (schema, payload) = envelope(bytes, arena)?;
+        let payload = &bytes[payload];
+        let Some(schema) = self.schema(&bytes[schema])? else {
+            return Ok(SchemaAndValue {
+                schema: None,
+                value: self.schemaless(payload, detail, arena)?,
+            });
+        };
+        let schema = arena.pin_schema(&schema);
+        let replace = self.config.write.replace_null_with_default;
+        let value = typed::read(schema, payload, replace, arena)?;
+        Ok(SchemaAndValue { schema: Some(schema), value })
+    }
+
+    /// The schema of that text, parsed once.
+    fn schema(&mut self, text: &[u8]) -> Result<Option<Arc<Schema>>, DataError> {
+        if *self.last_read.0 == *text {
+            return Ok(self.last_read.1.clone());
+        }
+        let schema = match self.read.get(text) {
+            Some(schema) => schema.clone(),
+            None => {
+                let schema = parse_schema(text)?;
+                if self.read.len() >= self.config.schemas_cache_size {
+                    self.read.clear();
+                }
+                self.read.insert(text.into(), schema.clone());
+                schema
+            }
+        };
+        self.last_read = (text.into(), schema.clone());
+        Ok(schema)
+    }
+
+    fn write_envelope(
+        &mut self,
+        schema: Option<&Schema>,
+        value: Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DataError> {
+        out.extend_from_slice(b"{\"schema\":");
+        match schema {
+            None => out.extend_from_slice(b"null"),
+            Some(schema) => {
+                let at = self.written_schema(schema)?;
+                out.extend_from_slice(&self.written[at].1);
+            }
+        }
+        out.extend_from_slice(b",\"payload\":");
+        write_value(schema, value, out, &self.config.write)?;
+        out.push(b'}');
+        Ok(())
+    }
+
+    fn written_schema(&mut self, schema: &Schema) -> Result<usize, DataError> {
+        let is =
+            |entry: Option<&(Schema, Box<[u8]>)>| entry.is_some_and(|(known, _)| known == schema);
+        if is(self.written.get(self.last_written)) {
+            return Ok(self.last_written);
+        }
+        self.last_written = match self.written.iter().position(|entry| is(Some(entry))) {
+            Some(at) => at,
+            None => {
+                let mut text = Vec::new();
+                write_schema(schema, &self.config.write, &mut text)?;
+                if self.written.len() >= self.config.schemas_cache_size {
+                    self.written.clear();
+                }
+                self.written.push((schema.clone(), text.into()));
+                self.written.len() - 1
+            }
+        };
+        Ok(self.last_written)
+    }
+}
+
+/// The places of the envelope's halves, the whole checked.
+fn envelope(bytes: &[u8], arena: &Arena) -> Result<(Range<usize>, Range<usize>), DataError> {
+    let checked = check(bytes, 0, bytes.len()).map_err(serialization_error)?;
+    if checked.kind != Kind::Object {
+        return Err(DataError::new(NO_ENVELOPE));
+    }
+    let mut reader = Reader::new(bytes, arena);
+    reader.scan.space();
+    let (mut schema, mut payload, mut others) = (None, None, false);
+    reader.members(|reader, key| {
+        let range = reader.skip()?;
+        match key {
+            "schema" => schema = Some(range),
+            "payload" => payload = Some(range),
+            _ => others = true,
+        }
+        Ok(())
+    })?;
+    match (schema, payload) {
+        (Some(schema), Some(payload)) if !others => Ok((schema, payload)),
+        _ => Err(DataError::new(NO_ENVELOPE)),
+    }
+}
+
+impl Converter for JsonConverter {
+    fn to_connect_data<'a>(
+        &mut self,
+        _topic: &str,
+        bytes: Option<&'a [u8]>,
+        detail: Detail,
+        arena: &'a Arena,
+    ) -> Result<SchemaAndValue<'a>, DataError> {
+        let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
+        if self.config.schemas_enable {
+            return self.enveloped(bytes, detail, arena);
+        }
+        Ok(SchemaAndValue { schema: None, value: self.schemaless(bytes, detail, arena)? })
+    }
+
+    fn from_connect_data(
+        &mut self,
+        _topic: &str,
+        schema: Option<&Schema>,
+        value: Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, DataError> {
+        if schema.is_none() && value.is_null() {
+            return Ok(false);
+        }
+        let start = out.len();
+        let written = if self.config.schemas_enable {
+            self.write_envelope(schema, value, out)
+        } else {
+            write_value(schema, value, out, &self.config.write)
+        };
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                out.truncate(start);
+                Err(error)
+            }
+        }
+    }
+
+    fn shortcut(&self) -> Shortcut {
+        if self.config.schemas_enable { Shortcut::None } else { Shortcut::SchemalessJson }
+    }
+
+    fn class_name(&self) -> &'static str {
+        "org.apache.kafka.connect.json.JsonConverter"
+    }
+}
+
+header_like_data!(JsonConverter);
+
+#[cfg(test)]
+mod tests;

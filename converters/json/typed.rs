@@ -1,0 +1,337 @@
+//! A JSON payload into typed values, by the schema of its envelope.
+//!
+//! Coercions are those of `JsonConverter`: a number's field given something else is 0, a string's
+//! given something else is null, integers narrow by dropping high bits; only logical types check.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::parse::{Reader, last_wins};
+use super::scan::Kind;
+use super::write::decimal_scale;
+use crate::arena::Arena;
+use crate::converter::DataError;
+use crate::data::{
+    DATE_NAME, DECIMAL_NAME, Decimal, Schema, SchemaType, Struct, TIME_NAME, TIMESTAMP_NAME, Value,
+};
+use crate::number_text::BigDecimal;
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+/// Reads the one value that `payload` is. The schema must outlive the arena's batch.
+pub(crate) fn read<'a>(
+    schema: &'a Schema,
+    payload: &'a [u8],
+    replace_null_with_default: bool,
+    arena: &'a Arena,
+) -> Result<Value<'a>, DataError> {
+    let mut reader = Reader::new(payload, arena);
+    reader.scan.space();
+    Typed { reader, replace_null_with_default }.value(schema)
+}
+
+struct Typed<'a> {
+    reader: Reader<'a>,
+    replace_null_with_default: bool,
+}
+
+/// Jackson's name of what begins with that byte.
+fn node_type(byte: u8) -> &'static str {
+    match byte {
+        b'{' => "OBJECT",
+        b'[' => "ARRAY",
+        b'"' => "STRING",
+        b't' | b'f' => "BOOLEAN",
+        b'n' => "NULL",
+        _ => "NUMBER",
+    }
+}
+
+impl<'a> Typed<'a> {
+    fn null(&self, schema: &'a Schema) -> Result<Value<'a>, DataError> {
+        match &schema.default {
+            Some(default) if self.replace_null_with_default => {
+                Ok(default.to_value(self.reader.arena))
+            }
+            _ if schema.optional => Ok(Value::Null),
+            _ => Err(DataError::new(format!(
+                "Invalid null value for required {} field",
+                schema.type_.name()
+            ))),
+        }
+    }
+
+    fn value(&mut self, schema: &'a Schema) -> Result<Value<'a>, DataError> {
+        if self.reader.scan.peek() == b'n' {
+            self.reader.skip()?;
+            return self.null(schema);
+        }
+        match schema.name.as_deref() {
+            Some(DECIMAL_NAME) => return self.decimal(schema),
+            Some(name @ (DATE_NAME | TIME_NAME | TIMESTAMP_NAME)) => return self.date(name),
+            _ => {}
+        }
+        use SchemaType as T;
+        Ok(match schema.type_ {
+            T::Int8 => Value::Int8(self.long()? as i8),
+            T::Int16 => Value::Int16(self.long()? as i16),
+            T::Int32 => Value::Int32(self.long()? as i32),
+            T::Int64 => Value::Int64(self.long()?),
+            T::Float32 => Value::Float32(self.float()?),
+            T::Float64 => Value::Float64(self.float()?),
+            T::Boolean => {
+                let yes = self.reader.scan.peek() == b't';
+                self.reader.skip()?;
+                Value::Boolean(yes)
+            }
+            T::String => self.string()?.map_or(Value::Null, Value::Str),
+            T::Bytes => match self.string()? {
+                Some(text) => Value::Bytes(self.base64(text)?),
+                None => Value::Null,
+            },
+            T::Array => self.array(schema)?,
+            T::Map => self.map(schema)?,
+            T::Struct => self.struct_(schema)?,
+        })
+    }
+
+    /// The string at hand; `None`, the value skipped, if it is something else.
+    fn string(&mut self) -> Result<Option<&'a str>, DataError> {
+        if self.reader.scan.peek() == b'"' {
+            return self.reader.string().map(Some);
+        }
+        self.reader.skip()?;
+        Ok(None)
+    }
+
+    fn base64(&self, text: &str) -> Result<&'a [u8], DataError> {
+        let bytes = STANDARD.decode(text).map_err(|_| DataError::new("Invalid bytes field"))?;
+        Ok(self.reader.arena.alloc_bytes(&bytes))
+    }
+
+    /// `longValue()` of a number; 0 of anything else.
+    fn long(&mut self) -> Result<i64, DataError> {
+        let Some((_, text)) = self.reader.number()? else {
+            self.reader.skip()?;
+            return Ok(0);
+        };
+        Ok(match text.parse() {
+            Ok(number) => number,
+            Err(_) => BigDecimal::parse(text).map_or(0, |number| number.long_value()),
+        })
+    }
+
+    fn float<T: std::str::FromStr + Default>(&mut self) -> Result<T, DataError> {
+        let Some((_, text)) = self.reader.number()? else {
+            self.reader.skip()?;
+            return Ok(T::default());
+        };
+        Ok(text.parse().unwrap_or_default())
+    }
+
+    fn decimal(&mut self, schema: &Schema) -> Result<Value<'a>, DataError> {
+        let byte = self.reader.scan.peek();
+        let arena = self.reader.arena;
+        if let Some((_, text)) = self.reader.number()? {
+            let number = BigDecimal::parse(text).ok_or_else(|| {
+                DataError::new(format!("Number {text} is out of a BigDecimal's range"))
+            })?;
+            let unscaled = arena.alloc_bytes(&number.unscaled.to_signed_bytes_be());
+            return Ok(Value::Decimal(arena.alloc(Decimal { unscaled, scale: number.scale })));
+        }
+        if byte != b'"' {
+            return Err(DataError::new(format!(
+                "Invalid type for Decimal, underlying representation should be numeric or bytes \
+                 but was {}",
+                node_type(byte)
+            )));
+        }
+        let text = self.reader.string()?;
+        let unscaled = self.base64(text)?;
+        let scale = decimal_scale(schema)?;
+        Ok(Value::Decimal(arena.alloc(Decimal { unscaled, scale })))
+    }
+
+    fn date(&mut self, name: &str) -> Result<Value<'a>, DataError> {
+        let byte = self.reader.scan.peek();
+        let number = match self.reader.number()? {
+            // Wider than 64 bits is still integral to Java; its low bits are a day nobody meant.
+            Some((Kind::Integer, text)) => text.parse::<i64>().ok(),
+            _ => None,
+        };
+        let (short, number) = match (name, number) {
+            (TIMESTAMP_NAME, Some(number)) => return Ok(Value::Timestamp(number)),
+            (TIMESTAMP_NAME, None) => ("Timestamp", None),
+            (DATE_NAME, number) => ("Date", number.and_then(|number| i32::try_from(number).ok())),
+            (_, number) => ("Time", number.and_then(|number| i32::try_from(number).ok())),
+        };
+        match number {
+            Some(days) if short == "Date" => Ok(Value::Date(days)),
+            Some(millis) if (0..=DAY).contains(&i64::from(millis)) => Ok(Value::Time(millis)),
+            Some(_) => Err(DataError::new(
+                "Time values must use number of milliseconds greater than 0 and less than 86400000",
+            )),
+            None => {
+                let what = if short == "Timestamp" { "integral" } else { "integer" };
+                Err(DataError::new(format!(
+                    "Invalid type for {short}, underlying representation should be {what} but was \
+                     {}",
+                    node_type(byte)
+                )))
+            }
+        }
+    }
+
+    fn array(&mut self, schema: &'a Schema) -> Result<Value<'a>, DataError> {
+        let items = element(&schema.value_schema)?;
+        if self.reader.scan.peek() != b'[' {
+            self.reader.skip()?;
+            return Ok(Value::Array(&[]));
+        }
+        let mut values = self.reader.arena.vec();
+        self.items(|typed| {
+            values.push(typed.value(items)?);
+            Ok(())
+        })?;
+        Ok(Value::Array(values.into_bump_slice()))
+    }
+
+    fn map(&mut self, schema: &'a Schema) -> Result<Value<'a>, DataError> {
+        let keys = element(&schema.key_schema)?;
+        let values = element(&schema.value_schema)?;
+        let byte = self.reader.scan.peek();
+        let mut entries = self.reader.arena.vec();
+        if keys.type_ == SchemaType::String {
+            if byte != b'{' {
+                return Err(DataError::new(format!(
+                    "Maps with string fields should be encoded as JSON objects, but found {}",
+                    node_type(byte)
+                )));
+            }
+            self.members(|typed, key| {
+                let value = typed.value(values)?;
+                entries.push((Value::Str(key), value));
+                Ok(())
+            })?;
+            last_wins(&mut entries);
+            return Ok(Value::Map(entries.into_bump_slice()));
+        }
+        if byte != b'[' {
+            return Err(DataError::new(format!(
+                "Maps with non-string fields should be encoded as JSON array of tuples, but found \
+                 {}",
+                node_type(byte)
+            )));
+        }
+        self.items(|typed| {
+            entries.push(typed.tuple(keys, values)?);
+            Ok(())
+        })?;
+        last_wins(&mut entries);
+        Ok(Value::Map(entries.into_bump_slice()))
+    }
+
+    fn tuple(
+        &mut self,
+        keys: &'a Schema,
+        values: &'a Schema,
+    ) -> Result<(Value<'a>, Value<'a>), DataError> {
+        let byte = self.reader.scan.peek();
+        if byte != b'[' {
+            return Err(DataError::new(format!(
+                "Found invalid map entry instead of array tuple: {}",
+                node_type(byte)
+            )));
+        }
+        let mut tuple = (Value::Null, Value::Null);
+        let mut length = 0;
+        self.items(|typed| {
+            length += 1;
+            match length {
+                1 => tuple.0 = typed.value(keys)?,
+                2 => tuple.1 = typed.value(values)?,
+                _ => drop(typed.reader.skip()?),
+            }
+            Ok(())
+        })?;
+        if length != 2 {
+            return Err(DataError::new(format!(
+                "Found invalid map entry, expected length 2 but found :{length}"
+            )));
+        }
+        Ok(tuple)
+    }
+
+    fn struct_(&mut self, schema: &'a Schema) -> Result<Value<'a>, DataError> {
+        let byte = self.reader.scan.peek();
+        if byte != b'{' {
+            return Err(DataError::new(format!(
+                "Structs should be encoded as JSON objects, but found {}",
+                node_type(byte)
+            )));
+        }
+        let arena = self.reader.arena;
+        let values = arena.bump().alloc_slice_fill_copy(schema.fields.len(), Value::Null);
+        let present = arena.bump().alloc_slice_fill_copy(schema.fields.len(), false);
+        // Writers mostly keep the schema's order, so the next field is tried first.
+        let mut next = 0;
+        self.members(|typed, key| {
+            let at = match schema.fields.get(next) {
+                Some(field) if &*field.name == key => next,
+                _ => match schema.field(key) {
+                    Some((at, _)) => at,
+                    None => return typed.reader.skip().map(drop),
+                },
+            };
+            let field = &schema.fields[at];
+            let value = typed.value(&field.schema)?;
+            if value.is_null() && !field.schema.optional {
+                return Err(DataError::new(format!(
+                    "Invalid value: null used for required field: \"{}\", schema type: {}",
+                    field.name,
+                    field.schema.type_.name()
+                )));
+            }
+            (values[at], present[at], next) = (value, true, at + 1);
+            Ok(())
+        })?;
+        for (at, field) in schema.fields.iter().enumerate() {
+            if !present[at] {
+                values[at] = self.null(&field.schema)?;
+            }
+        }
+        Ok(Value::Struct(arena.alloc(Struct { schema, values })))
+    }
+
+    /// [`Reader::items`] with the typed reader in the closure's hands.
+    fn items(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        let replace_null_with_default = self.replace_null_with_default;
+        self.reader.items(|reader| {
+            let mut typed = Typed { reader: reader.fork(), replace_null_with_default };
+            each(&mut typed)?;
+            reader.join(&typed.reader);
+            Ok(())
+        })
+    }
+
+    fn members(
+        &mut self,
+        mut each: impl FnMut(&mut Self, &'a str) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        let replace_null_with_default = self.replace_null_with_default;
+        self.reader.members(|reader, key| {
+            let mut typed = Typed { reader: reader.fork(), replace_null_with_default };
+            each(&mut typed, key)?;
+            reader.join(&typed.reader);
+            Ok(())
+        })
+    }
+}
+
+fn element(schema: &Option<std::sync::Arc<Schema>>) -> Result<&Schema, DataError> {
+    schema.as_deref().ok_or_else(|| DataError::new("The schema names no element type"))
+}
