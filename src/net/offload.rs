@@ -93,6 +93,41 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
+    start_in(pool, work).await?.wait().await
+}
+
+/// A job under way. Clones wait for the same job; one of them gets its result.
+pub(crate) struct Running<T>(flume::Receiver<std::thread::Result<T>>);
+
+impl<T> Clone for Running<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Running<T> {
+    /// The result, once; afterwards and if the threads are gone, an error.
+    pub(crate) async fn wait(&self) -> io::Result<T> {
+        match self.0.recv_async().await.map_err(|_| gone())? {
+            Ok(result) => Ok(result),
+            Err(panic) => Err(io::Error::other(format!("panicked: {}", panic_message(&*panic)))),
+        }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the companion threads have ended")
+}
+
+/// Hands a job over; waits only for room in the queue.
+pub(crate) async fn start_in<T, F>(
+    pool: &'static std::thread::LocalKey<RefCell<Pool>>,
+    work: F,
+) -> io::Result<Running<T>>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
     let (jobs, busy) = pool.with(|pool| pool.borrow_mut().admit())?;
     let counted = Counted(busy);
     let (answer, answered) = flume::bounded(1);
@@ -101,12 +136,8 @@ where
         drop(counted);
         let _ = answer.send(result);
     });
-    let gone = || io::Error::other("the companion threads have ended");
     jobs.send_async(job).await.map_err(|_| gone())?;
-    match answered.recv_async().await.map_err(|_| gone())? {
-        Ok(result) => Ok(result),
-        Err(panic) => Err(io::Error::other(format!("panicked: {}", panic_message(&*panic)))),
-    }
+    Ok(Running(answered))
 }
 
 /// A thread inherits the CPU of the core that starts it; takes the process' own set instead.

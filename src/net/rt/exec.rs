@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use super::{panic_message, probe};
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
 
 /// How a core's executor is started.
@@ -32,23 +33,24 @@ pub struct CoreThread {
 impl CoreThread {
     /// Waits for the core's future to end. `Err` if the core itself died.
     pub fn join(self) -> Result<(), String> {
-        self.inner.join().map_err(|panic| {
-            panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "the core's thread panicked".to_owned())
-        })
+        self.inner.join().map_err(|panic| panic_message(&*panic))
     }
 }
 
 /// Starts a thread with an executor on it and runs the future that `main` makes there to its end.
-/// Call [`super::probe`] first: the engine panics where io_uring is forbidden.
+///
+/// # Errors
+/// What [`probe`] says is missing (the engine itself would panic), the CPU does not exist, or no thread
+/// could be started.
 pub fn start_core<F, Fut>(options: CoreOptions, main: F) -> io::Result<CoreThread>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
+    probe().map_err(|missing| {
+        let all: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        io::Error::new(io::ErrorKind::Unsupported, all.join("; "))
+    })?;
     let (ready, started) = std::sync::mpsc::sync_channel(1);
     let inner = std::thread::Builder::new().name(options.name.clone()).spawn(move || {
         let placement = options.cpu.map_or(Placement::Unbound, Placement::Fixed);
@@ -106,8 +108,8 @@ impl<T> Future for Task<T> {
     }
 }
 
-/// Runs `future` on this core, beside the caller. A panic in it ends the core: callers that run
-/// code of others wrap it in `catch_unwind`.
+/// Runs `future` on this core, beside the caller. A panic in it ends the core: code of others runs in
+/// [`super::spawn_caught`].
 pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     Task(Some(glommio::spawn_local(future)))
 }
@@ -133,4 +135,46 @@ pub fn spawn_urgent<T: 'static>(future: impl Future<Output = T> + 'static) -> Ta
 /// Lets others run if this task has had its share; 17 ns when it has not. Once a batch.
 pub async fn yield_if_needed() {
     glommio::yield_if_needed().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt::{on_core, sleep};
+
+    #[test]
+    fn a_dead_core_is_reported() {
+        let options = CoreOptions::new("dies", Some(0));
+        let core = start_core(options, || async { panic!("of {}", "grief") }).unwrap();
+        assert_eq!(core.join(), Err("of grief".to_owned()));
+        let nowhere = CoreOptions::new("nowhere", Some(100_000));
+        assert!(start_core(nowhere, || async {}).is_err());
+    }
+
+    #[test]
+    fn a_dropped_task_is_cancelled_and_a_detached_one_is_not() {
+        on_core(|| async {
+            let (count, counted) =
+                (std::rc::Rc::new(std::cell::Cell::new(0)), Duration::from_millis(1));
+            let task = |by: u32| {
+                let count = count.clone();
+                async move {
+                    sleep(counted).await;
+                    count.set(count.get() + by);
+                }
+            };
+            drop(spawn(task(1)));
+            spawn(task(10)).detach();
+            spawn_urgent(task(100)).detach();
+            assert_eq!(spawn(task(1000)).cancel().await, None);
+            spawn(task(10_000)).await;
+            let rest = async {
+                while count.get() < 10_110 {
+                    sleep(counted).await;
+                }
+            };
+            crate::rt::timeout(Duration::from_secs(20), rest).await.expect("both detached tasks");
+            assert_eq!(count.get(), 10_110);
+        });
+    }
 }

@@ -4,13 +4,15 @@
 
 mod exec;
 mod file;
+mod notify;
 mod probe;
 mod task;
 mod tcp;
 mod time;
 
 pub use exec::{CoreOptions, CoreThread, Task, spawn, spawn_urgent, start_core, yield_if_needed};
-pub use file::AppendFile;
+pub use file::{AppendFile, create_dir_all, remove_file, rename, sync_dir};
+pub use notify::Notify;
 pub use probe::{Missing, probe};
 #[cfg(test)]
 pub(crate) use task::on_core;

@@ -1,6 +1,7 @@
 //! What the engine needs of the machine, asked before anything starts.
 
 use std::fmt;
+use std::io;
 
 /// Something that the machine does not give, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,43 +19,93 @@ impl fmt::Display for Missing {
 /// Bytes of locked memory that one executor's rings need at least.
 const MEMLOCK_NEEDED: u64 = 512 << 10;
 
-/// Tries io_uring and looks at the limit on locked memory.
+/// Tries io_uring and looks at the limit on locked memory, whose soft value is raised for this process
+/// as far as its hard value allows.
 pub fn probe() -> Result<(), Vec<Missing>> {
-    let missing: Vec<_> = [probe_io_uring(), probe_memlock()].into_iter().flatten().collect();
+    let missing: Vec<_> = [
+        try_io_uring().err().map(|error| io_uring_missing(&error)),
+        memlock().and_then(memlock_missing),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     if missing.is_empty() { Ok(()) } else { Err(missing) }
 }
 
-fn probe_io_uring() -> Option<Missing> {
+fn try_io_uring() -> io::Result<()> {
     // struct io_uring_params is 120 bytes of plain data; zero asks for the defaults.
     let mut params = [0u64; 15];
     // SAFETY: the kernel reads and writes at most the 120 bytes of `params`, which outlive the call.
     let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 8, params.as_mut_ptr()) };
-    if fd >= 0 {
-        // SAFETY: `fd` is the descriptor that the kernel has just made and nobody else knows.
-        unsafe { libc::close(fd as libc::c_int) };
-        return None;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
     }
-    let error = std::io::Error::last_os_error();
+    // SAFETY: `fd` is the descriptor that the kernel has just made and nobody else knows.
+    unsafe { libc::close(fd as libc::c_int) };
+    Ok(())
+}
+
+fn io_uring_missing(error: &io::Error) -> Missing {
     let remedy = match error.raw_os_error() {
         Some(libc::EPERM) => {
             "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp \
              profile and set the sysctl kernel.io_uring_disabled to 0"
         }
         Some(libc::ENOSYS) => "use a Linux kernel of 5.8 or newer",
-        _ => "raise the limit on locked memory and open files",
+        Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
+        _ => "raise the limit on locked memory (ulimit -l, LimitMEMLOCK=)",
     };
-    Some(Missing { what: format!("io_uring cannot be used here ({error})"), remedy })
+    Missing { what: format!("io_uring cannot be used here ({error})"), remedy }
 }
 
-fn probe_memlock() -> Option<Missing> {
+/// The limit on locked memory that holds, in bytes, after raising the soft one.
+fn memlock() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel fills the one struct it is given.
-    let answer = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) };
-    if answer == 0 && limit.rlim_cur < MEMLOCK_NEEDED {
-        return Some(Missing {
-            what: format!("only {} bytes of memory may be locked", limit.rlim_cur),
-            remedy: "raise it to 512 KiB a core or more (ulimit -l, LimitMEMLOCK=)",
-        });
+    if unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) } != 0 {
+        return None;
     }
-    None
+    if limit.rlim_cur < limit.rlim_max {
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+        // SAFETY: the kernel reads the one struct it is given. A soft limit up to the hard one is
+        // anybody's right; a refusal leaves it as it was.
+        if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raised) } == 0 {
+            limit = raised;
+        }
+    }
+    Some(limit.rlim_cur)
+}
+
+fn memlock_missing(limit: u64) -> Option<Missing> {
+    (limit < MEMLOCK_NEEDED).then(|| Missing {
+        what: format!("only {limit} bytes of memory may be locked"),
+        remedy: "raise it to 512 KiB a core or more (ulimit -l, LimitMEMLOCK=)",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_runs_the_other_tests() {
+        assert_eq!(probe(), Ok(()));
+    }
+
+    #[test]
+    fn each_fault_has_its_remedy() {
+        for (errno, remedy) in [
+            (libc::EPERM, "seccomp"),
+            (libc::ENOSYS, "kernel"),
+            (libc::EMFILE, "open files"),
+            (libc::ENOMEM, "locked memory"),
+        ] {
+            let missing = io_uring_missing(&io::Error::from_raw_os_error(errno));
+            assert!(missing.to_string().contains(remedy), "{missing}");
+        }
+        let missing = memlock_missing(64 << 10).unwrap();
+        assert!(missing.to_string().starts_with("only 65536 bytes"), "{missing}");
+        assert_eq!(memlock_missing(MEMLOCK_NEEDED), None);
+        assert_eq!(memlock_missing(libc::RLIM_INFINITY), None);
+    }
 }

@@ -131,3 +131,41 @@ impl TcpListener {
         Ok(TcpStream(stream))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt::{on_core, spawn};
+
+    #[test]
+    fn slices_arrive_in_order_and_quiet_is_told_from_closed() {
+        on_core(|| async {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            let reader = spawn(async move {
+                let mut stream = listener.accept().await.unwrap();
+                let mut all = Vec::new();
+                stream.0.read_to_end(&mut all).await.unwrap();
+                (all, stream)
+            });
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            assert!(stream.is_quiet());
+            // More than a socket holds, so that writes come up short; empty ones among them.
+            let parts: Vec<Vec<u8>> = (0..3000).map(|n| vec![n as u8; n % 7 * 1000]).collect();
+            let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            stream.write_all_slices(&mut slices).await.unwrap();
+            stream.write_all_slices(&mut [IoSlice::new(b"")]).await.unwrap();
+            stream.write_all_slices(&mut []).await.unwrap();
+            stream.close().await.unwrap();
+            let (all, mut peer) = reader.await;
+            assert!(all == parts.concat());
+            peer.write_all(b"x").await.unwrap();
+            let mut byte = [0];
+            assert_eq!(stream.read(&mut byte).await.unwrap(), 1);
+            assert!(stream.is_quiet());
+            drop(peer);
+            assert_eq!(stream.read(&mut byte).await.unwrap(), 0);
+            assert!(!stream.is_quiet());
+        });
+    }
+}
