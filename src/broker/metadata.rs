@@ -161,10 +161,11 @@ impl Core {
                 let answer = ListOffsetsPartitionResponse::default()
                     .with_partition_index(asked.partition_index);
                 match self.list_offset(call, &topic.name, asked, committed) {
-                    Ok((timestamp, offset)) => answer
-                        .with_timestamp(timestamp)
-                        .with_offset(offset)
-                        .with_leader_epoch(if offset < 0 { -1 } else { LEADER_EPOCH }),
+                    Ok((timestamp, offset)) => {
+                        answer.with_timestamp(timestamp).with_offset(offset).with_leader_epoch(
+                            if offset < 0 || call.version < 4 { -1 } else { LEADER_EPOCH },
+                        )
+                    }
                     Err(error) => answer.with_error_code(error),
                 }
             });
