@@ -2,6 +2,7 @@
 //!
 //! [`state`] decides, [`standalone`] carries out; everybody else talks through [`requests::Mailbox`].
 
+pub mod config_infos;
 pub mod config_providers;
 pub mod connector_config;
 mod connector_thread;
@@ -9,6 +10,7 @@ mod cores;
 pub mod file_offset_store;
 pub mod java_object;
 pub mod listeners;
+mod offset_requests;
 pub mod properties;
 pub mod requests;
 pub mod source_offsets;
@@ -20,4 +22,7 @@ pub mod worker_config;
 #[cfg(test)]
 mod test_plugins;
 
+/// What a caller of the mailbox needs of other rooms.
+pub use millrace_api as api;
+pub use millrace_worker::command;
 pub use standalone::{HerderContext, HerderHandle, StandaloneHerder, TaskRunner};

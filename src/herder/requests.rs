@@ -12,7 +12,7 @@ use millrace_worker::command::{Progress, TargetState, TaskId};
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
-use crate::validation::ConfigInfos;
+use crate::config_infos::ConfigInfos;
 
 /// What went wrong, as the REST API tells it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

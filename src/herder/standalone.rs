@@ -44,10 +44,8 @@ use millrace_worker::engine::Engine;
 use crate::connector_thread::{ConnectorThread, Instance};
 use crate::file_offset_store::FileOffsetStore;
 use crate::requests::{
-    Answer, ConnectorInfo, Created, ErrorStatus, HerderError, Mailbox, Message, PartitionOffset,
-    Reply, Request,
+    Answer, ConnectorInfo, Created, ErrorStatus, HerderError, Mailbox, Message, Reply, Request,
 };
-use crate::source_offsets;
 use crate::state::{Decision, Definition, State, Token};
 use crate::validation::{self, Job, Validator};
 use crate::worker_config::WorkerConfig;
@@ -152,9 +150,9 @@ enum Pending {
 /// The herder; see the module's example.
 pub struct StandaloneHerder {
     context: Arc<HerderContext>,
-    state: State,
+    pub(crate) state: State,
     runner: Box<dyn TaskRunner>,
-    offsets: Arc<FileOffsetStore>,
+    pub(crate) offsets: Arc<FileOffsetStore>,
     threads: HashMap<Arc<str>, ConnectorThread>,
     pending: HashMap<Token, Pending>,
     next_token: Token,
@@ -433,53 +431,6 @@ impl StandaloneHerder {
         }
     }
 
-    // ---- offsets ----
-
-    fn offsets_of(&self, name: &str) -> Answer<Vec<PartitionOffset>> {
-        match self.state.is_sink(name) {
-            None => Err(HerderError::no_connector(name)),
-            Some(true) => Err(no_sink_offsets(name)),
-            Some(false) => Ok(source_offsets::of_connector(name, &self.offsets.entries())),
-        }
-    }
-
-    fn alter_offsets(
-        &self,
-        name: String,
-        offsets: Option<Vec<PartitionOffset>>,
-        reply: Reply<String>,
-    ) {
-        let checked = match self.state.is_sink(&name) {
-            None => Err(HerderError::no_connector(&name)),
-            Some(_) if !self.state.is_at_rest(&name) => Err(HerderError::bad_request(format!(
-                "Connectors must be in the STOPPED state before their offsets can be modified. This \
-                 can be done for the specified connector by issuing a 'PUT' request to the \
-                 '/connectors/{name}/stop' endpoint"
-            ))),
-            Some(true) => Err(no_sink_offsets(&name)),
-            Some(false) => Ok(()),
-        };
-        if let Err(error) = checked {
-            return reply.send(Err(error));
-        }
-        let verb = if offsets.is_some() { "altered" } else { "reset" };
-        let entries = match offsets {
-            Some(offsets) => source_offsets::entries(&name, &offsets),
-            None => source_offsets::tombstones(&name, &self.offsets.entries()),
-        };
-        let message = format!(
-            "The Connect framework-managed offsets for this connector have been {verb} \
-             successfully. However, if this connector manages offsets externally, they will need to \
-             be manually {verb} in the system that the connector uses."
-        );
-        self.offsets.put(
-            entries,
-            Box::new(move |result| {
-                reply.send(result.map(|()| message).map_err(HerderError::internal));
-            }),
-        );
-    }
-
     // ---- carrying out ----
 
     fn carry_out(&mut self) {
@@ -587,9 +538,5 @@ enum Event {
     Report(Report),
 }
 
-fn no_sink_offsets(name: &str) -> HerderError {
-    HerderError::internal(format!(
-        "The offsets of sink connector {name} are those of its consumer group; this worker cannot \
-         read or change them yet. Use kafka-consumer-groups --group connect-{name}"
-    ))
-}
+#[cfg(test)]
+mod tests;

@@ -610,3 +610,6 @@ impl Connector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

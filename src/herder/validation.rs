@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use millrace_api::Config;
-use millrace_api::config_def::{ConfigDef, ConfigKey, DefaultValue, Type, split_list};
+use millrace_api::config_def::{ConfigDef, ConfigKey, split_list};
 use millrace_api::connector::ConnectorPlugin;
 use millrace_api::plugin::Plugins;
 use millrace_worker::command::TargetState;
-use serde::Serialize;
 
+use crate::config_infos::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, shown};
 use crate::connector_config::{Aliased, converter, framework, topic_creation};
 use crate::requests::{Answer, HerderError, Message, Reply};
 use crate::standalone::{Put, PutReply};
@@ -20,97 +20,6 @@ use crate::worker_config::WorkerConfig;
 
 /// Configurations that wait for their check before further ones are refused.
 const WAITING: usize = 256;
-
-/// `ConfigInfos`: the answer of `/config/validate`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ConfigInfos {
-    /// `connector.class` as given.
-    pub name: String,
-    pub error_count: usize,
-    pub groups: Vec<String>,
-    pub configs: Vec<ConfigInfo>,
-}
-
-/// One key and what stands there.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ConfigInfo {
-    pub definition: Option<ConfigKeyInfo>,
-    pub value: ConfigValueInfo,
-}
-
-/// `ConfigKeyInfo`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ConfigKeyInfo {
-    pub name: String,
-    #[serde(rename = "type")]
-    pub type_: &'static str,
-    pub required: bool,
-    pub default_value: Option<String>,
-    pub importance: &'static str,
-    pub documentation: &'static str,
-    pub group: Option<String>,
-    pub width: &'static str,
-    pub display_name: String,
-    pub dependents: Vec<String>,
-    pub order: i32,
-}
-
-/// `ConfigValueInfo`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ConfigValueInfo {
-    pub name: String,
-    pub value: Option<String>,
-    pub recommended_values: Vec<String>,
-    pub errors: Vec<String>,
-    pub visible: bool,
-}
-
-impl ConfigKeyInfo {
-    pub fn new(key: &ConfigKey) -> Self {
-        let default = match key.default {
-            DefaultValue::Of(text) => Some(shown(key.type_, text)),
-            DefaultValue::Null | DefaultValue::Required => None,
-        };
-        let display = key.display_name.map(|display| match key.name.split('.').nth(1) {
-            // "Transformation type for <alias>".
-            Some(alias) if key.order_in_group < 2 && is_aliased(&key.name) => {
-                format!("{display} for {alias}")
-            }
-            _ => display.to_owned(),
-        });
-        let own_name = match is_aliased(&key.name) {
-            true => key.name.splitn(3, '.').nth(2).unwrap_or(&key.name),
-            false => &key.name,
-        };
-        Self {
-            name: key.name.clone(),
-            type_: key.type_.name(),
-            required: key.default == DefaultValue::Required,
-            default_value: default,
-            importance: key.importance.name(),
-            documentation: key.documentation,
-            group: key.group.clone(),
-            width: key.width.name(),
-            display_name: display.unwrap_or_else(|| own_name.to_owned()),
-            dependents: Vec::new(),
-            order: key.order_in_group,
-        }
-    }
-}
-
-fn is_aliased(name: &str) -> bool {
-    name.starts_with("transforms.") || name.starts_with("predicates.")
-}
-
-/// As Java renders a parsed value.
-fn shown(type_: Type, text: &str) -> String {
-    match type_ {
-        Type::Password => "[hidden]".to_owned(),
-        Type::List => split_list(text).join(","),
-        Type::Boolean => text.to_ascii_lowercase(),
-        _ => text.to_owned(),
-    }
-}
 
 /// `tasks.max` of a configuration that was checked.
 pub(crate) fn tasks_max(config: &Config) -> usize {
@@ -377,10 +286,8 @@ impl Validator {
                 "header" => self.plugins.header_converter(class).map(|found| found.config_def),
                 _ => self.plugins.converter(class).map(|found| found.config_def),
             };
-            for mut key in def.map(|def| def().keys).unwrap_or_default() {
-                let own = std::mem::take(&mut key.name);
-                key.name = format!("{prefix}.{own}");
-                check.key(&key, &own);
+            for key in def.map(|def| def().keys).unwrap_or_default() {
+                check.prefixed_key(&key, &prefix);
             }
         }
     }
@@ -429,29 +336,38 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// A key of the framework or of the connector, or one embedded under a prefix, which the
+    /// validator does not see.
     fn key(&mut self, key: &ConfigKey, validator_name: &str) {
         let given = self.config.get(&key.name).map(String::as_str);
-        let (value, mut errors) = key.validate(given, validator_name);
-        if key.type_ == Type::List && !errors.is_empty() {
-            // Java prints a parsed list in brackets.
-            let list = value.as_deref().map(|text| format!("[{}]", split_list(text).join(", ")));
-            let plain = format!("Invalid value {} ", given.unwrap_or_default().trim());
-            for error in &mut errors {
-                if let (Some(rest), Some(list)) = (error.strip_prefix(&plain), &list) {
-                    *error = format!("Invalid value {list} {rest}");
-                }
-            }
-        }
-        self.configs.push(ConfigInfo {
-            definition: Some(ConfigKeyInfo::new(key)),
-            value: ConfigValueInfo {
-                name: key.name.clone(),
-                value: value.map(|text| shown(key.type_, &text)),
-                recommended_values: key.recommended.iter().map(|&text| text.to_owned()).collect(),
-                errors,
-                visible: true,
-            },
-        });
+        let (value, errors) = key.validate(given, validator_name);
+        self.push(ConfigKeyInfo::new(key), key, value, errors);
+    }
+
+    /// A converter's key: checked without the prefix, shown with it.
+    fn prefixed_key(&mut self, key: &ConfigKey, prefix: &str) {
+        let mut definition = ConfigKeyInfo::new(key);
+        definition.name = format!("{prefix}.{}", key.name);
+        let given = self.config.get(&definition.name).map(String::as_str);
+        let (value, errors) = key.validate(given, &key.name);
+        self.push(definition, key, value, errors);
+    }
+
+    fn push(
+        &mut self,
+        definition: ConfigKeyInfo,
+        key: &ConfigKey,
+        value: Option<String>,
+        errors: Vec<String>,
+    ) {
+        let value = ConfigValueInfo {
+            name: definition.name.clone(),
+            value: value.map(|text| shown(key.type_, &text)),
+            recommended_values: key.recommended.iter().map(|&text| text.to_owned()).collect(),
+            errors,
+            visible: true,
+        };
+        self.configs.push(ConfigInfo { definition: Some(definition), value });
     }
 
     fn find(&mut self, name: &str) -> Option<&mut ConfigInfo> {
@@ -598,3 +514,6 @@ fn check_topic_creation(check: &mut Check<'_>) {
         check.key(&key, &key.name);
     }
 }
+
+#[cfg(test)]
+mod tests;

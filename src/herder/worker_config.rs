@@ -332,11 +332,11 @@ mod tests {
         let text = text.join("\n");
         for expected in [
             "Missing required configuration \"offset.storage.file.filename\" which has no default",
-            "Invalid value http://:8083,ftp://x:1 for configuration listeners",
+            "Invalid value [http://:8083, ftp://x:1] for configuration listeners",
             "Invalid value maybe for configuration plugin.discovery: String must be one of (case",
             "Invalid value yes for configuration topic.creation.enable: Expected value to be",
             "Invalid value none for configuration millrace.cores",
-            "Invalid value com.example.Auth for configuration rest.extension.classes",
+            "Invalid value [com.example.Auth] for configuration rest.extension.classes",
             "Class com.example.Nope could not be found.",
         ] {
             assert!(text.contains(expected), "{expected}\nis not in\n{text}");

@@ -1,1 +1,148 @@
 //! The REST sidecar: Kafka Connect's HTTP API.
+//!
+//! One thread with a current-thread runtime of its own. It keeps nothing but logger levels; every
+//! other answer comes from the herder through its mailbox. One file a resource; [`route`] is the map
+//! of paths.
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! # let herder: millrace_herder::HerderHandle = panic!();
+//! let options = millrace_rest::RestOptions::new(herder.context.clone());
+//! let listeners = herder.context.config.listeners.clone();
+//! let rest = millrace_rest::serve(&listeners, herder.mailbox.clone(), options)?;
+//! println!("listening on {:?}", rest.bound);
+//! rest.shutdown();
+//! herder.shutdown();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Bodies are limited to 10 MiB and questions to 90 s. Where the JVM's standalone worker answers an
+//! unknown connector with a null pointer's text and 500 (restart, stop), this one answers 404.
+
+mod answer;
+mod app;
+mod body;
+mod connectors;
+mod cors;
+mod loggers;
+mod offsets;
+mod plugins;
+mod route;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_herder::HerderContext;
+use millrace_herder::listeners::Listener;
+use millrace_herder::requests::Mailbox;
+
+pub use loggers::LoggerControl;
+
+/// How long open requests may take after a shutdown began.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// What REST needs beside the herder's mailbox.
+pub struct RestOptions {
+    pub context: Arc<HerderContext>,
+    /// Carries out `PUT /admin/loggers`; without it levels are kept and have no effect.
+    pub loggers: Option<Box<dyn LoggerControl>>,
+    /// `version` of `/`: the Kafka Connect release whose behaviour clients can rely on.
+    pub version: String,
+    /// `commit` of `/`.
+    pub commit: String,
+}
+
+impl RestOptions {
+    pub fn new(context: Arc<HerderContext>) -> Self {
+        Self {
+            context,
+            loggers: None,
+            version: "4.1.0".to_owned(),
+            commit: concat!("millrace-", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// A running REST server.
+pub struct RestHandle {
+    /// The addresses of the main listeners, in their order; ports are real ones.
+    pub bound: Vec<SocketAddr>,
+    stop: tokio::sync::watch::Sender<bool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl RestHandle {
+    /// Ends the server; open requests get a few seconds.
+    pub fn shutdown(self) {
+        let _ = self.stop.send(true);
+        if self.thread.join().is_err() {
+            tracing::error!("the REST thread panicked");
+        }
+    }
+}
+
+/// Binds and serves. Sets the worker's id, which needs the bound port. An error names the listener.
+pub fn serve(
+    listeners: &[Listener],
+    herder: Mailbox,
+    options: RestOptions,
+) -> std::io::Result<RestHandle> {
+    let main = bind(listeners)?;
+    let bound = main.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let context = Arc::clone(&options.context);
+    let admin = bind(context.config.admin_listeners.as_deref().unwrap_or_default())?;
+    let port = bound.first().map(SocketAddr::port);
+    let _ = context.worker_id.set(context.config.worker_id(port));
+    let app = app::App::new(herder, options);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("rest".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let everything = app::Scope::main(context.config.admin_listeners.is_none());
+            let mut servers = tokio::task::JoinSet::new();
+            let scoped = main.into_iter().map(|listener| (listener, everything));
+            for (listener, scope) in
+                scoped.chain(admin.into_iter().map(|listener| (listener, app::Scope::ADMIN)))
+            {
+                servers.spawn(listen(listener, app::router(&app, scope), stopped.clone()));
+            }
+            let mut stopped = stopped;
+            let _ = stopped.wait_for(|stop| *stop).await;
+            let _ = tokio::time::timeout(SHUTDOWN_LIMIT, servers.join_all()).await;
+        });
+    })?;
+    Ok(RestHandle { bound, stop, thread })
+}
+
+fn bind(listeners: &[Listener]) -> std::io::Result<Vec<TcpListener>> {
+    let one = |listener: &Listener| {
+        let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
+        let socket = TcpListener::bind((host, listener.port)).map_err(|error| {
+            let text = format!("cannot listen on {host}:{}: {error}", listener.port);
+            std::io::Error::new(error.kind(), text)
+        })?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    listeners.iter().map(one).collect()
+}
+
+async fn listen(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopped: tokio::sync::watch::Receiver<bool>,
+) {
+    let served = async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            })
+            .await
+    };
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the REST server ended");
+    }
+}
