@@ -1,33 +1,43 @@
 //! The bundled connectors, one folder a system.
 
-#[cfg(any(feature = "file", feature = "null", feature = "datagen"))]
+#[cfg(any(feature = "file", feature = "null", feature = "datagen", feature = "s3"))]
 use millrace_api::config_def::ConfigError;
 use millrace_api::connector::ConnectorPlugin;
-#[cfg(any(feature = "file", feature = "null", feature = "datagen"))]
+#[cfg(any(feature = "file", feature = "null", feature = "datagen", feature = "s3"))]
 use millrace_api::error::ConnectError;
 
+#[cfg(feature = "datagen")]
+pub mod datagen;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(feature = "null")]
 pub mod null;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "s3")]
+pub mod storage;
 #[cfg(test)]
 mod test_rig;
-#[cfg(any(feature = "file", feature = "null"))]
+#[cfg(any(feature = "file", feature = "null", feature = "datagen"))]
 mod text;
 
 /// Every connector that this build has.
 #[allow(unused_mut)]
 pub fn plugins() -> Vec<ConnectorPlugin> {
     let mut list = Vec::new();
+    #[cfg(feature = "datagen")]
+    list.push(datagen::SOURCE);
     #[cfg(feature = "file")]
     list.push(file::SINK);
     #[cfg(feature = "null")]
     list.push(null::SINK);
+    #[cfg(feature = "s3")]
+    list.extend(s3::PLUGINS);
     list
 }
 
 /// A task that was handed a configuration that its definition refuses.
-#[cfg(any(feature = "file", feature = "null", feature = "datagen"))]
+#[cfg(any(feature = "file", feature = "null", feature = "datagen", feature = "s3"))]
 fn refused(errors: Vec<ConfigError>) -> ConnectError {
     let texts: Vec<_> = errors.into_iter().map(|error| error.message).collect();
     ConnectError {
