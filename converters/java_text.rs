@@ -136,7 +136,12 @@ impl Calendar {
         let shifted_month = if month > 2 { month - 3 } else { month + 9 };
         let day_of_year = (153 * shifted_month + 2) / 5;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        (era * 146_097 + day_of_era - 719_468 + day - 1) * DAY
+        let days = era * 146_097 + day_of_era - 719_468 + day - 1;
+        // Before 15 October 1582 Java's calendar is the Julian one.
+        if days < -141_427 {
+            return (year * 365 + year.div_euclid(4) + day_of_year - 719_470 + day - 1) * DAY;
+        }
+        days * DAY
     }
 
     fn clock(self) -> (i64, i64, i64, i64) {
@@ -222,13 +227,15 @@ mod tests {
 
     #[test]
     fn calendar_both_ways() {
-        for days in (-1_000_000..1_000_000).step_by(97) {
+        for days in (-141_000..1_000_000).step_by(97) {
             let calendar = Calendar::of(days * DAY + 5);
             let (month, day) = (i64::from(calendar.month), i64::from(calendar.day));
             assert_eq!(Calendar::millis_of(calendar.year, month, day), days * DAY);
             assert_eq!(calendar.millis_of_day, 5);
         }
         assert_eq!(Calendar::millis_of(2019, 13, 45), 1_581_638_400_000);
+        assert_eq!(Calendar::millis_of(1, 1, 1), -62_135_769_600_000);
+        assert_eq!(Calendar::millis_of(1582, 10, 15) - Calendar::millis_of(1582, 10, 4), DAY);
         assert_eq!(Calendar::of(1_566_570_894_346).to_date(), "2019-08-23");
         assert_eq!(Calendar::of(1_566_570_894_346).to_time(), "14:34:54.346Z");
     }

@@ -9,6 +9,7 @@ pub mod byte_array;
 pub mod charset;
 pub mod converter;
 pub mod data;
+pub mod header;
 pub mod java_text;
 pub mod json;
 pub mod json_text;
@@ -16,6 +17,8 @@ pub mod number;
 pub mod number_text;
 mod owned;
 pub mod string;
+pub mod values;
+mod values_parser;
 
 pub use arena::Arena;
 pub use converter::{Converter, DataError, HeaderConverter};

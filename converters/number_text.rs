@@ -125,7 +125,7 @@ impl BigDecimal {
                 if bare.is_empty() || bare.len() > 10 || !bare.bytes().all(|b| b.is_ascii_digit()) {
                     return None;
                 }
-                (&text[..at], digits.parse().ok()?)
+                (&text[..at], i64::from(digits.parse::<i32>().ok()?))
             }
         };
         let bare = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
@@ -170,6 +170,25 @@ impl BigDecimal {
     /// `floatValue()`.
     pub fn float_value(&self) -> f32 {
         format!("{}e{}", self.unscaled, -i64::from(self.scale)).parse().unwrap_or(f32::NAN)
+    }
+
+    /// The number as an integer of 64 bits, if it is one.
+    pub fn exact_long(&self) -> Option<i64> {
+        if self.is_zero() {
+            return Some(0);
+        }
+        let digits = self.unscaled.magnitude().to_string();
+        let zeros = digits.len() - digits.trim_end_matches('0').len();
+        let scale = i64::from(self.scale);
+        // A fraction is left, or it is too wide anyway: no power of ten is raised in vain.
+        if scale > zeros as i64 || digits.len() as i64 - scale > 19 {
+            return None;
+        }
+        let whole = match u32::try_from(scale) {
+            Ok(scale) => &self.unscaled / BigInt::from(10).pow(scale),
+            Err(_) => &self.unscaled * BigInt::from(10).pow(scale.unsigned_abs() as u32),
+        };
+        i64::try_from(whole).ok()
     }
 
     pub fn is_zero(&self) -> bool {
@@ -293,7 +312,20 @@ mod tests {
             assert_eq!(number.to_string(), printed);
             assert_eq!(number.long_value(), long, "{text}");
         }
-        for text in ["", ".", "x", "5d", " 5", "0x10", "NaN", "1e", "1e+", "1e99999999999", "+-1"] {
+        for text in [
+            "",
+            ".",
+            "x",
+            "5d",
+            " 5",
+            "0x10",
+            "NaN",
+            "1e",
+            "1e+",
+            "1e99999999999",
+            "1e2147483648",
+            "+-1",
+        ] {
             assert_eq!(BigDecimal::parse(text), None, "{text}");
         }
     }

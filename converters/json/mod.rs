@@ -13,6 +13,7 @@ pub mod write;
 
 pub use converter::{JsonConverter, JsonConverterConfig};
 pub use isa::Level;
+pub(crate) use parse::last_wins;
 pub use parse::{find_path, parse, parse_text};
 pub use scan::{Checked, JsonError, Kind, MAX_DEPTH, check, check_at};
 pub use write::{DecimalFormat, WriteOptions, write_value};
@@ -33,5 +34,7 @@ pub(crate) fn serialization_error(error: JsonError) -> DataError {
     ))
 }
 
+#[cfg(test)]
+pub(crate) mod jvm_text;
 #[cfg(test)]
 mod scan_tests;
