@@ -23,7 +23,7 @@ pub struct Stdout {
 
 struct Chunk {
     bytes: Vec<u8>,
-    done: flume::Sender<io::Result<()>>,
+    done: flume::Sender<(io::Result<()>, Vec<u8>)>,
 }
 
 impl Output {
@@ -34,7 +34,7 @@ impl Output {
                 ConnectError::fatal("Couldn't start writing to stdout").caused_by(error)
             });
         };
-        match AppendFile::open(Path::new(path)).await {
+        match AppendFile::open_shared(Path::new(path)).await {
             Ok(file) => Ok(Self::File { file, path: path.into() }),
             Err(error) => Err(ConnectError::fatal(format!(
                 "Couldn't find or create file '{path}' for FileStreamSinkTask{}",
@@ -44,15 +44,17 @@ impl Output {
         }
     }
 
-    pub async fn append(&mut self, bytes: Vec<u8>) -> Result<(), ConnectError> {
+    /// Writes the whole buffer and empties it.
+    pub async fn append(&mut self, bytes: &mut Vec<u8>) -> Result<(), ConnectError> {
         let (result, name) = match self {
-            Self::File { file, path } => (file.append(bytes).await, path.display().to_string()),
-            Self::Stdout(stdout) => (stdout.append(bytes).await, "stdout".to_owned()),
+            Self::File { file, path } => (file.append_from(bytes).await, path.as_path()),
+            Self::Stdout(stdout) => (stdout.append(bytes).await, Path::new("stdout")),
         };
         result.map_err(|error| {
             ConnectError::fatal(format!(
-                "Couldn't write to '{name}'{}; offsets are committed only up to what was written, \
+                "Couldn't write to '{}'{}; offsets are committed only up to what was written, \
                  so a restarted task goes on from there",
+                name.display(),
                 remedy(&error)
             ))
             .caused_by(error)
@@ -101,16 +103,22 @@ impl Stdout {
         std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
             for Chunk { bytes, done } in inbox {
                 let mut out = io::stdout().lock();
-                let _ = done.send(out.write_all(&bytes).and_then(|()| out.flush()));
+                let written = out.write_all(&bytes).and_then(|()| out.flush());
+                let _ = done.send((written, bytes));
             }
         })?;
         Ok(Self { chunks })
     }
 
-    async fn append(&self, bytes: Vec<u8>) -> io::Result<()> {
+    async fn append(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
         let (done, answer) = flume::bounded(1);
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let bytes = std::mem::take(buffer);
         self.chunks.send_async(Chunk { bytes, done }).await.map_err(|_| gone())?;
-        answer.recv_async().await.map_err(|_| gone())?
+        let (written, bytes) = answer.recv_async().await.map_err(|_| gone())?;
+        *buffer = bytes;
+        written?;
+        buffer.clear();
+        Ok(())
     }
 }

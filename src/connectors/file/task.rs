@@ -59,11 +59,13 @@ impl FileStreamSinkTask {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let chunk = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK + SLACK));
-        match &mut self.output {
-            Some(output) => output.append(chunk).await,
-            None => Err(ConnectError::fatal("The file sink was used before it was started")),
-        }
+        let Some(output) = &mut self.output else {
+            return Err(ConnectError::fatal("The file sink was used before it was started"));
+        };
+        output.append(&mut self.buffer).await?;
+        // A record may have been far larger than a chunk.
+        self.buffer.shrink_to(2 * CHUNK);
+        Ok(())
     }
 
     async fn make_durable(&mut self) -> Result<(), ConnectError> {
@@ -86,6 +88,7 @@ impl SinkTask for FileStreamSinkTask {
             self.sync = parsed.bool(config::SYNC);
             self.context = context;
             self.output = Some(Output::open(parsed.get(config::FILE)).await?);
+            self.buffer.reserve(CHUNK + SLACK);
             Ok(())
         })
     }

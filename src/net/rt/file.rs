@@ -32,9 +32,10 @@ async fn run<T: Send + 'static>(
 type Written = (io::Result<u64>, Vec<u8>);
 
 /// A file that is appended to. The tracked end is where the next write goes; nobody else may write
-/// to it meanwhile.
+/// to it meanwhile, unless it was opened by [`AppendFile::open_shared`].
 pub struct AppendFile {
     file: Arc<File>,
+    shared: bool,
     end: Cell<u64>,
     /// A write that goes on though its future was dropped: the next operation waits for it.
     pending: RefCell<Option<Running<Written>>>,
@@ -43,19 +44,30 @@ pub struct AppendFile {
 impl AppendFile {
     /// Opens for appending, creating the file if it is not there.
     pub async fn open(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        Self::open_with(path, options, false).await
+    }
+
+    /// As [`Self::open`], for a file with several writers: the system puts each write behind the
+    /// last (`O_APPEND`), whoever made that. The tracked end counts the own writes only, and a
+    /// failed write is not cut off again, since others may have written behind it.
+    pub async fn open_shared(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).append(true);
+        Self::open_with(path, options, true).await
+    }
+
+    async fn open_with(path: &Path, options: OpenOptions, shared: bool) -> io::Result<Self> {
         let path = path.to_owned();
         let (file, end) = run(move || {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .open(path)?;
+            let file = options.open(path)?;
             let end = file.metadata()?.len();
             Ok((file, end))
         })
         .await?;
-        Ok(Self { file: Arc::new(file), end: Cell::new(end), pending: RefCell::default() })
+        let (file, end) = (Arc::new(file), Cell::new(end));
+        Ok(Self { file, shared, end, pending: RefCell::default() })
     }
 
     /// Where the next write goes. What was appended with success lies before it.
@@ -88,9 +100,10 @@ impl AppendFile {
             return Ok(());
         }
         let (file, end, bytes) = (self.file.clone(), self.len(), std::mem::take(buffer));
+        let shared = self.shared;
         let running = start_in(&POOL, move || {
             let written = file.write_all_at(&bytes, end).map(|()| end + bytes.len() as u64);
-            if written.is_err() {
+            if written.is_err() && !shared {
                 // Best effort: what is beyond the end is overwritten by the next append anyway.
                 let _ = file.set_len(end);
             }
