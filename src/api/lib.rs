@@ -5,6 +5,7 @@
 //! records. A transform or predicate is a plug-in of [`transformation`]. [`plugin::Plugins`] is the
 //! list that the worker resolves class names and aliases in.
 
+pub mod builtin_converters;
 pub mod config_def;
 pub mod connector;
 pub mod error;
