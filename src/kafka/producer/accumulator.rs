@@ -122,6 +122,8 @@ pub(super) struct Accumulator {
     pub flights: HashMap<u64, Flight>,
     pub next_flight: u64,
     metadata_version: u64,
+    /// A broker's answer, or a broken connection, says that leaders have moved.
+    pub metadata_wanted: bool,
     pub chance: u64,
     pub stats: Stats,
 }
@@ -152,6 +154,7 @@ impl Accumulator {
             flights: HashMap::new(),
             next_flight: 0,
             metadata_version: 0,
+            metadata_wanted: false,
             chance: 0x9e37_79b9_7f4a_7c15,
             stats: Stats::default(),
         }

@@ -133,9 +133,8 @@ pub struct Stats {
 /// See the module's documentation. It belongs to its core.
 pub struct Producer {
     shared: Rc<Shared>,
-    stop: Rc<Cell<bool>>,
     /// Sends until it is dropped.
-    _sender: Task<()>,
+    sender: Task<()>,
 }
 
 impl Producer {
@@ -148,10 +147,10 @@ impl Producer {
             work: Bell::default(),
             progress: Bell::default(),
             refreshing: Cell::new(false),
+            closing: Cell::new(false),
         });
-        let stop = Rc::new(Cell::new(false));
-        let sender = spawn(sender::run(shared.clone(), stop.clone()));
-        Self { shared, stop, _sender: sender }
+        let sender = spawn(sender::run(shared.clone()));
+        Self { shared, sender }
     }
 
     /// Copies a record into the batch of its partition: the one given, or that of the key, or for
@@ -250,15 +249,18 @@ impl Producer {
         }
     }
 
-    /// [`Self::flush`] for `limit` at most, and the end of appending.
+    /// [`Self::flush`] for `limit` at most, and the end of appending. The producer's task has ended
+    /// after this, also after an error.
     pub async fn close(self, limit: Duration) -> Result<(), KafkaError> {
         self.shared.state.borrow_mut().close();
-        self.stop.set(true);
-        timeout(limit.min(LONGEST_WAIT), self.flush()).await.unwrap_or_else(|_| {
+        self.shared.closing.set(true);
+        let outcome = timeout(limit.min(LONGEST_WAIT), self.flush()).await.unwrap_or_else(|_| {
             let left = self.shared.state.borrow().unfinished.len();
             let why = format!("closed with {left} batches not acknowledged");
             Err(KafkaError::new(ErrorKind::Timeout, why))
-        })
+        });
+        self.sender.cancel().await;
+        outcome
     }
 
     pub fn stats(&self) -> Stats {

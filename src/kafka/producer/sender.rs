@@ -1,23 +1,31 @@
 //! The producer's task: sends what the accumulator hands out, tells it what came of it.
+//!
+//! Requests in flight are futures within the task, not tasks beside it: when it ends or is dropped,
+//! nothing of the producer is left on the core.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, Stream};
 use kafka_protocol::messages::{InitProducerIdRequest, ProducerId};
-use millrace_net::rt::{sleep, spawn};
+use millrace_net::rt::sleep;
 
 use super::accumulator::Accumulator;
-use super::drain::Outgoing;
+use super::drain::{Drained, Outgoing};
 use crate::cluster::{Cluster, Purpose};
 use crate::error::KafkaError;
 use crate::local::Bell;
 
 /// Longest sleep of the task without news.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// Timers have a floor of their own; waits below it would only spin.
+const SHORTEST_WAIT: Duration = Duration::from_micros(50);
 
-/// What the handle, the task and the requests in flight share.
+/// What the handle, the task and its requests share.
 pub(super) struct Shared {
     pub state: RefCell<Accumulator>,
     pub cluster: Cluster,
@@ -25,39 +33,67 @@ pub(super) struct Shared {
     pub work: Bell,
     /// Rung when something came of a request or of the metadata.
     pub progress: Bell,
+    /// A refresh of the metadata is under way, or was just now.
     pub refreshing: Cell<bool>,
+    /// The task is to end once nothing is left to send.
+    pub closing: Cell<bool>,
 }
 
+/// Requests and refreshes under way: as many as brokers times `max.in.flight`, and two.
+type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>;
+
 /// Runs until the producer is closed and empty.
-pub(super) async fn run(shared: Rc<Shared>, stop: Rc<Cell<bool>>) {
+pub(super) async fn run(shared: Rc<Shared>) {
+    let mut pending = Pending::new();
     loop {
         // Before looking, so that no ring in between is missed.
-        let news = shared.work.listen();
-        shared.state.borrow_mut().update_metadata(&shared.cluster.metadata());
+        let mut news = pin!(shared.work.listen());
         let now = Instant::now();
-        let drained = shared.state.borrow_mut().drain(now);
-        let needs_metadata = drained.needs_metadata || shared.state.borrow().lacks_topics();
-        if needs_metadata || (shared.cluster.is_stale() && !shared.state.borrow().is_idle()) {
-            refresh(&shared);
-        }
-        if drained.needs_identity {
-            spawn(ask_identity(shared.clone())).detach();
-        }
-        for outgoing in drained.outgoing {
-            spawn(send(shared.clone(), outgoing)).detach();
-        }
-        if stop.get() && shared.state.borrow().is_idle() {
-            shared.progress.ring();
+        let drained = look(&shared, now);
+        let wait = drained.wake_at.map_or(HEARTBEAT, |at| {
+            at.saturating_duration_since(now).clamp(SHORTEST_WAIT, HEARTBEAT)
+        });
+        launch(&shared, drained, &mut pending);
+        if shared.closing.get() && shared.state.borrow().is_idle() {
             return;
         }
-        let wait = drained.wake_at.map_or(HEARTBEAT, |at| {
-            // Timers have a floor of their own; a wait of zero would spin.
-            at.saturating_duration_since(now).clamp(Duration::from_micros(50), HEARTBEAT)
-        });
-        let timer = std::pin::pin!(sleep(wait));
-        match select(news, timer).await {
-            Either::Left(_) | Either::Right(_) => {}
-        }
+        let mut timer = pin!(sleep(wait));
+        poll_fn(|cx| {
+            let mut done = false;
+            while let Poll::Ready(Some(())) = Pin::new(&mut pending).poll_next(cx) {
+                done = true;
+            }
+            if done {
+                shared.progress.ring();
+            }
+            // All are polled, so that whichever comes next wakes the task.
+            let news = news.as_mut().poll(cx).is_ready();
+            let timer = timer.as_mut().poll(cx).is_ready();
+            if done || news || timer { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+fn look(shared: &Shared, now: Instant) -> Drained {
+    let mut state = shared.state.borrow_mut();
+    state.update_metadata(&shared.cluster.metadata());
+    let mut drained = state.drain(now);
+    let outdated = !state.is_idle() && shared.cluster.is_stale();
+    drained.needs_metadata |= state.lacks_topics() || outdated || state.metadata_wanted;
+    drained
+}
+
+fn launch(shared: &Rc<Shared>, drained: Drained, pending: &mut Pending) {
+    if drained.needs_metadata && !shared.refreshing.replace(true) {
+        shared.state.borrow_mut().metadata_wanted = false;
+        pending.push(Box::pin(refresh(shared.clone())));
+    }
+    if drained.needs_identity {
+        pending.push(Box::pin(ask_identity(shared.clone())));
+    }
+    for outgoing in drained.outgoing {
+        pending.push(Box::pin(send(shared.clone(), outgoing)));
     }
 }
 
@@ -81,34 +117,20 @@ async fn send(shared: Rc<Shared>, outgoing: Outgoing) {
     if let Err(error) = &outcome {
         tracing::debug!(%error, node, "a produce request failed");
     }
-    let stale = shared.state.borrow_mut().complete(flight, outcome, Instant::now());
-    if stale {
-        refresh(&shared);
+    shared.state.borrow_mut().complete(flight, outcome, Instant::now());
+}
+
+/// Refreshes the metadata; the next refresh may begin `retry.backoff.ms` later.
+async fn refresh(shared: Rc<Shared>) {
+    shared.cluster.follow(shared.state.borrow().topic_names());
+    match shared.cluster.refresh().await {
+        Ok(metadata) => shared.state.borrow_mut().update_metadata(&metadata),
+        Err(error) => tracing::debug!(%error, "metadata could not be refreshed"),
     }
     shared.work.ring();
     shared.progress.ring();
-}
-
-/// Refreshes the metadata, at most once every `retry.backoff.ms`.
-fn refresh(shared: &Rc<Shared>) {
-    if shared.refreshing.replace(true) {
-        return;
-    }
-    let shared = shared.clone();
-    let task = async move {
-        shared.cluster.follow(shared.state.borrow().topic_names());
-        match shared.cluster.refresh().await {
-            Ok(metadata) => shared.state.borrow_mut().update_metadata(&metadata),
-            Err(error) => tracing::debug!(%error, "metadata could not be refreshed"),
-        }
-        shared.work.ring();
-        shared.progress.ring();
-        let pause = shared.state.borrow().config.client.retry_backoff;
-        sleep(pause.max(Duration::from_millis(10))).await;
-        shared.refreshing.set(false);
-        shared.work.ring();
-    };
-    spawn(task).detach();
+    sleep(shared.pause()).await;
+    shared.refreshing.set(false);
 }
 
 async fn ask_identity(shared: Rc<Shared>) {
@@ -126,12 +148,16 @@ async fn ask_identity(shared: Rc<Shared>) {
         Err(error) => {
             tracing::warn!(%error, "no producer id");
             if error.is_retriable() {
-                let pause = shared.state.borrow().config.client.retry_backoff;
-                sleep(pause.max(Duration::from_millis(10))).await;
+                sleep(shared.pause()).await;
             }
             shared.state.borrow_mut().identity_failed(error);
         }
     }
-    shared.work.ring();
-    shared.progress.ring();
+}
+
+impl Shared {
+    /// Between two tries of what is not a batch.
+    fn pause(&self) -> Duration {
+        self.state.borrow().config.client.retry_backoff.max(Duration::from_millis(10))
+    }
 }

@@ -32,14 +32,14 @@ enum Verdict {
 
 impl Accumulator {
     /// Takes the outcome of a request: its response, `None` where none was asked for (`acks=0`), or
-    /// why there is none. True if the metadata should be refreshed.
+    /// why there is none.
     pub fn complete(
         &mut self,
         flight: u64,
         outcome: Result<Option<ProduceResponse>, KafkaError>,
         now: Instant,
-    ) -> bool {
-        let Some(Flight { node, batches }) = self.flights.remove(&flight) else { return false };
+    ) {
+        let Some(Flight { node, batches }) = self.flights.remove(&flight) else { return };
         if let Some(node) = self.nodes.get_mut(&node) {
             node.in_flight = node.in_flight.saturating_sub(1);
             node.proven = outcome.is_ok();
@@ -50,11 +50,11 @@ impl Accumulator {
                 for (at, place, batch) in batches {
                     self.settle(at, place, batch, Err(error.clone()), now);
                 }
-                return true;
+                self.metadata_wanted = true;
+                return;
             }
         };
         let answers = response.as_ref().map(by_partition);
-        let mut refresh = false;
         for (at, place, batch) in batches {
             let result = match &answers {
                 None => Ok(()),
@@ -63,10 +63,9 @@ impl Accumulator {
                     check(answers.get(&(&*name, place as i32)).copied(), &name, place)
                 }
             };
-            refresh |= matches!(&result, Err(error) if error.kind == ErrorKind::Stale);
+            self.metadata_wanted |= matches!(&result, Err(error) if error.kind == ErrorKind::Stale);
             self.settle(at, place, batch, result, now);
         }
-        refresh
     }
 
     fn settle(

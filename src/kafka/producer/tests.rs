@@ -229,7 +229,8 @@ impl World {
     fn answer(&mut self, node: usize) {
         let Some(outgoing) = self.wires[node].pop_front() else { return };
         let response = self.brokers.take(&outgoing);
-        if self.state.complete(outgoing.flight, Ok(Some(response)), self.now) {
+        self.state.complete(outgoing.flight, Ok(Some(response)), self.now);
+        if std::mem::take(&mut self.state.metadata_wanted) {
             self.learn();
         }
     }
