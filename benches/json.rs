@@ -6,9 +6,13 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use millrace_converters::Arena;
+use millrace_converters::converter::{Converter, Detail};
 use millrace_converters::json::patch::{Inserted, JsonOp, PatchPlan, RecordMeta};
-use millrace_converters::json::{Level, check_at};
+use millrace_converters::json::{
+    JsonConverter, JsonConverterConfig, Level, WriteOptions, check_at, find_path, parse,
+    write_value,
+};
+use millrace_converters::{Arena, JsonText};
 
 const RECORDS: usize = 1000;
 
@@ -75,8 +79,7 @@ fn stages(c: &mut Criterion) {
                 let mut plan = PatchPlan::compile_at(&three_transforms(), level).unwrap();
                 let mut arena = Arena::new();
                 let mut out = Vec::with_capacity(buf.len() * 2);
-                let meta =
-                    RecordMeta { topic: "orders", partition: 0, timestamp: None, offset: 0 };
+                let meta = RecordMeta { topic: "orders", partition: 0, timestamp: None, offset: 0 };
                 b.iter(|| {
                     arena.reset();
                     out.clear();
@@ -96,5 +99,83 @@ fn stages(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, stages);
+/// The general way: values in the arena.
+fn values(c: &mut Criterion) {
+    let (buf, ranges) = batch();
+    let mut group = c.benchmark_group("json");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    group.bench_function("parse", |b| {
+        let mut arena = Arena::new();
+        b.iter(|| {
+            arena.reset();
+            for &(start, end) in &ranges {
+                black_box(parse(&buf[start..end], &arena).unwrap());
+            }
+        });
+    });
+    group.bench_function("parse+write", |b| {
+        let mut arena = Arena::new();
+        let mut out = Vec::with_capacity(buf.len() * 2);
+        b.iter(|| {
+            arena.reset();
+            out.clear();
+            for &(start, end) in &ranges {
+                let value = parse(&buf[start..end], &arena).unwrap();
+                write_value(None, value, &mut out, &WriteOptions::default()).unwrap();
+            }
+            black_box(out.len());
+        });
+    });
+    group.bench_function("find_path", |b| {
+        let arena = Arena::new();
+        b.iter(|| {
+            for &(start, end) in &ranges {
+                let text = JsonText::verbatim(&buf[start..end]);
+                black_box(find_path(&text, &["user", "name"], &arena).unwrap());
+            }
+        });
+    });
+    group.finish();
+}
+
+/// `JsonConverter` with the schema in each record.
+fn envelope(c: &mut Criterion) {
+    let schema = concat!(
+        r#"{"type":"struct","fields":[{"type":"int64","optional":false,"field":"id"},"#,
+        r#"{"type":"string","optional":true,"field":"name"},"#,
+        r#"{"type":"double","optional":false,"field":"amount"}],"optional":false,"name":"order"}"#
+    );
+    let records: Vec<String> = (0..RECORDS)
+        .map(|i| {
+            let payload = format!(r#"{{"id":{i},"name":"name-{i}","amount":{i}.5}}"#);
+            format!(r#"{{"schema":{schema},"payload":{payload}}}"#)
+        })
+        .collect();
+    let mut group = c.benchmark_group("json");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    for write in [false, true] {
+        let name = if write { "envelope-read+write" } else { "envelope-read" };
+        group.bench_function(name, |b| {
+            let mut converter = JsonConverter::new(JsonConverterConfig::default());
+            let mut arena = Arena::new();
+            let mut out = Vec::new();
+            b.iter(|| {
+                arena.reset();
+                out.clear();
+                for record in &records {
+                    let bytes = Some(record.as_bytes());
+                    let data = converter.to_connect_data("t", bytes, Detail::Full, &arena).unwrap();
+                    if write {
+                        let (schema, value) = (data.schema, data.value);
+                        converter.from_connect_data("t", schema, value, &mut out).unwrap();
+                    }
+                    black_box(data.value);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, stages, values, envelope);
 criterion_main!(benches);

@@ -57,6 +57,7 @@ pub enum Detail {
 /// `to_connect_data` (sinks) or `from_connect_data` (sources) once per record, always on the
 /// task's core. It must not keep anything that borrows from a batch; what it caches (schemas) is
 /// its own, bounded, and shared out through [`Arena::pin_schema`].
+#[allow(clippy::wrong_self_convention, reason = "the names are Kafka Connect's")]
 pub trait Converter {
     /// One record of `topic` into data; `None` is Kafka's null. What is returned borrows from
     /// `bytes` or from `arena`.
@@ -105,6 +106,7 @@ pub enum Shortcut {
 }
 
 /// Header bytes to Connect data and back.
+#[allow(clippy::wrong_self_convention, reason = "the names are Kafka Connect's")]
 pub trait HeaderConverter {
     fn to_connect_header<'a>(
         &mut self,

@@ -5,6 +5,8 @@ mod isa;
 mod parse;
 pub mod patch;
 mod patch_compile;
+mod patch_emit;
+mod patch_pass;
 mod scan;
 mod schema;
 pub mod text;

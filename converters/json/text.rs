@@ -72,10 +72,7 @@ pub fn unescape<'a>(raw: &[u8], arena: &'a Arena) -> &'a str {
         out.push(plain);
     }
     // The scanner has checked the document's UTF-8, and escapes add whole characters.
-    match std::str::from_utf8(out.into_bump_slice()) {
-        Ok(text) => text,
-        Err(_) => "",
-    }
+    std::str::from_utf8(out.into_bump_slice()).unwrap_or_default()
 }
 
 /// The character whose four digits begin at `at`, a second escape taken in if it is a pair's half.

@@ -251,7 +251,9 @@ impl<'a> Typed<'a> {
             match length {
                 1 => tuple.0 = typed.value(keys)?,
                 2 => tuple.1 = typed.value(values)?,
-                _ => drop(typed.reader.skip()?),
+                _ => {
+                    typed.reader.skip()?;
+                }
             }
             Ok(())
         })?;

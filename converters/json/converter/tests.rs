@@ -166,7 +166,8 @@ fn single_values_as_the_jvm_writes_them() {
     let plain = |text: &str| Ok(Some(text.to_owned()));
     let [mut with, mut without, mut numeric] = converters();
     let optional_int = int.clone().optional();
-    let cases: Vec<(Option<&Schema>, Value, [Result<Option<String>, String>; 3])> = vec![
+    type Case<'a> = (Option<&'a Schema>, Value<'a>, [Result<Option<String>, String>; 3]);
+    let cases: Vec<Case> = vec![
         (None, Value::Null, [Ok(None), Ok(None), Ok(None)]),
         (
             Some(&optional_int),
