@@ -359,7 +359,7 @@ impl PartitionLog {
                 None => continue,
             };
             while let Some(placed) = walk.next()? {
-                if placed.header.max_timestamp < timestamp || placed.header.is_control() {
+                if placed.header.max_timestamp < timestamp {
                     continue;
                 }
                 let first =
