@@ -171,6 +171,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "sleeps on companion threads, to keep them busy")]
     fn more_jobs_than_threads_all_end_on_few_threads() {
         on_core(|| async {
             let tasks: Vec<_> = (0..200u32)

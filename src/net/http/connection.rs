@@ -138,6 +138,8 @@ enum Written {
     All,
     /// The response was complete before the request was: the server wants no more of it.
     Answered,
+    /// The server takes no more; what it said before is still to be heard.
+    Broken(io::Error),
 }
 
 pub(super) struct Connection {
@@ -190,7 +192,11 @@ impl Connection {
             }
         }
         let written = self.write(&mut outgoing, &mut parser, false).await?;
-        self.receive(&mut parser).await?;
+        let received = self.receive(&mut parser).await;
+        if let (Written::Broken(error), Err(_)) = (&written, &received) {
+            return Err(Failure::closed(error, &parser));
+        }
+        received?;
         let reusable = matches!(written, Written::All) && parser.keeps_alive() && !self.ended;
         Ok((parser.into_response(), reusable))
     }
@@ -208,9 +214,7 @@ impl Connection {
                 match self.poll_write_some(cx, outgoing, hold_body) {
                     Poll::Ready(Ok(true)) => continue,
                     Poll::Ready(Ok(false)) => return Poll::Ready(Ok(Written::All)),
-                    Poll::Ready(Err(error)) => {
-                        return self.poll_last_words(cx, parser, &error);
-                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Ok(Written::Broken(error))),
                     Poll::Pending => {}
                 }
                 while !self.ended && !parser.is_done() {
@@ -248,26 +252,6 @@ impl Connection {
                 Poll::Ready(Ok(true))
             }
         }
-    }
-
-    /// The peer takes no more; what it said before that is its answer, if it is whole.
-    fn poll_last_words(
-        &mut self,
-        cx: &mut Context<'_>,
-        parser: &mut ResponseParser,
-        error: &io::Error,
-    ) -> Poll<Result<Written, Failure>> {
-        while !self.ended && !parser.is_done() {
-            match self.poll_receive(cx, parser) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) | Poll::Pending => break,
-            }
-        }
-        Poll::Ready(if parser.is_done() {
-            Ok(Written::Answered)
-        } else {
-            Err(Failure::closed(error, parser))
-        })
     }
 
     async fn receive(&mut self, parser: &mut ResponseParser) -> Result<(), Failure> {

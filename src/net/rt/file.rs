@@ -251,12 +251,19 @@ mod tests {
         let seen = path.clone();
         on_core(move || async move {
             let mut file = AppendFile::open(&path).await.unwrap();
+            // The write cannot end before the file threads are free again.
+            let mut gates = Vec::new();
+            for _ in 0..MAX_THREADS {
+                let (gate, closed) = std::sync::mpsc::channel::<()>();
+                let _ = start_in(&POOL, move || closed.recv()).await.unwrap();
+                gates.push(gate);
+            }
             let mut large = vec![b'a'; 8 << 20];
             {
                 let mut write = std::pin::pin!(file.append_from(&mut large));
-                // Polled until it is handed over, then dropped.
                 assert!(futures_lite::future::poll_once(write.as_mut()).await.is_none());
             }
+            drop(gates);
             file.append(b"b".to_vec()).await.unwrap();
             assert_eq!(file.len(), (8 << 20) + 1);
         });

@@ -103,10 +103,11 @@ mod tests {
             });
             let bad = spawn_caught(async {
                 sleep(Duration::from_millis(1)).await;
-                let nothing: Option<u32> = None;
-                nothing.expect("there is nothing")
+                let nothing: Result<u32, String> =
+                    "x".parse().map_err(|_| "is no number".to_owned());
+                nothing.unwrap_or_else(|why| panic!("x {why}"))
             });
-            assert_eq!(bad.await, Err("there is nothing".to_owned()));
+            assert_eq!(bad.await, Err("x is no number".to_owned()));
             assert_eq!(neighbour.await, Ok(7));
         });
     }
