@@ -22,7 +22,7 @@ mod test_rig;
 mod text;
 
 /// Every connector that this build has.
-#[allow(unused_mut)]
+#[allow(unused_mut, clippy::vec_init_then_push)]
 pub fn plugins() -> Vec<ConnectorPlugin> {
     let mut list = Vec::new();
     #[cfg(feature = "datagen")]

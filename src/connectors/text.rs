@@ -4,10 +4,10 @@
 //! `Map.toString()`, `Struct{…}` and an object's address; here they are JSON and the bytes
 //! themselves. Dates print as the number that they are.
 
-use std::io::Write;
-
 use base64::Engine;
-use millrace_api::converters::{Decimal, Value};
+use millrace_api::converters::Value;
+use millrace_api::converters::json::text::write_string as write_quoted;
+use millrace_api::converters::number_text::{BigDecimal, write_double, write_float};
 
 /// Appends `value.toString()`; null prints `null`.
 #[inline]
@@ -16,6 +16,8 @@ pub fn write_string(value: &Value<'_>, out: &mut Vec<u8>) {
         Value::Str(text) => out.extend_from_slice(text.as_bytes()),
         Value::Json(text) => text.write_to(out),
         Value::Bytes(bytes) => out.extend_from_slice(bytes),
+        Value::Float32(number) => write_float(*number, out),
+        Value::Float64(number) => write_double(*number, out),
         other => write_json(other, out),
     }
 }
@@ -32,18 +34,21 @@ pub fn write_json(value: &Value<'_>, out: &mut Vec<u8>) {
             integer(i64::from(*number), out);
         }
         Value::Int64(number) | Value::Timestamp(number) => integer(*number, out),
-        Value::Float32(number) => java_float(&format!("{number:e}"), f64::from(*number), out),
-        Value::Float64(number) => java_float(&format!("{number:e}"), *number, out),
-        Value::Str(text) => quoted(text, out),
+        Value::Float32(value) => number(value.is_finite(), out, |out| write_float(*value, out)),
+        Value::Float64(value) => number(value.is_finite(), out, |out| write_double(*value, out)),
+        Value::Str(text) => write_quoted(text, out),
         Value::Bytes(bytes) => {
             let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-            quoted(&text, out);
+            write_quoted(&text, out);
         }
-        Value::Decimal(decimal) => write_decimal(decimal, out),
+        Value::Decimal(decimal) => {
+            let number = BigDecimal::from_bytes(decimal.unscaled, decimal.scale);
+            out.extend_from_slice(number.to_string().as_bytes());
+        }
         Value::Array(items) => list(b'[', items, b']', out, write_json),
         Value::Map(entries) if entries.iter().all(|(key, _)| key.as_str().is_some()) => {
             list(b'{', entries, b'}', out, |(key, value), out| {
-                quoted(key.as_str().unwrap_or_default(), out);
+                write_quoted(key.as_str().unwrap_or_default(), out);
                 out.push(b':');
                 write_json(value, out);
             });
@@ -57,7 +62,7 @@ pub fn write_json(value: &Value<'_>, out: &mut Vec<u8>) {
                 if index > 0 {
                     out.push(b',');
                 }
-                quoted(&field.name, out);
+                write_quoted(&field.name, out);
                 out.push(b':');
                 write_json(value, out);
             }
@@ -88,90 +93,19 @@ fn integer(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn quoted(text: &str, out: &mut Vec<u8>) {
+/// JSON has no such numbers: they are texts.
+fn number(finite: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if finite {
+        return write(out);
+    }
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[from..at]);
-        from = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            _ => {
-                let _ = write!(out, "\\u{byte:04X}");
-            }
-        }
-    }
-    out.extend_from_slice(&bytes[from..]);
+    write(out);
     out.push(b'"');
-}
-
-/// `Double.toString` from the shortest digits (`1.5e-7`): plain between 1e-3 and 1e7, else with
-/// one digit before the point and `E`.
-fn java_float(scientific: &str, number: f64, out: &mut Vec<u8>) {
-    if number.is_nan() {
-        return out.extend_from_slice(b"\"NaN\"");
-    }
-    if number.is_infinite() {
-        return out.extend_from_slice(if number < 0.0 {
-            b"\"-Infinity\""
-        } else {
-            b"\"Infinity\""
-        });
-    }
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
-    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
-    out.extend_from_slice(sign.as_bytes());
-    let or_zero = |text: &str| if text.is_empty() { "0".to_owned() } else { text.to_owned() };
-    let text = match exponent {
-        0..=6 => {
-            let whole = exponent as usize + 1;
-            let padded = format!("{digits:0<whole$}");
-            format!("{}.{}", &padded[..whole], or_zero(&padded[whole..]))
-        }
-        -3..=-1 => format!("0.{}{digits}", "0".repeat((-exponent - 1) as usize)),
-        _ => format!("{}.{}E{exponent}", &digits[..1], or_zero(&digits[1..])),
-    };
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// `BigDecimal.toPlainString`, with the exponent form of `toString` for negative scales and for
-/// numbers below 1e-6.
-fn write_decimal(decimal: &Decimal<'_>, out: &mut Vec<u8>) {
-    let unscaled = num_bigint::BigInt::from_signed_bytes_be(decimal.unscaled);
-    let text = unscaled.magnitude().to_string();
-    if unscaled.sign() == num_bigint::Sign::Minus {
-        out.push(b'-');
-    }
-    let scale = i64::from(decimal.scale);
-    let exponent = text.len() as i64 - 1 - scale;
-    if scale == 0 {
-        out.extend_from_slice(text.as_bytes());
-    } else if scale > 0 && exponent >= -6 {
-        let width = scale as usize + 1;
-        let padded = format!("{text:0>width$}");
-        let (whole, fraction) = padded.split_at(padded.len() - scale as usize);
-        let _ = write!(out, "{whole}.{fraction}");
-    } else {
-        let (first, rest) = text.split_at(1);
-        let point = if rest.is_empty() { "" } else { "." };
-        let _ = write!(out, "{first}{point}{rest}E{exponent:+}");
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use millrace_api::converters::{Arena, JsonText};
+    use millrace_api::converters::{Arena, Decimal, JsonText};
 
     use super::*;
 
@@ -234,6 +168,7 @@ mod tests {
         write_string(&Value::Str("a\"b"), &mut out);
         write_string(&Value::Json(&text), &mut out);
         write_string(&Value::Null, &mut out);
-        assert_eq!(out, br#"a"b{"a": 1.0e3}null"#);
+        write_string(&Value::Float64(f64::NAN), &mut out);
+        assert_eq!(out, br#"a"b{"a": 1.0e3}nullNaN"#);
     }
 }

@@ -152,7 +152,7 @@ impl Node {
     }
 }
 
-fn collect<'a, T>(items: impl Iterator<Item = T>, arena: &'a Arena) -> &'a [T] {
+fn collect<T>(items: impl Iterator<Item = T>, arena: &Arena) -> &[T] {
     let mut all = arena.vec();
     all.extend(items);
     all.into_bump_slice()
