@@ -49,9 +49,12 @@ pub struct TaskSpec {
     pub bounds: Option<Bounds>,
 }
 
-/// Where a bulk job starts and ends.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Where a bulk job starts and ends, and which partitions are this task's: those whose place in the
+/// sorted list of all partitions leaves `share.0` when divided by `share.1`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
+    pub share: (u32, u32),
+    /// `None`: the group's committed offsets, else the earliest.
     pub from: Option<Position>,
     /// `None`: the end offsets when the job starts.
     pub until: Option<Position>,
@@ -60,6 +63,8 @@ pub struct Bounds {
 /// A place in every partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
+    Earliest,
+    Latest,
     Offset(i64),
     /// Milliseconds since the epoch: the first record at or after it.
     Timestamp(i64),

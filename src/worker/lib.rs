@@ -1,13 +1,22 @@
 //! The data plane: tasks on cores, from fetched batch to committed offset.
 
+mod bounds;
 pub mod command;
 mod control;
 mod core;
+mod dead_letters;
 pub mod engine;
 mod error_policy;
+mod kafka_errors;
+mod outgoing;
 mod plan;
 mod reporter;
 mod settings;
+mod sink_batch;
 mod sink_offsets;
+mod sink_task;
+mod source_offsets;
+mod source_task;
 mod task;
+mod topic_creation;
 mod transformation_chain;

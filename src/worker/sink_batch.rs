@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use millrace_api::error::{ConnectError, Stage};
-use millrace_api::record::{Origin, Record};
+use millrace_api::record::{Origin, Record, TimestampType};
 use millrace_api::sink::ErrantRecord;
 use millrace_converters::Arena;
-use millrace_kafka::record_batch::RawRecord;
+use millrace_kafka::consumer::{self, Fetched};
+use millrace_kafka::record_batch::{self, BatchError, BatchHeader, RawRecord, Records};
 
 use crate::command::Progress;
 use crate::control::Control;
@@ -28,6 +29,13 @@ pub(crate) struct Conversion<'t> {
     pub control: &'t Control,
 }
 
+/// The offsets to deliver: `from` on, below `end`.
+#[derive(Clone, Copy)]
+struct Span {
+    from: i64,
+    end: i64,
+}
+
 /// A record that did not get through the chain.
 struct Stuck<'a> {
     raw: RawRecord<'a>,
@@ -38,30 +46,35 @@ impl Conversion<'_> {
     /// Converts the records of one segment below `end` and appends them to `out`.
     pub(crate) async fn run<'a>(
         &mut self,
-        segment: &Segment<'a>,
-        mut records: impl Iterator<Item = Result<RawRecord<'a>, ConnectError>>,
+        fetched: &consumer::Segment<'a>,
         end: i64,
         arena: &'a Arena,
         out: &mut Vec<Record<'a>>,
     ) -> Result<(), ConnectError> {
-        loop {
-            match self.pump(segment, &mut records, end, arena, out)? {
-                None => return Ok(()),
-                Some(stuck) => {
-                    if let Some(record) = self.unstick(segment, stuck, arena).await? {
-                        out.push(record);
-                    }
+        for batch in fetched.batches() {
+            let mut records = batch.raw_records();
+            let span = Span { from: batch.from(), end };
+            let segment = Segment {
+                topic: fetched.topic(),
+                partition: fetched.partition(),
+                timestamp_type: timestamp_type(batch.header()),
+                buffer: records.buffer(),
+            };
+            while let Some(stuck) = self.pump(&segment, &mut records, span, arena, out)? {
+                if let Some(record) = self.unstick(&segment, stuck, arena).await? {
+                    out.push(record);
                 }
             }
         }
+        Ok(())
     }
 
     /// The inner loop: no await, no allocation. Stops at the first record that fails.
     fn pump<'a>(
         &mut self,
         segment: &Segment<'a>,
-        records: &mut impl Iterator<Item = Result<RawRecord<'a>, ConnectError>>,
-        end: i64,
+        records: &mut Records<'a>,
+        span: Span,
         arena: &'a Arena,
         out: &mut Vec<Record<'a>>,
     ) -> Result<Option<Stuck<'a>>, ConnectError> {
@@ -69,9 +82,9 @@ impl Conversion<'_> {
         let mut count = 0;
         let mut stuck = None;
         for raw in records {
-            let raw = raw?;
-            if raw.offset >= end {
-                break;
+            let raw = raw.map_err(|error| corrupt(segment, &error))?;
+            if raw.offset < span.from || raw.offset >= span.end {
+                continue;
             }
             count += 1;
             bytes += raw.key.map_or(0, <[u8]>::len) + raw.value.map_or(0, <[u8]>::len);
@@ -138,6 +151,33 @@ impl Errors {
         if self.policy.tolerates() { Ok(()) } else { Err(self.policy.fatal(failure, &record)) }
     }
 
+    /// As [`Self::give_up`], for a record that the sink reported: its bytes are looked up again.
+    pub(crate) async fn give_up_errant(
+        &mut self,
+        errant: ErrantRecord,
+        record: &Record<'_>,
+        fetched: &Fetched<'_>,
+    ) -> Result<(), ConnectError> {
+        let Origin::Sink { topic, partition, offset, timestamp_type } = record.origin else {
+            return Ok(());
+        };
+        let failure = Failure {
+            stage: Stage::TaskPut,
+            class: "org.apache.kafka.connect.sink.SinkTask",
+            error: errant.error,
+        };
+        let segments = fetched.segments().filter(|segment| {
+            segment.topic() == topic && segment.partition() == partition
+        });
+        for raw in segments.flat_map(|segment| segment.records()).flatten() {
+            if raw.offset == offset {
+                let segment = Segment { topic, partition, timestamp_type, buffer: &[] };
+                return self.give_up(&failure, &segment, &raw).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until Kafka has every dead letter; their offsets may be committed only then.
     pub(crate) async fn settle(&mut self) -> Result<(), ConnectError> {
         match &mut self.dead_letters {
@@ -147,21 +187,21 @@ impl Errors {
     }
 }
 
-/// A record that the sink itself gave up, as a failure of the stage TASK_PUT.
-pub(crate) fn put_failure(errant: ErrantRecord) -> Failure {
-    Failure {
-        stage: Stage::TaskPut,
-        class: "org.apache.kafka.connect.sink.SinkTask",
-        error: errant.error,
+fn timestamp_type(header: &BatchHeader) -> TimestampType {
+    match header.timestamp_type() {
+        record_batch::TimestampType::CreateTime => TimestampType::CreateTime,
+        record_batch::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
     }
 }
 
-/// Where a record that was handed to the sink came from.
-pub(crate) fn origin(record: &Record<'_>) -> Option<(i32, i64)> {
-    match record.origin {
-        Origin::Sink { partition, offset, .. } => Some((partition, offset)),
-        Origin::Source { .. } => None,
-    }
+#[cold]
+fn corrupt(segment: &Segment<'_>, error: &BatchError) -> ConnectError {
+    ConnectError::fatal(format!(
+        "a record batch of {}-{} is corrupt: {error}; the broker's copy of the topic is damaged, or \
+         the connection altered it",
+        segment.topic, segment.partition
+    ))
+    .at(Stage::KafkaConsume)
 }
 
 /// The same vector with its memory and none of its records, for records of another lifetime.

@@ -1,7 +1,5 @@
 //! A sink task's offsets: what it has taken, what is durable, what is committed.
 
-use std::collections::BTreeMap;
-
 use millrace_api::record::TopicPartition;
 use millrace_api::sink::Offsets;
 
@@ -70,14 +68,6 @@ impl SinkOffsets {
     pub(crate) fn rewind(&mut self) -> Vec<(TopicPartition, i64)> {
         self.consumed = self.committed.clone();
         self.committed.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
-    }
-
-    /// By partition, for progress reports.
-    pub(crate) fn positions(&self) -> BTreeMap<(String, i32), i64> {
-        self.consumed
-            .iter()
-            .map(|(partition, offset)| ((partition.topic.to_string(), partition.partition), *offset))
-            .collect()
     }
 }
 

@@ -13,14 +13,14 @@ use millrace_net::rt;
 use crate::bounds::BoundedJob;
 use crate::command::{Progress, TaskState};
 use crate::control::{Control, HEARING};
-use crate::dead_letters::DeadLetters;
-use crate::error_policy::{Consumed, ErrorPolicy, Failure};
+use crate::kafka_errors::consume_error;
 use crate::reporter::Reporter;
+use crate::sink_batch::{Conversion, Errors, recycle};
 use crate::sink_offsets::SinkOffsets;
-use crate::transformation_chain::{Chain, Segment};
+use crate::transformation_chain::Chain;
 
 /// What an iteration leaves the loop to do.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Flow {
     GoOn,
     /// A bulk job reached its end offsets.
@@ -47,18 +47,12 @@ pub(crate) struct WorkerSinkTask {
     pub records: Vec<Record<'static>>,
 }
 
-/// The error policy and where it sends what it does not drop.
-pub(crate) struct Errors {
-    pub policy: ErrorPolicy,
-    pub dead_letters: Option<DeadLetters>,
-}
-
 impl WorkerSinkTask {
-    /// Runs until it is stopped, has finished its bounded job, or fails.
+    /// Runs until it is stopped, has finished its bulk job, or fails. Whatever ends it, partitions
+    /// are given up in order and what is durable is committed.
     pub(crate) async fn run(mut self) -> Result<TaskState, ConnectError> {
         let ended = self.iterate().await;
-        // Whatever ended the task: what is durable is committed, partitions are given up in order.
-        let closed = self.shut_down(ended.is_ok()).await;
+        let closed = self.shut_down(ended.as_ref().is_ok_and(|finished| *finished)).await;
         let finished = ended?;
         closed?;
         Ok(if finished { TaskState::Finished } else { TaskState::Unassigned })
@@ -78,31 +72,308 @@ impl WorkerSinkTask {
     async fn iteration(&mut self) -> Result<Flow, ConnectError> {
         self.follow_pause();
         self.commit_if_due().await?;
-        self.report_if_due(false);
+        self.report_if_due();
+        if self.is_finished() {
+            return Ok(Flow::Finished);
+        }
         let wait = self.context.take_timeout().unwrap_or(HEARING).min(HEARING);
-        match self.consumer.poll(wait).await.map_err(kafka_error)? {
+        match self.consumer.poll(wait).await.map_err(consume_error)? {
             Polled::Records(fetched) => {
-                let mut batch = Batch {
-                    chain: &mut self.chain,
-                    errors: &mut self.errors,
+                let records = recycle(std::mem::take(&mut self.records));
+                let mut delivery = Delivery {
+                    conversion: Conversion {
+                        chain: &mut self.chain,
+                        errors: &mut self.errors,
+                        progress: &mut self.progress,
+                        control: &self.control,
+                    },
+                    task: &mut *self.task,
+                    context: &self.context,
                     offsets: &mut self.offsets,
-                    progress: &mut self.progress,
+                    reporter: &self.reporter,
                     job: self.job.as_ref(),
+                    arena: &self.arena,
+                    records,
                 };
-                let mut records = recycle(std::mem::take(&mut self.records));
-                batch.convert(&fetched, &self.arena, &mut records).await?;
-                put(&mut *self.task, &records, &self.context, &self.control).await?;
-                batch.taken(&fetched, &records, &self.context, &self.control).await?;
-                self.records = recycle(records);
+                let delivered = delivery.run(&fetched).await;
+                self.records = recycle(delivery.records);
+                delivered?;
             }
-            Polled::Assigned(positions) => self.assigned(&positions).await?,
-            Polled::Revoking(partitions) => self.revoked(&partitions).await?,
-            Polled::Lost(partitions) => self.lost(&partitions).await?,
-            Polled::Empty => put(&mut *self.task, &[], &self.context, &self.control).await?,
+            Polled::Assigned(_) => self.assigned().await?,
+            Polled::Revoking(partitions) => self.revoked(&api_names(&partitions)).await?,
+            Polled::Lost(partitions) => self.lost(&api_names(&partitions)).await?,
+            Polled::Empty => self.idle().await?,
         }
         self.arena.reset();
         self.apply_seeks();
-        self.reporter.trouble(self.consumer.trouble());
-        Ok(self.finished_job().await?)
+        Ok(Flow::GoOn)
     }
+
+    /// Nothing came: the sink's chance for time-based work.
+    async fn idle(&mut self) -> Result<(), ConnectError> {
+        self.reporter.trouble(self.consumer.trouble().map(|error| error.to_string()));
+        match self.task.put(&[]).await {
+            Err(error) if error.kind == ErrorKind::Retriable => {
+                self.reporter.trouble(Some(error.to_string()));
+                Ok(())
+            }
+            put => put.map_err(put_error),
+        }
+    }
+
+    async fn assigned(&mut self) -> Result<(), ConnectError> {
+        let positions = self.consumer.positions().await.map_err(consume_error)?;
+        let known = self.offsets.consumed();
+        let new: Offsets = positions
+            .into_iter()
+            .map(|(name, offset)| (api_name(&name), offset))
+            .filter(|(name, _)| !known.contains_key(name))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.offsets.assign(&new);
+        if self.paused {
+            self.consumer.pause(&self.consumer.assignment());
+        }
+        self.task.open(&new).await
+    }
+
+    async fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<(), ConnectError> {
+        self.commit(true).await?;
+        self.lost(partitions).await
+    }
+
+    async fn lost(&mut self, partitions: &[TopicPartition]) -> Result<(), ConnectError> {
+        self.offsets.revoke(partitions);
+        self.task.close(partitions).await
+    }
+
+    async fn commit_if_due(&mut self) -> Result<(), ConnectError> {
+        if Instant::now() < self.next_commit && !self.context.take_commit_request() {
+            return Ok(());
+        }
+        self.next_commit = Instant::now() + self.flush_interval;
+        self.commit(false).await
+    }
+
+    /// Asks the sink what is durable and commits that. When the sink cannot say, reading goes back
+    /// to what is committed; when Kafka cannot take it, the next interval tries again.
+    async fn commit(&mut self, closing: bool) -> Result<(), ConnectError> {
+        self.errors.settle().await?;
+        if self.offsets.consumed().is_empty() {
+            return Ok(());
+        }
+        let durable = match self.task.pre_commit(self.offsets.consumed()).await {
+            Ok(durable) => durable,
+            Err(error) if closing || error.kind == ErrorKind::Fatal => return Err(error),
+            Err(error) => {
+                self.reporter.trouble(Some(format!("offsets are not committed: {error}")));
+                for (partition, offset) in self.offsets.rewind() {
+                    self.consumer.seek(&kafka_name(&partition), offset);
+                }
+                return Ok(());
+            }
+        };
+        let news = self.offsets.to_commit(durable);
+        if news.is_empty() {
+            return Ok(());
+        }
+        let offsets: Vec<_> =
+            news.iter().map(|(partition, offset)| (kafka_name(partition), *offset)).collect();
+        match self.consumer.commit(&offsets).await {
+            Ok(()) => self.offsets.committed(&news),
+            Err(error) if self.job.is_some() && !error.is_retriable() => {
+                return Err(ConnectError::fatal(format!(
+                    "the offsets of the consumer group cannot be committed; is a worker running the \
+                     connector {} at the same time?",
+                    self.reporter.id().connector
+                ))
+                .at(Stage::KafkaConsume)
+                .caused_by(error));
+            }
+            Err(error) => {
+                tracing::warn!(task = %self.reporter.id(), %error, "offsets could not be committed");
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_seeks(&mut self) {
+        for (partition, offset) in self.context.take_seeks() {
+            if self.consumer.seek(&kafka_name(&partition), offset) {
+                self.offsets.taken(&partition, offset);
+            }
+        }
+    }
+
+    fn follow_pause(&mut self) {
+        let wanted = self.control.paused();
+        if wanted == self.paused {
+            return;
+        }
+        self.paused = wanted;
+        let all = self.consumer.assignment();
+        if wanted {
+            self.consumer.pause(&all);
+            self.context.request_commit();
+        } else {
+            self.consumer.resume(&all);
+        }
+        self.reporter.state(if wanted { TaskState::Paused } else { TaskState::Running });
+    }
+
+    /// The bulk job: every partition is at its end.
+    fn is_finished(&self) -> bool {
+        let Some(job) = &self.job else { return false };
+        job.reached(|partition| self.consumer.position(&kafka_name(partition)))
+    }
+
+    fn report_if_due(&mut self) {
+        let now = Instant::now();
+        if now < self.next_report {
+            return;
+        }
+        self.next_report = now + Duration::from_millis(250);
+        self.note_positions();
+        self.reporter.progress(self.progress.clone());
+    }
+
+    fn note_positions(&mut self) {
+        let Some(job) = &self.job else { return };
+        for (partition, at) in self.offsets.consumed() {
+            let end = job.end(partition);
+            let place = (partition.topic.to_string(), partition.partition);
+            self.progress.partitions.insert(place, ((*at).min(end), end));
+        }
+    }
+
+    async fn shut_down(&mut self, finished: bool) -> Result<(), ConnectError> {
+        let closed = self.close_partitions(finished).await;
+        self.task.stop().await;
+        self.note_positions();
+        self.reporter.last_progress(self.progress.clone());
+        closed
+    }
+
+    /// Makes a finished job durable to its last record, commits and gives the partitions up.
+    async fn close_partitions(&mut self, finished: bool) -> Result<(), ConnectError> {
+        if finished {
+            self.finish().await?;
+        }
+        let committed = self.commit(true).await;
+        let all: Vec<TopicPartition> = self.offsets.consumed().keys().cloned().collect();
+        if !all.is_empty() {
+            self.task.close(&all).await?;
+        }
+        committed
+    }
+
+    /// Completes open files; a store that is away is tried again until the user stops the job.
+    async fn finish(&mut self) -> Result<(), ConnectError> {
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.task.finish().await {
+                Err(error) if error.kind == ErrorKind::Retriable => {
+                    self.reporter.trouble(Some(error.to_string()));
+                    if !self.control.sleep(wait).await {
+                        return Err(error);
+                    }
+                    wait = (wait * 2).min(RETRY_MOST);
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// The first and the longest wait before a sink gets a refused batch again.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(10);
+
+/// One poll's records on their way into the sink.
+struct Delivery<'t, 'a> {
+    conversion: Conversion<'t>,
+    task: &'t mut dyn SinkTask,
+    context: &'t SinkTaskContext,
+    offsets: &'t mut SinkOffsets,
+    reporter: &'t Reporter,
+    job: Option<&'t BoundedJob>,
+    arena: &'a Arena,
+    records: Vec<Record<'a>>,
+}
+
+impl<'a> Delivery<'_, 'a> {
+    async fn run(&mut self, fetched: &Fetched<'a>) -> Result<(), ConnectError> {
+        self.conversion.chain.begin_batch();
+        for segment in fetched.segments() {
+            let end = self.job.map_or(i64::MAX, |job| job.end(&api_name(segment.name())));
+            self.conversion.run(&segment, end, self.arena, &mut self.records).await?;
+        }
+        if !self.put().await? {
+            return Ok(());
+        }
+        self.errant(fetched).await?;
+        self.conversion.progress.records_out += self.records.len() as u64;
+        for segment in fetched.segments() {
+            let name = api_name(segment.name());
+            let end = self.job.map_or(i64::MAX, |job| job.end(&name));
+            self.offsets.taken(&name, segment.next_offset().min(end));
+        }
+        Ok(())
+    }
+
+    /// Hands the batch over, the same one again while the sink says so. `false` when the task is
+    /// to stop before it took the batch.
+    async fn put(&mut self) -> Result<bool, ConnectError> {
+        let mut wait = RETRY_FIRST;
+        let mut troubled = false;
+        loop {
+            match self.task.put(&self.records).await {
+                Ok(()) => {
+                    if troubled {
+                        self.reporter.trouble(None);
+                    }
+                    return Ok(true);
+                }
+                Err(error) if error.kind == ErrorKind::Retriable => {
+                    troubled = true;
+                    self.context.take_errant();
+                    self.reporter.trouble(Some(error.to_string()));
+                    let wanted = self.context.take_timeout().unwrap_or(wait);
+                    if !self.conversion.control.sleep(wanted).await {
+                        return Ok(false);
+                    }
+                    wait = (wait * 2).min(RETRY_MOST);
+                }
+                Err(error) => return Err(put_error(error)),
+            }
+        }
+    }
+
+    /// Records that the sink itself gave up go where `errors.*` says.
+    async fn errant(&mut self, fetched: &Fetched<'a>) -> Result<(), ConnectError> {
+        for errant in self.context.take_errant() {
+            let Some(record) = self.records.get(errant.index) else { continue };
+            self.conversion.errors.give_up_errant(errant, record, fetched).await?;
+            self.conversion.progress.records_dropped += 1;
+        }
+        Ok(())
+    }
+}
+
+fn put_error(error: ConnectError) -> ConnectError {
+    if error.stage.is_some() { error } else { error.at(Stage::TaskPut) }
+}
+
+pub(crate) fn api_name(name: &millrace_kafka::partitions::TopicPartition) -> TopicPartition {
+    TopicPartition { topic: Rc::clone(&name.topic), partition: name.partition }
+}
+
+fn api_names(names: &[millrace_kafka::partitions::TopicPartition]) -> Vec<TopicPartition> {
+    names.iter().map(api_name).collect()
+}
+
+pub(crate) fn kafka_name(name: &TopicPartition) -> millrace_kafka::partitions::TopicPartition {
+    millrace_kafka::partitions::TopicPartition::new(Rc::clone(&name.topic), name.partition)
 }

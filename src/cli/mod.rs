@@ -1,0 +1,110 @@
+//! The commands, one file each, and what they share: plug-ins, logging, signals.
+
+mod broker;
+mod cluster_id;
+mod export;
+mod job;
+mod loggers;
+mod plugins;
+mod prepare;
+mod progress;
+mod quickstart;
+mod signals;
+mod standalone;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Exit codes as Kafka's own scripts have them.
+pub(crate) const USAGE: u8 = 1;
+/// The worker could not start.
+pub(crate) const STARTUP: u8 = 2;
+/// A connector given on the command line could not be created.
+pub(crate) const CONNECTOR: u8 = 3;
+
+/// A Kafka Connect worker in Rust: the same files, the same REST API.
+#[derive(Parser)]
+#[command(name = "millrace", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a standalone worker with these connectors, as Kafka's connect-standalone
+    ConnectStandalone(standalone::Arguments),
+    /// Deliver a connector's topics up to their end, then exit
+    Export(export::Arguments),
+    /// See it work: an embedded broker, a few million events, an export
+    Quickstart(quickstart::Arguments),
+    /// Run the embedded broker alone; for trying things out, never for production
+    Broker(broker::Arguments),
+    /// List the built-in connectors, converters, transforms and predicates
+    Plugins,
+    /// Check a connector's configuration without running it
+    Validate(validate::Arguments),
+}
+
+/// A connector file and its worker's.
+#[derive(Args)]
+pub(crate) struct Files {
+    /// The connector: .properties, or JSON
+    pub connector: PathBuf,
+    /// The worker's properties
+    #[arg(long)]
+    pub worker: PathBuf,
+}
+
+pub(crate) fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match arguments.command {
+        Command::ConnectStandalone(arguments) => standalone::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
+        Command::Quickstart(arguments) => quickstart::run(arguments),
+        Command::Broker(arguments) => broker::run(arguments),
+        Command::Plugins => plugins::print(),
+        Command::Validate(arguments) => validate::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            eprintln!("{message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Why a command ends badly, for the user to read.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub code: u8,
+    pub message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(crate) fn startup(message: impl Into<String>) -> Self {
+        Self::new(STARTUP, message)
+    }
+}
+
+/// Looks at what the engine needs of the machine before anything starts.
+pub(crate) fn probe() -> Result<(), Failure> {
+    millrace_net::rt::probe().map_err(|missing| {
+        let all: Vec<String> = missing.iter().map(|one| format!("  {one}")).collect();
+        Failure::startup(format!("the engine cannot start on this machine:\n{}", all.join("\n")))
+    })
+}

@@ -1,0 +1,103 @@
+//! The dead-letter queue: records that failed, as they came, with what happened in their headers.
+
+use millrace_api::error::ConnectError;
+use millrace_kafka::admin::{Admin, NewTopic};
+use millrace_kafka::producer::{AppendError, Producer};
+use millrace_kafka::record_batch::RawRecord;
+
+use crate::command::TaskId;
+use crate::error_policy::{Consumed, Failure};
+use crate::kafka_errors::produce_error;
+use crate::settings::ErrorSettings;
+use crate::topic_creation::make_if_missing;
+
+pub(crate) struct DeadLetters {
+    producer: Producer,
+    topic: String,
+    task: TaskId,
+    context: bool,
+}
+
+impl DeadLetters {
+    /// Makes the topic, of one partition, if it is not there.
+    pub(crate) async fn open(
+        task: &TaskId,
+        settings: &ErrorSettings,
+        topic: &str,
+        admin: &Admin,
+        producer: Producer,
+    ) -> Result<Self, ConnectError> {
+        let failed = |error: millrace_kafka::KafkaError| {
+            ConnectError::fatal(format!("Could not initialize dead letter queue with topic={topic}"))
+                .caused_by(error)
+        };
+        let wanted = NewTopic {
+            name: topic.to_owned(),
+            partitions: 1,
+            replication_factor: settings.dead_letter_replication,
+            configs: Default::default(),
+        };
+        make_if_missing(admin, wanted).await.map_err(failed)?;
+        Ok(Self {
+            producer,
+            topic: topic.to_owned(),
+            task: task.clone(),
+            context: settings.dead_letter_context,
+        })
+    }
+
+    /// Hands the record to the producer; [`Self::flush`] waits for Kafka.
+    pub(crate) async fn send(
+        &mut self,
+        failure: &Failure,
+        record: &Consumed<'_>,
+        raw: &RawRecord<'_>,
+    ) -> Result<(), ConnectError> {
+        let context = self.context.then(|| self.context_headers(failure, record));
+        let mut headers: Vec<(&str, Option<&[u8]>)> =
+            raw.headers.into_iter().flatten().map(|header| (header.name, header.value)).collect();
+        if let Some(context) = &context {
+            headers.extend(context.iter().map(|(name, text)| (*name, Some(text.as_bytes()))));
+        }
+        loop {
+            let appended = self.producer.append(
+                &self.topic,
+                None,
+                raw.timestamp,
+                raw.key,
+                raw.value,
+                headers.iter().copied(),
+            );
+            match appended {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_wait() => self.producer.ready().await.map_err(produce_error)?,
+                Err(AppendError::Failed(error)) => return Err(produce_error(error)),
+                Err(error) => {
+                    let what = format!("a record cannot go to the dead letter queue {}", self.topic);
+                    return Err(ConnectError::fatal(what).caused_by(error));
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn flush(&mut self) -> Result<(), ConnectError> {
+        self.producer.flush().await.map_err(produce_error)
+    }
+
+    /// `__connect.errors.*`, in the JVM's order.
+    fn context_headers(&self, failure: &Failure, record: &Consumed<'_>) -> Vec<(&'static str, String)> {
+        let error = &failure.error;
+        vec![
+            ("__connect.errors.topic", record.topic.to_owned()),
+            ("__connect.errors.partition", record.partition.to_string()),
+            ("__connect.errors.offset", record.offset.to_string()),
+            ("__connect.errors.connector.name", self.task.connector.to_string()),
+            ("__connect.errors.task.id", self.task.task.to_string()),
+            ("__connect.errors.stage", failure.stage.name().to_owned()),
+            ("__connect.errors.class.name", failure.class.to_owned()),
+            ("__connect.errors.exception.class.name", error.class.to_owned()),
+            ("__connect.errors.exception.message", error.message.clone()),
+            ("__connect.errors.exception.stacktrace", format!("{}: {}\n", error.class, error.message)),
+        ]
+    }
+}
