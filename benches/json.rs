@@ -27,7 +27,7 @@ fn batch() -> (Vec<u8>, Vec<(usize, usize)>) {
         let record = format!(
             concat!(
                 r#"{{"id":{},"ts":{},"user":{{"name":"user-{}","ip":"10.1.{}.{}"}},"ip":"10.{}.2.3","#,
-                r#""ua":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","tags":["a","b{}"],"#,
+                r#""ua":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Safari","tags":["a","b{}"],"#,
                 r#""amount":{}.34,"active":true,"ref":"https://example.org/p/{}","note":"n{}"}}"#
             ),
             123_456 + i,
