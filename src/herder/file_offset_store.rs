@@ -74,7 +74,9 @@ impl SourceOffsetStore for FileOffsetStore {
 impl Drop for FileOffsetStore {
     fn drop(&mut self) {
         self.puts = None;
-        if let Some(writer) = self.writer.take() {
+        // The last owner may be an answer that the writer itself just gave.
+        let writer = self.writer.take();
+        if let Some(writer) = writer.filter(|w| w.thread().id() != std::thread::current().id()) {
             let _ = writer.join();
         }
     }

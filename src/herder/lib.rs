@@ -20,7 +20,7 @@ pub mod validation;
 pub mod worker_config;
 
 #[cfg(test)]
-mod test_plugins;
+mod rig;
 
 /// What a caller of the mailbox needs of other rooms.
 pub use millrace_api as api;

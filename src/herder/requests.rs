@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use millrace_api::Config;
 use millrace_api::source::OffsetMap;
-use millrace_worker::command::{Progress, TargetState, TaskId};
+use millrace_worker::command::{Progress, TargetState, TaskId, TaskState};
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
@@ -157,6 +157,16 @@ pub struct Created {
     pub info: ConnectorInfo,
 }
 
+/// How a task fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskProgress {
+    /// As last reported; a bulk job's task ends as [`TaskState::Finished`].
+    pub state: Option<TaskState>,
+    /// A retried fault that goes on.
+    pub trouble: Option<String>,
+    pub progress: Progress,
+}
+
 /// One source partition and its offset (`None`: reset).
 pub type PartitionOffset = (OffsetMap, Option<OffsetMap>);
 
@@ -261,7 +271,7 @@ pub enum Request {
     /// Latest counts of a connector's tasks.
     Progress {
         name: String,
-        reply: Reply<BTreeMap<u32, Progress>>,
+        reply: Reply<BTreeMap<u32, TaskProgress>>,
     },
     /// Answered when the herder's loop comes round.
     Health(Reply<()>),
@@ -291,10 +301,15 @@ impl Mailbox {
     /// a limit. A herder that has ended answers "Worker is shutting down".
     pub fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Request) -> flume::Receiver<Answer<T>> {
         let (reply, answer) = Reply::new();
-        let stopping = Reply(reply.0.clone());
-        if self.0.try_send(Message::Request(question(reply))).is_err() {
-            // Full or gone: a thousand questions wait only for a herder that hangs.
-            stopping.send(Err(HerderError::internal("Worker is shutting down")));
+        let refused = Reply(reply.0.clone());
+        match self.0.try_send(Message::Request(question(reply))) {
+            Ok(()) => {}
+            Err(flume::TrySendError::Full(_)) => refused.send(Err(HerderError::internal(
+                "Too many requests wait for the herder; try again",
+            ))),
+            Err(flume::TrySendError::Disconnected(_)) => {
+                refused.send(Err(HerderError::internal("Worker is shutting down")));
+            }
         }
         answer
     }

@@ -14,7 +14,7 @@ use millrace_worker::command::{Progress, Report, TargetState, TaskId, TaskState}
 
 use crate::requests::{
     ConnectorInfo, ConnectorStateInfo, ConnectorTaskId, HerderError, RestartScope, StateInfo,
-    TaskInfo,
+    TaskInfo, TaskProgress,
 };
 
 /// Names a question that is to be answered later.
@@ -405,9 +405,14 @@ impl State {
         topics.into_iter().flatten().cloned().collect()
     }
 
-    pub fn progress(&self, name: &str) -> Option<BTreeMap<u32, Progress>> {
+    pub fn progress(&self, name: &str) -> Option<BTreeMap<u32, TaskProgress>> {
+        let of = |task: &Task| TaskProgress {
+            state: task.state.clone(),
+            trouble: task.trouble.clone(),
+            progress: task.progress.clone(),
+        };
         let tasks = self.connectors.get(name)?.tasks.iter();
-        Some(tasks.map(|task| (task.id.task, task.progress.clone())).collect())
+        Some(tasks.map(|task| (task.id.task, of(task))).collect())
     }
 
     // ---- decisions ----

@@ -293,7 +293,7 @@ fn local_host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_plugins::plugins;
+    use crate::rig::plugins;
 
     fn config(more: &[(&str, &str)]) -> Config {
         let basic = [

@@ -26,19 +26,20 @@ impl Cors {
 
     /// Adds what a page of the request's origin must see.
     pub fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        response.append(header::VARY, HeaderValue::from_static("Origin"));
         let Some(origin) = request.get(header::ORIGIN) else { return };
         let given = origin.to_str().unwrap_or_default();
         if !self.origins.iter().any(|allowed| matches(allowed, given)) {
             return;
         }
         response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        response.append(header::VARY, HeaderValue::from_static("Origin"));
         if request.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
             if let Ok(methods) = HeaderValue::from_str(&self.methods) {
                 response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
             }
-            let allowed = HeaderValue::from_static("Content-Type,Accept,Origin");
+            let allowed = HeaderValue::from_static("Content-Type");
             response.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+            response.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("60"));
         }
     }
 }

@@ -118,9 +118,17 @@ pub fn serve(
 
 fn bind(listeners: &[Listener]) -> std::io::Result<Vec<TcpListener>> {
     let one = |listener: &Listener| {
-        let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
-        let socket = TcpListener::bind((host, listener.port)).map_err(|error| {
-            let text = format!("cannot listen on {host}:{}: {error}", listener.port);
+        let bound = match listener.host.as_str() {
+            // Every interface: of both protocols where the machine has both.
+            "" => TcpListener::bind(("::", listener.port))
+                .or_else(|_| TcpListener::bind(("0.0.0.0", listener.port))),
+            host => TcpListener::bind((host, listener.port)),
+        };
+        let socket = bound.map_err(|error| {
+            let text = format!(
+                "cannot listen on http://{}:{}: {error}; correct listeners",
+                listener.host, listener.port
+            );
             std::io::Error::new(error.kind(), text)
         })?;
         socket.set_nonblocking(true)?;

@@ -2,7 +2,7 @@
 //! is recorded, and the cores' reports are sent by the test.
 
 use super::*;
-use crate::test_plugins::plugins;
+use crate::rig::plugins;
 use millrace_api::source::offsets::Scalar;
 
 const LIMIT: Duration = Duration::from_secs(20);

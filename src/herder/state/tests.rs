@@ -290,7 +290,10 @@ fn topics_are_those_that_moved_since_the_reset() {
     assert!(rig.state.topics("c").is_empty());
     rig.state.report(progress(6));
     assert_eq!(rig.state.topics("c"), ["t"]);
-    assert_eq!(rig.state.progress("c").unwrap()[&0].records_in, 6);
+    let what = Some("broker away".to_owned());
+    rig.state.report(Report::Trouble { id: id.clone(), generation, what: what.clone() });
+    let shown = &rig.state.progress("c").unwrap()[&0];
+    assert_eq!((shown.progress.records_in, &shown.trouble), (6, &what));
 }
 
 proptest::proptest! {
@@ -314,9 +317,18 @@ proptest::proptest! {
                 1 => rig.state.delete("c", token, rig.now).is_ok(),
                 2 => rig.state.stop("c", token, rig.now).is_ok(),
                 3 => rig.state.restart_connector("c", token).is_ok(),
-                4 => rig.state.restart_task("c", task, rig.now).is_ok() && false,
-                5 => rig.state.set_target("c", TargetState::Paused).is_ok() && false,
-                6 => rig.state.set_target("c", TargetState::Started).is_ok() && false,
+                4 => {
+                    let _ = rig.state.restart_task("c", task, rig.now);
+                    false
+                }
+                5 => {
+                    let _ = rig.state.set_target("c", TargetState::Paused);
+                    false
+                }
+                6 => {
+                    let _ = rig.state.set_target("c", TargetState::Started);
+                    false
+                }
                 7 => {
                     if let Some(life) = lives.pop() {
                         rig.state.planned("c", life, Ok(vec![config("t"); 2]), rig.now);

@@ -1,7 +1,7 @@
 //! Answers of `/config/validate`, against what Kafka Connect 4.1 gives to the same questions.
 
 use super::*;
-use crate::test_plugins::plugins;
+use crate::rig::plugins;
 
 fn validator(more: &[(&str, &str)]) -> Validator {
     let mut file = config(&[

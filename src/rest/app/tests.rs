@@ -545,3 +545,27 @@ fn headers_on_top() {
     let missing = rig.ask("GET", "/nosuch", "");
     assert_eq!(missing.headers["x-frame-options"], "DENY");
 }
+
+#[test]
+fn a_server_on_a_free_port_names_the_worker_by_it() {
+    use std::io::{Read, Write};
+    let rig = Rig::new(&[("listeners", "http://127.0.0.1:0")]);
+    let context = Arc::clone(&rig.herder.context);
+    let listeners = context.config.listeners.clone();
+    let mailbox = rig.herder.mailbox.clone();
+    let server = crate::serve(&listeners, mailbox, RestOptions::new(context)).unwrap();
+    let port = server.bound[0].port();
+    assert_ne!(port, 0);
+    let created = rig.ask("POST", "/connectors", SOURCE);
+    assert_eq!(created.status, 201);
+    let mut socket = std::net::TcpStream::connect(server.bound[0]).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = "GET /connectors/src/status HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains(&format!("\"worker_id\":\"127.0.0.1:{port}\"")), "{answer}");
+    server.shutdown();
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+}
