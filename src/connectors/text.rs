@@ -5,20 +5,37 @@
 //! themselves. Dates print as the number that they are.
 
 use base64::Engine;
-use millrace_api::converters::Value;
+use millrace_api::converters::json::parse_text;
 use millrace_api::converters::json::text::write_string as write_quoted;
 use millrace_api::converters::number_text::{BigDecimal, write_double, write_float};
+use millrace_api::converters::{Arena, JsonText, Value};
 
 /// Appends `value.toString()`; null prints `null`.
 #[inline]
 pub fn write_string(value: &Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Str(text) => out.extend_from_slice(text.as_bytes()),
-        Value::Json(text) => text.write_to(out),
+        Value::Json(text) if matches!(text.src.first(), Some(b'{' | b'[')) => text.write_to(out),
+        Value::Json(text) => write_scalar(text, out),
         Value::Bytes(bytes) => out.extend_from_slice(bytes),
         Value::Float32(number) => write_float(*number, out),
         Value::Float64(number) => write_double(*number, out),
         other => write_json(other, out),
+    }
+}
+
+/// A document that is a string, number or literal is that value, not its JSON: `"a"` prints `a`.
+fn write_scalar(text: &JsonText<'_>, out: &mut Vec<u8>) {
+    if let [b'"', inner @ .., b'"'] = text.src
+        && text.edits.is_empty()
+        && !inner.contains(&b'\\')
+    {
+        return out.extend_from_slice(inner);
+    }
+    let arena = Arena::new();
+    match parse_text(text, &arena) {
+        Ok(value) => write_string(&value, out),
+        Err(_) => text.write_to(out),
     }
 }
 
@@ -105,7 +122,7 @@ fn number(finite: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 
 #[cfg(test)]
 mod tests {
-    use millrace_api::converters::{Arena, Decimal, JsonText};
+    use millrace_api::converters::Decimal;
 
     use super::*;
 
@@ -170,5 +187,22 @@ mod tests {
         write_string(&Value::Null, &mut out);
         write_string(&Value::Float64(f64::NAN), &mut out);
         assert_eq!(out, br#"a"b{"a": 1.0e3}nullNaN"#);
+    }
+
+    #[test]
+    fn a_scalar_document_prints_as_its_value() {
+        for (json, text) in [
+            (r#""a""#, "a"),
+            (r#""a\"\u00e9\n""#, "a\"é\n"),
+            ("1.50", "1.5"),
+            ("-7", "-7"),
+            ("true", "true"),
+            ("null", "null"),
+            (r#"["a"]"#, r#"["a"]"#),
+        ] {
+            let mut out = Vec::new();
+            write_string(&Value::Json(&JsonText::verbatim(json.as_bytes())), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
     }
 }

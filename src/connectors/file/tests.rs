@@ -1,7 +1,7 @@
 //! The file sink as the worker drives it.
 
 use millrace_api::Config;
-use millrace_api::converters::{JsonText, SchemaAndValue, Value};
+use millrace_api::converters::{Decimal, JsonText, SchemaAndValue, Value};
 use millrace_api::record::{Origin, Record, TopicPartition};
 use millrace_api::sink::{Offsets, SinkTask, SinkTaskContext};
 
@@ -49,6 +49,41 @@ fn appends_lines_and_commits_what_is_written() {
         task.stop().await;
     });
     assert!(std::fs::read_to_string(&path).unwrap().ends_with("1.0\nlast\n"));
+}
+
+/// The same values through the JVM's task of version 4.1.0 gave these bytes.
+#[test]
+fn prints_what_the_jvm_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.txt");
+    let there = path.clone();
+    on_a_core(move || async move {
+        let mut task = FileStreamSinkTask::default();
+        task.start(&config(&there), SinkTaskContext::new("f-0", false)).await.unwrap();
+        let decimal = Decimal { unscaled: &[0x04, 0xe2], scale: 3 };
+        let values = [
+            Value::Str("one"),
+            Value::Null,
+            Value::Str("é\u{2028}x\"y"),
+            Value::Str(""),
+            Value::Int64(1),
+            Value::Int8(-3),
+            Value::Float64(1.0),
+            Value::Float64(1e10),
+            Value::Float32(0.1),
+            Value::Boolean(true),
+            Value::Decimal(&decimal),
+            Value::Str("a\nb"),
+            Value::Float64(f64::NAN),
+            Value::Float64(1e-5),
+        ];
+        task.put(&values.map(record)).await.unwrap();
+        task.stop().await;
+    });
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "one\nnull\né\u{2028}x\"y\n\n1\n-3\n1.0\n1.0E10\n0.1\ntrue\n1.250\na\nb\nNaN\n1.0E-5\n"
+    );
 }
 
 #[test]
@@ -126,4 +161,19 @@ fn a_full_disk_fails_the_task_and_commits_nothing() {
 fn the_file_is_optional() {
     let parsed = (SINK.config_def)().parse(&Config::new()).unwrap();
     assert_eq!(parsed.get("file"), None);
+}
+
+#[test]
+fn the_standard_output_takes_lines() {
+    on_a_core(|| async {
+        let mut output = super::output::Output::open(Some("")).await.unwrap();
+        let mut lines = b"a line of the file sink's test\n".to_vec();
+        for _ in 0..10 {
+            output.append(&mut lines).await.unwrap();
+            assert!(lines.is_empty());
+            lines.push(b'\n');
+        }
+        output.sync().await.unwrap();
+        output.close().await;
+    });
 }
