@@ -160,12 +160,12 @@ impl JsonConverter {
 
 /// The places of the envelope's halves, the whole checked.
 fn envelope(bytes: &[u8], arena: &Arena) -> Result<(Range<usize>, Range<usize>), DataError> {
-    let checked = check(bytes, 0, bytes.len()).map_err(serialization_error)?;
-    if checked.kind != Kind::Object {
-        return Err(DataError::new(NO_ENVELOPE));
-    }
     let mut reader = Reader::new(bytes, arena);
     reader.scan.space();
+    if reader.scan.peek() != b'{' {
+        check(bytes, 0, bytes.len()).map_err(serialization_error)?;
+        return Err(DataError::new(NO_ENVELOPE));
+    }
     let (mut schema, mut payload, mut others) = (None, None, false);
     reader.members(|reader, key| {
         let range = reader.skip()?;
@@ -176,6 +176,7 @@ fn envelope(bytes: &[u8], arena: &Arena) -> Result<(Range<usize>, Range<usize>),
         }
         Ok(())
     })?;
+    reader.scan.finish().map_err(serialization_error)?;
     match (schema, payload) {
         (Some(schema), Some(payload)) if !others => Ok((schema, payload)),
         _ => Err(DataError::new(NO_ENVELOPE)),

@@ -129,14 +129,14 @@ impl<'a> Reader<'a> {
                     false => Value::Map(&[]),
                     true => {
                         let key = self.key().map_err(serialization_error)?;
-                        open.push(Open::Object(self.arena.vec(), key));
+                        open.push(Open::Object(self.room(8), key));
                         continue;
                     }
                 },
                 b'[' => match self.open(b']', open.len())? {
                     false => Value::Array(&[]),
                     true => {
-                        open.push(Open::Array(self.arena.vec()));
+                        open.push(Open::Array(self.room(4)));
                         continue;
                     }
                 },
@@ -165,6 +165,11 @@ impl<'a> Reader<'a> {
                 value = open.pop().map_or(Value::Null, Open::finish);
             }
         }
+    }
+
+    /// An empty vector for what is likely to come.
+    fn room<T>(&self, likely: usize) -> BumpVec<'a, T> {
+        BumpVec::with_capacity_in(likely, self.arena.bump())
     }
 
     /// Enters a container; false if it is empty and therefore already left.
@@ -335,13 +340,21 @@ fn integer(text: &[u8]) -> Option<i64> {
 /// Of entries with one key keeps the first's place and the last's value, as `LinkedHashMap.put`.
 /// Keys that are not strings or integers are taken as different.
 pub(crate) fn last_wins<'a>(entries: &mut BumpVec<'_, (Value<'a>, Value<'a>)>) {
-    // Few members: comparing each with each is cheaper than hashing.
+    // Few members: comparing with those before is cheaper than hashing, and a bit for each length
+    // and ends of a key mostly says that there is nothing to compare with.
     if entries.len() <= 16 {
-        let mut at = 1;
+        let mut seen = 0u64;
+        let mut at = 0;
         while at < entries.len() {
             let key = MapKey::of(&entries[at].0);
+            let bit = 1u64 << key.map_or(0, |key| key.fold());
             let same = |entry: &(Value<'a>, _)| key.is_some() && MapKey::of(&entry.0) == key;
-            match entries[..at].iter().position(same) {
+            let found = match seen & bit {
+                0 => None,
+                _ => entries[..at].iter().position(same),
+            };
+            seen |= bit;
+            match found {
                 Some(first) => entries[first].1 = entries.remove(at).1,
                 None => at += 1,
             }
@@ -374,6 +387,19 @@ enum MapKey<'a> {
 }
 
 impl<'a> MapKey<'a> {
+    /// Less than 64; equal keys have equal ones.
+    fn fold(self) -> u32 {
+        match self {
+            Self::Text(text) => {
+                let bytes = text.as_bytes();
+                let ends = bytes.first().zip(bytes.last());
+                let (first, last) = ends.map_or((0, 0), |(a, b)| (u32::from(*a), u32::from(*b)));
+                (bytes.len() as u32 * 7 + first * 3 + last) % 64
+            }
+            Self::Integer(number) => (number & 63) as u32,
+        }
+    }
+
     fn of(value: &Value<'a>) -> Option<Self> {
         Some(match *value {
             Value::Str(text) => Self::Text(text),

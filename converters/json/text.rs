@@ -2,6 +2,7 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
+use super::isa::{BASELINE, Baseline, Isa};
 use crate::arena::Arena;
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -13,10 +14,8 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut from = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    while let Some(at) = next_special(bytes, from) {
+        let byte = bytes[at];
         out.extend_from_slice(&bytes[from..at]);
         from = at + 1;
         match byte {
@@ -39,6 +38,21 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&bytes[from..]);
     out.push(b'"');
+}
+
+/// Where the next byte is that must be escaped.
+#[inline]
+fn next_special(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(bits) = BASELINE.string_bits(bytes, at) {
+        if bits.special != 0 {
+            return Some(at + bits.special.trailing_zeros() as usize);
+        }
+        at += Baseline::WIDTH;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    rest.iter().position(special).map(|offset| at + offset)
 }
 
 /// The text of a checked JSON string whose content (without quotes) is `raw`; put into the arena.
@@ -104,6 +118,19 @@ mod tests {
         write_string("a\"/\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}é\u{2028}😀", &mut out);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "\"a\\\"/\\\\\\n\\r\\t\\b\\f\\u0001\\u001F\u{7f}é\u{2028}😀\"");
+    }
+
+    #[test]
+    fn escapes_at_every_place() {
+        for length in 0..70 {
+            for at in 0..length {
+                let text: String = (0..length).map(|i| if i == at { '\n' } else { 'é' }).collect();
+                let mut out = Vec::new();
+                write_string(&text, &mut out);
+                let expected = format!("\"{}\"", text.replace('\n', "\\n"));
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+            }
+        }
     }
 
     #[test]

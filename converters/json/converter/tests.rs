@@ -33,6 +33,24 @@ fn envelopes_as_the_jvm_reads_them() {
     assert!(converter.to_connect_data("t", None, Detail::Full, &arena).unwrap().value.is_null());
 }
 
+/// What is wrong behind or inside the envelope is found, though nobody reads it.
+#[test]
+fn the_whole_envelope_is_checked() {
+    let mut converter = JsonConverter::new(JsonConverterConfig::default());
+    for (text, what) in [
+        (&b"{\"schema\":null,\"payload\":1} x"[..], "text after the JSON document at byte 28"),
+        (b"{\"schema\":null,\"payload\":\"\xff\"}", "invalid UTF-8 at byte 27"),
+        (b"{\"schema\":null,\"payload\":[1,]}", "expected a value at byte 29"),
+        (b"[1,]", "expected a value at byte 3"),
+    ] {
+        for detail in [Detail::Full, Detail::Text] {
+            let arena = Arena::new();
+            let error = converter.to_connect_data("t", Some(text), detail, &arena).unwrap_err();
+            assert!(error.message.ends_with(what), "{} {what}", error.message);
+        }
+    }
+}
+
 fn field(name: &str, schema: Schema) -> Field {
     Field { name: name.into(), schema: schema.into() }
 }
