@@ -20,7 +20,7 @@ use kafka_protocol::messages::*;
 
 use crate::core::{Call, Core};
 use crate::protocol::{code, text};
-use crate::topics::{Configs, TOPIC_CONFIGS, Topic, config_is_valid, storage_error};
+use crate::topics::{Configs, TOPIC_CONFIGS, Topic, config_is_valid, default_of, storage_error};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -71,6 +71,7 @@ impl Core {
                             .with_config_source(source)
                     });
                     let answer = answer.with_configs((call.version >= 5).then(|| shown.collect()));
+                    let answer = answer.with_error_message(None);
                     match &topic {
                         Some(topic) => answer.with_topic_id(topic.id),
                         None => answer,
@@ -312,7 +313,7 @@ impl Core {
             if from_nothing { Configs::new() } else { topic.configs.borrow().clone() };
         for (config, operation, value) in changes {
             let list = || {
-                let old = configs.get(config).map_or("", String::as_str);
+                let old = configs.get(config).map_or_else(|| default_of(config), String::as_str);
                 let parts = old.split(',').filter(|part| !part.is_empty() && *part != value);
                 parts.map(str::to_owned).collect::<Vec<_>>()
             };

@@ -137,7 +137,10 @@ fn collect(topics: &mut [Topics<'_>], request: &FetchRequest) -> (Vec<Part>, usi
             end: -1,
             stable: -1,
             start: -1,
-            aborted: None,
+            aborted: match error {
+                code::UNKNOWN_TOPIC_OR_PARTITION | code::UNKNOWN_TOPIC_ID => Some(Vec::new()),
+                _ => None,
+            },
             slice: None,
             corrupt: false,
         });

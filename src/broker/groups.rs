@@ -83,7 +83,7 @@ fn refusal(code: i16, member_id: &str) -> Answer {
         JoinGroupResponse::default()
             .with_error_code(code)
             .with_generation_id(-1)
-            .with_protocol_name(Some(text("")))
+            .with_protocol_name(None)
             .with_member_id(text(member_id)),
     )
 }

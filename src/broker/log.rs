@@ -64,7 +64,8 @@ pub(crate) struct PartitionLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Appended {
     pub base_offset: i64,
-    /// Set where the topic's timestamps are the broker's, else -1.
+    /// Set where the topic's timestamps are the broker's, else -1. Of a duplicate, Kafka gives the
+    /// batch's own largest timestamp.
     pub append_time: i64,
     pub duplicate: bool,
 }
@@ -162,8 +163,8 @@ impl PartitionLog {
         let mut header = self.validate(records)?;
         match self.producers.check(&header) {
             Verdict::Append => {}
-            Verdict::Duplicate(base_offset) => {
-                return Ok(Appended { base_offset, append_time: -1, duplicate: true });
+            Verdict::Duplicate { base_offset, timestamp } => {
+                return Ok(Appended { base_offset, append_time: timestamp, duplicate: true });
             }
             Verdict::Refuse(code) => return Err(code),
         }

@@ -17,6 +17,7 @@ struct Batch {
     first_sequence: i32,
     last_sequence: i32,
     base_offset: i64,
+    timestamp: i64,
 }
 
 #[derive(Default)]
@@ -41,8 +42,11 @@ pub(crate) struct Aborted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Append,
-    /// It is there already, at this offset.
-    Duplicate(i64),
+    /// It is there already.
+    Duplicate {
+        base_offset: i64,
+        timestamp: i64,
+    },
     Refuse(i16),
 }
 
@@ -84,7 +88,8 @@ impl Producers {
             batch.first_sequence == header.base_sequence && batch.last_sequence == last
         };
         if let Some(batch) = producer.batches.iter().find(same) {
-            return Verdict::Duplicate(batch.base_offset);
+            let Batch { base_offset, timestamp, .. } = *batch;
+            return Verdict::Duplicate { base_offset, timestamp };
         }
         let Some(newest) = producer.batches.back() else {
             return Verdict::Append;
@@ -122,6 +127,7 @@ impl Producers {
                 first_sequence: header.base_sequence,
                 last_sequence: last_sequence(header),
                 base_offset,
+                timestamp: header.max_timestamp,
             });
         }
         if header.is_transactional() && producer.open_since.is_none() {
@@ -193,8 +199,14 @@ mod tests {
         producers.appended(&header(0, 3, 0, false), 100);
         producers.appended(&header(3, 2, 0, false), 103);
         assert_eq!(producers.check(&header(5, 1, 0, false)), Verdict::Append);
-        assert_eq!(producers.check(&header(0, 3, 0, false)), Verdict::Duplicate(100));
-        assert_eq!(producers.check(&header(3, 2, 0, false)), Verdict::Duplicate(103));
+        assert_eq!(
+            producers.check(&header(0, 3, 0, false)),
+            Verdict::Duplicate { base_offset: 100, timestamp: 1 }
+        );
+        assert_eq!(
+            producers.check(&header(3, 2, 0, false)),
+            Verdict::Duplicate { base_offset: 103, timestamp: 1 }
+        );
         let out_of_order = Verdict::Refuse(code::OUT_OF_ORDER_SEQUENCE_NUMBER);
         assert_eq!(producers.check(&header(6, 1, 0, false)), out_of_order);
         assert_eq!(producers.check(&header(3, 1, 0, false)), out_of_order);

@@ -45,6 +45,7 @@ pub(crate) mod code {
     pub const UNSTABLE_OFFSET_COMMIT: i16 = 88;
     pub const PRODUCER_FENCED: i16 = 90;
     pub const UNKNOWN_TOPIC_ID: i16 = 100;
+    pub const TRANSACTION_ABORTABLE: i16 = 120;
 }
 
 /// The one epoch of every partition's one leader.

@@ -67,12 +67,14 @@ pub(crate) fn config_is_valid(name: &str, value: &str) -> bool {
     }
 }
 
+/// A topic config's default; empty if there is no such config.
+pub(crate) fn default_of(name: &str) -> &'static str {
+    TOPIC_CONFIGS.iter().find(|(known, ..)| *known == name).map_or("", |row| row.1)
+}
+
 fn log_config(configs: &Configs) -> LogConfig {
-    let value = |name: &str| {
-        let default =
-            TOPIC_CONFIGS.iter().find(|(known, ..)| *known == name).map_or("", |row| row.1);
-        configs.get(name).map_or(default, |value| value.trim())
-    };
+    let value =
+        |name: &str| configs.get(name).map_or_else(|| default_of(name), |value| value.trim());
     let policy = value("cleanup.policy");
     LogConfig {
         compact: policy.contains("compact"),
