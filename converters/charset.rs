@@ -7,12 +7,17 @@ use crate::arena::Arena;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Charset {
     #[default]
+    /// `UTF-8`.
     Utf8,
+    /// `US-ASCII`.
     UsAscii,
+    /// `ISO-8859-1`: the first 256 characters.
     Iso88591,
     /// Byte order mark decides, big-endian without one; written big-endian with one.
     Utf16,
+    /// `UTF-16BE`, without a mark.
     Utf16Be,
+    /// `UTF-16LE`, without a mark.
     Utf16Le,
 }
 

@@ -10,10 +10,15 @@ use crate::number_text::BigDecimal;
 /// Which of the number converters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberKind {
+    /// INT16, 2 bytes.
     Short,
+    /// INT32, 4 bytes.
     Integer,
+    /// INT64, 8 bytes.
     Long,
+    /// FLOAT32, 4 bytes.
     Float,
+    /// FLOAT64, 8 bytes.
     Double,
 }
 
@@ -38,6 +43,7 @@ pub struct NumberConverter {
 }
 
 impl NumberConverter {
+    /// The converter of that type.
     pub fn new(kind: NumberKind) -> Self {
         Self { kind, schema: Arc::new(Schema::new(kind.facts().0).optional()) }
     }

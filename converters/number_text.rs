@@ -110,7 +110,9 @@ fn digits_of(text: &str) -> (Vec<u8>, i32) {
 /// `java.math.BigDecimal`: `unscaled * 10^-scale`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BigDecimal {
+    /// The digits, with their sign.
     pub unscaled: BigInt,
+    /// Digits behind the point; negative: zeros before it.
     pub scale: i32,
 }
 
@@ -191,6 +193,7 @@ impl BigDecimal {
         i64::try_from(whole).ok()
     }
 
+    /// `signum() == 0`.
     pub fn is_zero(&self) -> bool {
         self.unscaled.sign() == Sign::NoSign
     }

@@ -15,6 +15,7 @@ pub struct StringConverter {
 }
 
 impl StringConverter {
+    /// A converter of that encoding.
     pub fn new(charset: Charset) -> Self {
         Self { charset, schema: Arc::new(Schema::new(SchemaType::String).optional()) }
     }

@@ -47,6 +47,7 @@ pub struct JsonConverter {
 }
 
 impl JsonConverter {
+    /// A converter with empty caches.
     pub fn new(config: JsonConverterConfig) -> Self {
         Self {
             config,

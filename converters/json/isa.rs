@@ -11,8 +11,10 @@ pub enum Level {
     /// Eight bytes at a time in a general register; any machine.
     Swar,
     #[cfg(target_arch = "x86_64")]
+    /// 16 bytes at a time; any x86-64.
     Sse2,
     #[cfg(target_arch = "x86_64")]
+    /// 32 bytes at a time.
     Avx2,
 }
 

@@ -27,12 +27,29 @@ use crate::json_text::JsonText;
 #[derive(Clone, Debug, PartialEq)]
 pub enum JsonOp {
     /// InsertField: set the member, in place if it is there, else at the end.
-    Insert { name: String, what: Inserted },
+    Insert {
+        /// The member.
+        name: String,
+        /// Its new value.
+        what: Inserted,
+    },
     /// MaskField: each named member is replaced by its type's empty value or by the replacement;
     /// null stays null; a member that is absent is added as null.
-    Mask { names: Vec<String>, replacement: Option<String> },
+    Mask {
+        /// `fields`.
+        names: Vec<String>,
+        /// `replacement`.
+        replacement: Option<String>,
+    },
     /// ReplaceField: drop what is excluded or not included (`include` empty: all), then rename.
-    Replace { include: Vec<String>, exclude: Vec<String>, renames: Vec<(String, String)> },
+    Replace {
+        /// `include`; empty: all.
+        include: Vec<String>,
+        /// `exclude`.
+        exclude: Vec<String>,
+        /// `renames`: old and new name; of two for one name the last counts.
+        renames: Vec<(String, String)>,
+    },
 }
 
 impl JsonOp {
@@ -51,20 +68,26 @@ impl JsonOp {
 pub enum Inserted {
     /// A string.
     Static(String),
+    /// The record's topic, a string.
     Topic,
+    /// The record's partition, a number.
     Partition,
     /// Milliseconds; skipped when the record has none.
     Timestamp,
+    /// The record's offset, a number.
     Offset,
 }
 
 /// What InsertField may ask of the record around the value.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordMeta<'r> {
+    /// Kafka's name of the topic.
     pub topic: &'r str,
+    /// Its partition.
     pub partition: i32,
     /// Milliseconds since the epoch.
     pub timestamp: Option<i64>,
+    /// The record's place in the partition.
     pub offset: i64,
 }
 

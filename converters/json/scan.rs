@@ -16,14 +16,19 @@ pub const MAX_DEPTH: usize = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
+    /// `"…"`.
     String = 0,
     /// A number without fraction and exponent.
     Integer = 1,
     /// Any other number.
     Double = 2,
+    /// `true` or `false`.
     Boolean = 3,
+    /// `[…]`.
     Array = 4,
+    /// `{…}`.
     Object = 5,
+    /// `null`.
     Null = 6,
     /// Nothing but white space: Connect's null.
     Empty = 7,
@@ -32,7 +37,9 @@ pub enum Kind {
 /// Why a document is not JSON; `offset` counts from the document's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonError {
+    /// Bytes from the document's start.
     pub offset: usize,
+    /// What was expected or found.
     pub what: &'static str,
 }
 
@@ -47,8 +54,11 @@ impl std::error::Error for JsonError {}
 /// A document that passed: `start..end` of the buffer, without the white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked {
+    /// The first byte's place in the buffer.
     pub start: usize,
+    /// Behind the last byte.
     pub end: usize,
+    /// What the document is.
     pub kind: Kind,
 }
 

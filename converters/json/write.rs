@@ -15,14 +15,18 @@ use crate::number_text::{BigDecimal, write_double, write_float};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DecimalFormat {
     #[default]
+    /// The unscaled bytes.
     Base64,
+    /// A number, as `BigDecimal.toString` prints it.
     Numeric,
 }
 
 /// What a `JsonConverter` is told about writing.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteOptions {
+    /// `decimal.format`.
     pub decimal_format: DecimalFormat,
+    /// `replace.null.with.default`.
     pub replace_null_with_default: bool,
 }
 

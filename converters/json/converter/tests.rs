@@ -39,8 +39,8 @@ fn the_whole_envelope_is_checked() {
     let mut converter = JsonConverter::new(JsonConverterConfig::default());
     for (text, what) in [
         (&b"{\"schema\":null,\"payload\":1} x"[..], "text after the JSON document at byte 28"),
-        (b"{\"schema\":null,\"payload\":\"\xff\"}", "invalid UTF-8 at byte 27"),
-        (b"{\"schema\":null,\"payload\":[1,]}", "expected a value at byte 29"),
+        (b"{\"schema\":null,\"payload\":\"\xff\"}", "invalid UTF-8 at byte 26"),
+        (b"{\"schema\":null,\"payload\":[1,]}", "expected a value at byte 28"),
         (b"[1,]", "expected a value at byte 3"),
     ] {
         for detail in [Detail::Full, Detail::Text] {
