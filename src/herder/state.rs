@@ -325,7 +325,9 @@ impl State {
                 let Some(task) = connector.task(&id, generation) else { return };
                 let moved = progress.records_in > task.progress.records_in;
                 task.progress = progress;
-                if moved {
+                if moved && topics.is_empty() {
+                    connector.topics.extend(connector.only_topic());
+                } else if moved {
                     connector.topics.extend(topics);
                 }
             }
@@ -580,6 +582,13 @@ impl Connector {
 
     fn task(&mut self, id: &TaskId, generation: u64) -> Option<&mut Task> {
         self.tasks.iter_mut().find(|task| task.id == *id && task.generation == generation)
+    }
+
+    /// Of a sink of one topic it is known what it reads, also when a report names no partitions.
+    fn only_topic(&self) -> Option<String> {
+        let topics = self.definition.config.get("topics").filter(|_| self.definition.sink)?;
+        let topics = millrace_api::config_def::split_list(topics);
+        if topics.len() == 1 { topics.into_iter().next() } else { None }
     }
 
     fn within_limit(&self, name: &str, plan: Vec<Config>) -> Result<Vec<Config>, String> {

@@ -271,6 +271,18 @@ fn an_initial_state_holds_from_the_start() {
 }
 
 #[test]
+fn a_sink_of_one_topic_needs_no_partitions_to_be_known() {
+    let mut rig = Rig::new();
+    let topics = Config::from([("topics".to_owned(), " t ".to_owned())]);
+    rig.state.put("c", Definition { config: Arc::new(topics), ..definition("1") }, None, 1);
+    rig.plan(1);
+    let (id, generation) = rig.started().remove(0);
+    let progress = Progress { records_in: 1, ..Progress::default() };
+    rig.state.report(Report::Progress { id, generation, progress });
+    assert_eq!(rig.state.topics("c"), ["t"]);
+}
+
+#[test]
 fn topics_are_those_that_moved_since_the_reset() {
     let mut rig = Rig::running();
     let (id, generation) = rig.generation(0);
