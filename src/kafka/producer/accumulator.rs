@@ -81,10 +81,12 @@ pub(super) enum IdentityState {
     Known(Identity),
 }
 
+/// A batch with the indexes of its topic and its partition.
+pub(super) type Placed = (usize, usize, Batch);
+
 pub(super) struct Flight {
     pub node: i32,
-    /// Index of topic and of partition.
-    pub batches: Vec<(usize, usize, Batch)>,
+    pub batches: Vec<Placed>,
 }
 
 /// A broker as the producer sees it.
@@ -326,10 +328,10 @@ impl Accumulator {
                 self.topics[at].partitions[place].queue.push_back(batch);
                 self.recycle(builder);
             }
-            Err((error, open)) => {
+            Err((error, tickets)) => {
                 self.used = self.used.saturating_sub(plain);
                 let error = KafkaError::new(ErrorKind::Fatal, error.to_string());
-                self.fail(at, place, open.tickets, error);
+                self.fail(at, place, tickets, error);
             }
         }
     }

@@ -73,17 +73,18 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Compresses what was appended. `builder` is empty afterwards and goes back to its pool.
+    /// Compresses what was appended. The builder is returned empty, for the next batch. After an
+    /// error only the tickets are left.
     pub fn close(
         open: Open,
         compression: Compression,
         compressor: &mut Compressor,
-    ) -> Result<(Self, BatchBuilder), (BatchError, Open)> {
+    ) -> Result<(Self, BatchBuilder), (BatchError, Tickets)> {
         let Open { mut builder, tickets, created } = open;
         let mut bytes = Vec::with_capacity(builder.len() / 2);
         let options = BatchOptions { compression, ..BatchOptions::default() };
         if let Err(error) = builder.finish(&options, compressor, &mut bytes) {
-            return Err((error, Open { builder, tickets, created }));
+            return Err((error, tickets));
         }
         let count = builder.count();
         builder.clear();
@@ -108,20 +109,18 @@ impl Batch {
     }
 
     /// Divides a batch that is too large for its topic in two halves. Both keep the sequence
-    /// numbers that their records have. `Err` returns a batch that can't be divided.
+    /// numbers that their records have. `None` if it can't be divided.
     pub fn split(
-        self,
+        &self,
         compression: Compression,
         identity: Option<Identity>,
         compressor: &mut Compressor,
-    ) -> Result<[Self; 2], Self> {
+    ) -> Option<[Self; 2]> {
         if self.count < 2 {
-            return Err(self);
+            return None;
         }
         let half = self.count / 2;
-        let Some([first, second]) = self.halves(half, compression, compressor) else {
-            return Err(self);
-        };
+        let [first, second] = self.halves(half, compression, compressor)?;
         let (tickets, more_tickets) = self.tickets.split(half);
         let made = |bytes: Vec<u8>, tickets, count, skipped: usize| {
             let mut batch = Self {
@@ -140,7 +139,7 @@ impl Batch {
             }
             batch
         };
-        Ok([made(first, tickets, half, 0), made(second, more_tickets, self.count - half, half)])
+        Some([made(first, tickets, half, 0), made(second, more_tickets, self.count - half, half)])
     }
 
     fn halves(

@@ -8,7 +8,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{ProduceRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::accumulator::{Accumulator, Flight, IdentityState, Partition};
+use super::accumulator::{Accumulator, Flight, IdentityState, Partition, Placed};
 use super::batch::{Batch, Identity, next_sequence};
 use crate::error::{ErrorKind, KafkaError};
 
@@ -38,6 +38,9 @@ impl Drained {
     }
 }
 
+/// What goes to each broker: bytes, batches.
+type Loads = HashMap<i32, (usize, Vec<Placed>)>;
+
 /// What a partition has to send.
 enum Next {
     Nothing,
@@ -53,8 +56,7 @@ impl Accumulator {
     /// long as a broker has fewer than `max.in.flight.requests.per.connection`.
     pub fn drain(&mut self, now: Instant) -> Drained {
         let mut drained = Drained::default();
-        // Broker -> bytes, batches.
-        let mut loads: HashMap<i32, (usize, Vec<(usize, usize, Batch)>)> = HashMap::new();
+        let mut loads = Loads::new();
         // Each round begins with another partition, so that none is always the one that does not
         // fit into the request any more.
         if !self.active.is_empty() {
@@ -144,12 +146,7 @@ impl Accumulator {
     }
 
     /// Moves the partition's first batch to its leader's load, if it fits there.
-    fn load(
-        &mut self,
-        at: usize,
-        place: usize,
-        loads: &mut HashMap<i32, (usize, Vec<(usize, usize, Batch)>)>,
-    ) {
+    fn load(&mut self, at: usize, place: usize, loads: &mut Loads) {
         let limit = self.config.max_request_size;
         let identity = match self.identity {
             IdentityState::Known(identity) => Some(identity),
@@ -173,7 +170,7 @@ impl Accumulator {
         batches.push((at, place, batch));
     }
 
-    fn launch(&mut self, node: i32, batches: Vec<(usize, usize, Batch)>) -> Outgoing {
+    fn launch(&mut self, node: i32, batches: Vec<Placed>) -> Outgoing {
         let mut topics: Vec<(usize, TopicProduceData)> = Vec::new();
         for (at, place, batch) in &batches {
             let index = match topics.iter().position(|(topic, _)| topic == at) {

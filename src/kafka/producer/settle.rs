@@ -163,7 +163,7 @@ impl Accumulator {
             _ => None,
         };
         match batch.split(self.config.compression, identity, &mut self.compressor) {
-            Ok(halves) => {
+            Some(halves) => {
                 self.used = self.used.saturating_sub(whole);
                 for half in halves {
                     self.used += half.bytes.len();
@@ -171,7 +171,7 @@ impl Accumulator {
                     self.enqueue(at, place, half);
                 }
             }
-            Err(batch) => self.give_up(at, place, batch, error),
+            None => self.give_up(at, place, batch, error),
         }
     }
 
