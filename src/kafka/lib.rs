@@ -5,15 +5,19 @@
 //! `Send`. What decides (parsing of fetch responses, fetch sessions, assignment, membership) does no
 //! IO and is driven by what does.
 
+pub mod admin;
 pub mod backoff;
 pub mod cluster;
 pub mod compression;
 pub mod config;
 pub mod connection;
+pub mod consumer;
 pub mod error;
 pub mod fetch;
+pub mod group;
 mod local;
 pub mod metadata;
+pub mod offsets;
 pub mod partitioner;
 pub mod partitions;
 pub mod producer;

@@ -135,3 +135,29 @@ impl Drop for Listen<'_> {
         }
     }
 }
+
+/// Wakes the one task that drives something, and remembers that it was rung until it is asked.
+#[derive(Default)]
+pub(crate) struct Doorbell {
+    rung: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Doorbell {
+    pub fn ring(&self) {
+        self.rung.set(true);
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether it was rung since the last time; if not, `cx` is woken when it is.
+    pub fn poll_rung(&self, cx: &mut Context<'_>) -> bool {
+        if self.rung.take() {
+            return true;
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        false
+    }
+}

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -165,32 +166,49 @@ impl Wire {
     /// Writes all of `bytes`. Dropping the future half-way leaves half a request on the wire:
     /// drop the whole stream then.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), KafkaError> {
-        let broker = self.session.broker.clone();
-        let broken =
-            |why: std::io::Error| KafkaError::disconnected(why.to_string()).at("", &broker);
         while !bytes.is_empty() {
-            let written =
-                poll_fn(|cx| self.transport.poll_write(cx, bytes)).await.map_err(&broken)?;
-            if written == 0 {
-                return Err(broken(std::io::ErrorKind::WriteZero.into()));
-            }
+            let written = poll_fn(|cx| self.poll_write(cx, bytes)).await?;
             bytes = &bytes[written..];
         }
-        poll_fn(|cx| self.transport.poll_flush(cx)).await.map_err(broken)
+        poll_fn(|cx| self.transport.poll_flush(cx)).await.map_err(|error| {
+            KafkaError::disconnected(error.to_string()).at("", &self.session.broker)
+        })
+    }
+
+    /// Writes what fits. Nothing written is an error.
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, KafkaError>> {
+        let written = std::task::ready!(self.transport.poll_write(cx, bytes));
+        let outcome = match written {
+            Ok(0) => Err(KafkaError::disconnected("nothing could be written")),
+            Ok(written) => Ok(written),
+            Err(error) => Err(KafkaError::disconnected(error.to_string())),
+        };
+        Poll::Ready(outcome.map_err(|error| error.at("", &self.session.broker)))
+    }
+
+    /// Reads what is there, at least one byte; the peer's closing is an error.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<Result<usize, KafkaError>> {
+        let read = std::task::ready!(self.transport.poll_read(cx, into));
+        let outcome = match read {
+            Ok(0) => Err(KafkaError::disconnected("the broker closed the connection")),
+            Ok(read) => Ok(read),
+            Err(error) => Err(KafkaError::disconnected(error.to_string())),
+        };
+        Poll::Ready(outcome.map_err(|error| error.at("", &self.session.broker)))
     }
 
     /// Reads what is there, at least one byte. The peer's closing is an error. May be dropped and
     /// called again without losing a byte.
     pub async fn read(&mut self, into: &mut [u8]) -> Result<usize, KafkaError> {
-        let read = poll_fn(|cx| self.transport.poll_read(cx, into)).await;
-        match read {
-            Ok(0) => Err(KafkaError::disconnected("the broker closed the connection")
-                .at("", &self.session.broker)),
-            Ok(read) => Ok(read),
-            Err(error) => {
-                Err(KafkaError::disconnected(error.to_string()).at("", &self.session.broker))
-            }
-        }
+        poll_fn(|cx| self.poll_read(cx, into)).await
     }
 
     async fn read_exact(&mut self, into: &mut [u8]) -> Result<(), KafkaError> {

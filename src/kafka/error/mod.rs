@@ -87,6 +87,11 @@ impl KafkaError {
         self
     }
 
+    pub fn with_api(mut self, api: &'static str) -> Self {
+        self.api = api;
+        self
+    }
+
     /// Whether the same may succeed later without anyone doing anything.
     pub fn is_retriable(&self) -> bool {
         matches!(

@@ -1,0 +1,504 @@
+//! The consumer of a sink task: polls batches, tells of rebalances, commits.
+//!
+//! 1. [`Consumer::new`], then [`Consumer::subscribe`] (a group shares the partitions out) or
+//!    [`Consumer::assign`] (the caller says which).
+//! 2. [`Consumer::poll`], again and again, at least once in `max.poll.interval.ms`. It lends
+//!    batches out until the next poll. Positions move as batches are lent.
+//! 3. On [`Polled::Revoking`] flush and commit before the next poll; on [`Polled::Lost`] drop what
+//!    is buffered; on [`Polled::Assigned`] seek or just go on.
+//! 4. [`Consumer::close`] leaves the group; dropping the consumer lets its session time out.
+
+mod polled;
+mod resolver;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use millrace_net::rt::{Task, sleep, spawn, timeout};
+
+pub use polled::{Batch, Fetched, Polled, Segment, SegmentRecords};
+use polled::{Opened, Run};
+
+use crate::cluster::Cluster;
+use crate::compression::{Decompressor, Scratch};
+use crate::config::ConsumerConfig;
+use crate::error::{ErrorKind, KafkaError};
+use crate::fetch::fetcher::{Event, Fetcher, Surroundings};
+use crate::group::{Group, GroupEvent, OffsetAndMetadata, Subscription};
+use crate::local::Doorbell;
+use crate::offsets::{EARLIEST, LATEST, Listed, list_offsets};
+use crate::partitions::{PartitionId, Partitions, Position, TopicPartition};
+use crate::record_batch::BatchHeader;
+
+/// What the consumer and the tasks beside it share.
+pub(crate) struct Shared {
+    pub partitions: RefCell<Partitions>,
+    pub doorbell: Rc<Doorbell>,
+    /// Why partitions can't be read yet; `None` while all is well.
+    pub trouble: RefCell<Option<KafkaError>>,
+    pub resolving: Cell<bool>,
+    pub group: RefCell<Option<Rc<Group>>>,
+}
+
+/// See the module.
+pub struct Consumer {
+    cluster: Cluster,
+    config: Rc<ConsumerConfig>,
+    shared: Rc<Shared>,
+    fetchers: Vec<Fetcher>,
+    /// Whose batches are taken first; goes round.
+    turn: usize,
+    /// The state of partitions and metadata that fetchers were last set up for.
+    placed: Option<(u64, u64)>,
+    resolver: Option<Task<()>>,
+    /// Handed out by the last poll, to be given up by the next.
+    revoking: Option<Vec<TopicPartition>>,
+    decompressor: Decompressor,
+    scratch: Scratch,
+    batches: Vec<Opened>,
+    runs: Vec<Run>,
+}
+
+impl Consumer {
+    pub fn new(cluster: Cluster, config: ConsumerConfig) -> Self {
+        let shared = Shared {
+            partitions: RefCell::default(),
+            doorbell: Rc::default(),
+            trouble: RefCell::default(),
+            resolving: Cell::new(false),
+            group: RefCell::default(),
+        };
+        Self {
+            cluster,
+            config: Rc::new(config),
+            shared: Rc::new(shared),
+            fetchers: Vec::new(),
+            turn: 0,
+            placed: None,
+            resolver: None,
+            revoking: None,
+            decompressor: Decompressor::new(),
+            scratch: Scratch::new(),
+            batches: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Joins the group of `group.id` for the topics of `subscription`.
+    pub fn subscribe(&mut self, subscription: Subscription) -> Result<(), KafkaError> {
+        if self.config.group_id.is_empty() {
+            return Err(KafkaError::config("a subscription needs group.id"));
+        }
+        if self.shared.group.borrow().is_some() || !self.assignment().is_empty() {
+            return Err(KafkaError::config(
+                "the consumer has a subscription or partitions already",
+            ));
+        }
+        let (cluster, config) = (self.cluster.clone(), self.config.clone());
+        let group = Group::start(cluster, config, subscription, self.shared.doorbell.clone());
+        *self.shared.group.borrow_mut() = Some(group);
+        Ok(())
+    }
+
+    /// Reads exactly these partitions, without a membership: at an offset, at an end of the log, or
+    /// where the group of `group.id` left off. Replaces what was assigned before.
+    pub fn assign(&mut self, assignment: &[(TopicPartition, Position)]) -> Result<(), KafkaError> {
+        let mut group = self.shared.group.borrow_mut();
+        if group.as_ref().is_some_and(|group| group.is_member()) {
+            return Err(KafkaError::config("the consumer has a subscription already"));
+        }
+        if group.is_none() && !self.config.group_id.is_empty() {
+            *group = Some(Group::without_membership(self.cluster.clone(), self.config.clone()));
+        }
+        drop(group);
+        let mut partitions = self.shared.partitions.borrow_mut();
+        partitions.clear();
+        for (name, position) in assignment {
+            partitions.add(name, *position);
+        }
+        self.cluster.follow(assignment.iter().map(|(name, _)| &*name.topic));
+        partitions.refresh_wanted = true;
+        Ok(())
+    }
+
+    /// Waits at most `max_wait` for batches or for news of the group. Never waits while something
+    /// is there. An error that is not retriable will come again; retriable ones are retried inside
+    /// and told by [`Self::trouble`].
+    pub async fn poll(&mut self, max_wait: Duration) -> Result<Polled<'_>, KafkaError> {
+        self.take_back();
+        let deadline = Instant::now() + max_wait;
+        loop {
+            if let Some(news) = self.news()? {
+                return Ok(news);
+            }
+            self.tend();
+            let now = Instant::now();
+            let unblock = self.shared.partitions.borrow().next_unblock(now).unwrap_or(deadline);
+            let wait = deadline.min(unblock).saturating_duration_since(now);
+            match timeout(wait, poll_fn(|cx| self.poll_fetchers(cx))).await {
+                Ok(Some(at)) => {
+                    let at = at?;
+                    return Ok(Polled::Records(Fetched {
+                        ring: &self.fetchers[at].ring,
+                        scratch: &self.scratch,
+                        batches: &self.batches,
+                        runs: &self.runs,
+                    }));
+                }
+                Ok(None) => {}
+                Err(_) if Instant::now() >= deadline => return Ok(Polled::Empty),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Ends the loan of the last poll and the ownership of what was being revoked.
+    fn take_back(&mut self) {
+        self.scratch.clear();
+        self.batches.clear();
+        self.runs.clear();
+        for fetcher in &mut self.fetchers {
+            fetcher.held = false;
+        }
+        let group = self.shared.group.borrow().clone();
+        let Some(group) = group else { return };
+        group.polled();
+        if let Some(revoked) = self.revoking.take() {
+            let mut partitions = self.shared.partitions.borrow_mut();
+            for name in &revoked {
+                partitions.remove(name);
+            }
+            drop(partitions);
+            group.revoked();
+        }
+    }
+
+    /// What the group or an error has to say before anything is read.
+    fn news(&mut self) -> Result<Option<Polled<'static>>, KafkaError> {
+        if let Some(error) = self.shared.partitions.borrow_mut().fatal.take() {
+            return Err(error);
+        }
+        let group = self.shared.group.borrow().clone();
+        let Some(group) = group else { return Ok(None) };
+        let Some(event) = group.next_event()? else { return Ok(None) };
+        let mut partitions = self.shared.partitions.borrow_mut();
+        Ok(Some(match event {
+            GroupEvent::Revoking(names) => {
+                self.revoking = Some(names.clone());
+                Polled::Revoking(names)
+            }
+            GroupEvent::Lost(names) => {
+                names.iter().for_each(|name| partitions.remove(name));
+                Polled::Lost(names)
+            }
+            GroupEvent::Assigned(names) => {
+                names.iter().for_each(|name| partitions.add(name, Position::Committed));
+                Polled::Assigned(names)
+            }
+        }))
+    }
+
+    /// Starts what partitions need, and fetchers for the brokers that lead them.
+    fn tend(&mut self) {
+        let mut partitions = self.shared.partitions.borrow_mut();
+        partitions.refresh_wanted |= partitions.iter().next().is_some() && self.cluster.is_stale();
+        let metadata = self.cluster.metadata();
+        let now = Instant::now();
+        if self.placed != Some((partitions.changes, metadata.version)) {
+            for node in partitions.place(&metadata, now) {
+                if !self.fetchers.iter().any(|fetcher| fetcher.node == node) {
+                    self.fetchers.push(Fetcher::new(node, &self.config));
+                }
+            }
+            let used: Vec<i32> = partitions.iter().map(|slot| slot.node).collect();
+            self.fetchers.retain(|fetcher| used.contains(&fetcher.node));
+            self.placed = Some((partitions.changes, metadata.version));
+        }
+        drop(partitions);
+        if !self.shared.resolving.get() && resolver::has_work(&self.shared) {
+            self.shared.resolving.set(true);
+            let (cluster, config) = (self.cluster.clone(), self.config.clone());
+            self.resolver = Some(spawn(resolver::resolve(cluster, config, self.shared.clone())));
+        }
+    }
+
+    /// Ready with a fetcher's index when batches were gathered from it, with `None` when something
+    /// else has to be looked at.
+    fn poll_fetchers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<usize, KafkaError>>> {
+        if self.shared.doorbell.poll_rung(cx) {
+            return Poll::Ready(None);
+        }
+        let count = self.fetchers.len();
+        let changes = self.shared.partitions.borrow().changes;
+        for step in 0..count {
+            let at = (self.turn + step) % count;
+            let fetcher = &mut self.fetchers[at];
+            let mut partitions = self.shared.partitions.borrow_mut();
+            let mut around = Surroundings {
+                cluster: &self.cluster,
+                config: &self.config,
+                partitions: &mut partitions,
+            };
+            fetcher.advance(cx, &mut around);
+            drop(partitions);
+            match self.gather(at) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.turn = at + 1;
+                    return Poll::Ready(Some(Ok(at)));
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        let partitions = self.shared.partitions.borrow();
+        let resolve = !self.shared.resolving.get()
+            && (partitions.refresh_wanted || partitions.changes != changes);
+        if partitions.fatal.is_some() || resolve || partitions.changes != changes {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+
+    /// Opens what the fetcher found, up to `millrace.fetch.poll.bytes`. True if there is any.
+    fn gather(&mut self, at: usize) -> Result<bool, KafkaError> {
+        let mut bytes = 0;
+        while bytes < self.config.poll_bytes {
+            let Some(event) = self.fetchers[at].events.pop_front() else { break };
+            match event {
+                Event::Aborted { id, list } => {
+                    if let Some(slot) = self.shared.partitions.borrow_mut().get_mut(id) {
+                        slot.aborted.reset(list);
+                    }
+                }
+                Event::Batch { id, start, length } => match self.open(at, id, start, length) {
+                    Ok(opened) => bytes += opened,
+                    Err(_) if !self.batches.is_empty() => {
+                        // The good ones first; the next poll meets this one again.
+                        self.fetchers[at].events.push_front(event);
+                        break;
+                    }
+                    Err(error) => {
+                        self.fetchers[at].events.push_front(event);
+                        return Err(error);
+                    }
+                },
+            }
+        }
+        Ok(!self.batches.is_empty())
+    }
+
+    /// Opens one batch and moves its partition's position behind it. The bytes of its records; 0 if
+    /// they are of no use.
+    fn open(
+        &mut self,
+        at: usize,
+        id: PartitionId,
+        start: u64,
+        length: usize,
+    ) -> Result<usize, KafkaError> {
+        let mut partitions = self.shared.partitions.borrow_mut();
+        let Some(slot) = partitions.get_mut(id) else { return Ok(0) };
+        let Position::At(position) = slot.position else { return Ok(0) };
+        let fetcher = &mut self.fetchers[at];
+        let bytes = fetcher.ring.padded_from(start);
+        let broken = |error| {
+            let why = format!("{} at offset {position}: {error}", slot.name);
+            KafkaError { code: 2, ..KafkaError::corrupt(why).with_api("Fetch") }
+        };
+        let header = BatchHeader::parse(&bytes[..length]).map_err(broken)?;
+        if header.next_offset() <= position {
+            return Ok(0);
+        }
+        let admitted = slot.aborted.admits(&header, &bytes[..length]).map_err(broken)?;
+        if !admitted || header.record_count == 0 {
+            slot.position = Position::At(header.next_offset());
+            return Ok(0);
+        }
+        let batch =
+            crate::record_batch::OpenBatch::open(bytes, &mut self.decompressor, &mut self.scratch)
+                .map_err(broken)?;
+        let opened = batch.records_len();
+        fetcher.held |= !batch.in_scratch();
+        slot.position = Position::At(header.next_offset());
+        self.batches.push(Opened { batch, start, from: position });
+        let end = self.batches.len();
+        match self.runs.last_mut().filter(|run| run.name == slot.name) {
+            Some(run) => run.batches.end = end,
+            None => self.runs.push(Run {
+                name: slot.name.clone(),
+                high_watermark: slot.high_watermark,
+                batches: end - 1..end,
+            }),
+        }
+        Ok(opened)
+    }
+
+    /// The partitions read now, sorted.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.shared.partitions.borrow().names()
+    }
+
+    /// The offset of the next record to be lent; `None` while it has to be asked for, and for
+    /// partitions that are not read here.
+    pub fn position(&self, name: &TopicPartition) -> Option<i64> {
+        match self.shared.partitions.borrow().slot(name)?.position {
+            Position::At(offset) => Some(offset),
+            _ => None,
+        }
+    }
+
+    /// As [`Self::position`] for all partitions, waiting until they are known, at most
+    /// `default.api.timeout.ms`.
+    pub async fn positions(&mut self) -> Result<Vec<(TopicPartition, i64)>, KafkaError> {
+        let deadline = Instant::now() + self.config.client.api_timeout;
+        loop {
+            if let Some(error) = self.shared.partitions.borrow_mut().fatal.take() {
+                return Err(error);
+            }
+            if self.shared.partitions.borrow().undecided().is_empty() {
+                break;
+            }
+            self.tend();
+            if Instant::now() >= deadline {
+                let trouble = self.shared.trouble.borrow().clone();
+                let late = || KafkaError::new(ErrorKind::Timeout, "positions are still unknown");
+                return Err(trouble.unwrap_or_else(late));
+            }
+            let shared = self.shared.clone();
+            let rung = poll_fn(move |cx| match shared.doorbell.poll_rung(cx) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            });
+            let _ = timeout(Duration::from_millis(100), rung).await;
+        }
+        let partitions = self.shared.partitions.borrow();
+        let known = partitions.iter().filter_map(|slot| match slot.position {
+            Position::At(offset) => Some((slot.name.clone(), offset)),
+            _ => None,
+        });
+        Ok(known.collect())
+    }
+
+    /// Goes on reading at `offset`. False if the partition is not read here.
+    pub fn seek(&mut self, name: &TopicPartition, offset: i64) -> bool {
+        self.shared.partitions.borrow_mut().move_to(name, Position::At(offset.max(0)))
+    }
+
+    /// Goes on reading where the group left off.
+    pub fn seek_to_committed(&mut self, name: &TopicPartition) -> bool {
+        self.shared.partitions.borrow_mut().move_to(name, Position::Committed)
+    }
+
+    /// Stops lending batches of these; what was fetched ahead is fetched again after a resume.
+    pub fn pause(&mut self, names: &[TopicPartition]) {
+        let mut partitions = self.shared.partitions.borrow_mut();
+        names.iter().for_each(|name| {
+            partitions.set_paused(name, true);
+        });
+    }
+
+    pub fn resume(&mut self, names: &[TopicPartition]) {
+        let mut partitions = self.shared.partitions.borrow_mut();
+        names.iter().for_each(|name| {
+            partitions.set_paused(name, false);
+        });
+    }
+
+    pub fn paused(&self) -> Vec<TopicPartition> {
+        let partitions = self.shared.partitions.borrow();
+        partitions.iter().filter(|slot| slot.paused).map(|slot| slot.name.clone()).collect()
+    }
+
+    /// Records between position and high watermark of all partitions, as far as they are known.
+    pub fn lag(&self) -> u64 {
+        let partitions = self.shared.partitions.borrow();
+        let lags = partitions.iter().filter_map(|slot| match slot.position {
+            Position::At(offset) => u64::try_from(slot.high_watermark - offset).ok(),
+            _ => None,
+        });
+        lags.sum()
+    }
+
+    /// Why something can't be read, joined or committed just now, while it is retried.
+    pub fn trouble(&self) -> Option<KafkaError> {
+        let group = self.shared.group.borrow().as_ref().and_then(|group| group.trouble());
+        let fetcher = || self.fetchers.iter().find_map(|fetcher| fetcher.trouble.clone());
+        group.or_else(fetcher).or_else(|| self.shared.trouble.borrow().clone())
+    }
+
+    /// The group, for commits that go on beside polls; `None` without `group.id`.
+    pub fn group(&self) -> Option<Rc<Group>> {
+        self.shared.group.borrow().clone()
+    }
+
+    /// Commits the offsets of the next records to be read. See [`Group::commit`].
+    pub async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
+        self.need_group()?.commit(offsets).await
+    }
+
+    /// What the group has committed; partitions without a committed offset are left out.
+    pub async fn committed(
+        &self,
+        names: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, KafkaError> {
+        self.need_group()?.committed(names).await
+    }
+
+    fn need_group(&self) -> Result<Rc<Group>, KafkaError> {
+        self.group().ok_or_else(|| KafkaError::config("commits need group.id"))
+    }
+
+    /// The ends of the logs: where `latest` begins.
+    pub async fn end_offsets(
+        &self,
+        names: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, i64)>, KafkaError> {
+        self.ends(names, LATEST).await
+    }
+
+    pub async fn beginning_offsets(
+        &self,
+        names: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, i64)>, KafkaError> {
+        self.ends(names, EARLIEST).await
+    }
+
+    async fn ends(
+        &self,
+        names: &[TopicPartition],
+        end: i64,
+    ) -> Result<Vec<(TopicPartition, i64)>, KafkaError> {
+        let asked: Vec<_> = names.iter().map(|name| (name.clone(), end)).collect();
+        let listed = list_offsets(&self.cluster, self.config.isolation_level, &asked).await?;
+        Ok(listed.into_iter().map(|listed| (listed.name, listed.offset)).collect())
+    }
+
+    /// The first record of each partition that is as young as the time given, ms since 1970.
+    pub async fn offsets_for_times(
+        &self,
+        times: &[(TopicPartition, i64)],
+    ) -> Result<Vec<Listed>, KafkaError> {
+        list_offsets(&self.cluster, self.config.isolation_level, times).await
+    }
+
+    /// Leaves the group (unless a static member) and closes all connections of its own. Commit
+    /// before.
+    pub async fn close(self) {
+        if let Some(task) = self.resolver {
+            task.cancel().await;
+        }
+        let group = self.shared.group.borrow_mut().take();
+        if let Some(group) = group {
+            group.close().await;
+        }
+        // Lets the connections' tasks see that they are no longer wanted.
+        sleep(Duration::ZERO).await;
+    }
+}

@@ -1,0 +1,282 @@
+//! The life of one member of a classic consumer group, without IO: requests out, responses in.
+//!
+//! ```text
+//!            before_join: eager members give all up, cooperative ones keep theirs
+//!   ┌──────▶ join_request ─▶ on_join ─▶ sync request (the leader's holds the assignment)
+//!   │                                        │
+//!   │   on_sync: what to revoke, what is new ◀┘
+//!   │        │ something to revoke: after that, again
+//!   └────────┤
+//!            ▼
+//!        heartbeats, until one says that the group rebalances
+//! ```
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{
+    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    SyncGroupRequest, SyncGroupResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::assignor::{Member, assign};
+use super::sticky_data;
+use super::subscription::{MemberMetadata, decode_assignment, encode_assignment};
+use crate::config::{AssignmentStrategy, ConsumerConfig};
+use crate::error::{ErrorKind, KafkaError};
+use crate::partitions::TopicPartition;
+
+const PROTOCOL_TYPE: StrBytes = StrBytes::from_static_str("consumer");
+
+/// Why a step did not succeed, and what is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Join (again), as the one we are.
+    Rejoin,
+    /// The group forgot us: what we held is lost; join anew.
+    Lost,
+    /// Look the coordinator up again.
+    Coordinator(KafkaError),
+    /// The same again after a while.
+    Retry(KafkaError),
+    Fatal(KafkaError),
+}
+
+/// What an assignment changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// To be given up, before a further round.
+    pub revoked: Vec<TopicPartition>,
+    /// To be read from now on.
+    pub added: Vec<TopicPartition>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Membership {
+    group: StrBytes,
+    instance: Option<StrBytes>,
+    rack: Option<String>,
+    strategies: Vec<AssignmentStrategy>,
+    session_timeout_ms: i32,
+    rebalance_timeout_ms: i32,
+    /// Empty before the coordinator named us.
+    pub member_id: StrBytes,
+    /// −1 outside of the group.
+    pub generation: i32,
+    pub owned: Vec<TopicPartition>,
+    protocol: Option<AssignmentStrategy>,
+    /// What this member, as the leader, based its assignment on.
+    led: Option<BTreeMap<Rc<str>, usize>>,
+}
+
+impl Membership {
+    pub fn new(config: &ConsumerConfig) -> Self {
+        let millis =
+            |duration: std::time::Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
+        Self {
+            group: StrBytes::from_string(config.group_id.clone()),
+            instance: config.group_instance_id.clone().map(StrBytes::from_string),
+            rack: Some(config.client_rack.clone()).filter(|rack| !rack.is_empty()),
+            strategies: config.partition_assignment_strategy.clone(),
+            session_timeout_ms: millis(config.session_timeout),
+            rebalance_timeout_ms: millis(config.max_poll_interval),
+            member_id: StrBytes::new(),
+            generation: -1,
+            owned: Vec::new(),
+            protocol: None,
+            led: None,
+        }
+    }
+
+    /// All strategies let members keep what they hold: one eager strategy makes all of it eager, as
+    /// the members could otherwise not agree.
+    pub fn is_cooperative(&self) -> bool {
+        self.strategies.iter().all(|strategy| strategy.is_cooperative())
+    }
+
+    pub fn is_static(&self) -> bool {
+        self.instance.is_some()
+    }
+
+    /// The topics' partition counts that the assignment was based on, if this member made it.
+    pub fn led(&self) -> Option<&BTreeMap<Rc<str>, usize>> {
+        self.led.as_ref()
+    }
+
+    /// What must be given up before the group is joined (again) for `topics`.
+    pub fn before_join(&self, topics: &[Rc<str>]) -> Vec<TopicPartition> {
+        let cooperative = self.is_cooperative();
+        let gone = |name: &&TopicPartition| !cooperative || !topics.contains(&name.topic);
+        self.owned.iter().filter(gone).cloned().collect()
+    }
+
+    /// `names` were given up.
+    pub fn give_up(&mut self, names: &[TopicPartition]) {
+        self.owned.retain(|name| !names.contains(name));
+    }
+
+    /// Out of the group: what was held, now lost.
+    pub fn lose(&mut self) -> Vec<TopicPartition> {
+        self.generation = -1;
+        self.led = None;
+        std::mem::take(&mut self.owned)
+    }
+
+    pub fn join_request(&self, topics: &[Rc<str>]) -> Result<JoinGroupRequest, KafkaError> {
+        let mut protocols = Vec::new();
+        for strategy in &self.strategies {
+            let user_data = match strategy {
+                AssignmentStrategy::CooperativeSticky => {
+                    Some(sticky_data::encode_cooperative(self.generation))
+                }
+                AssignmentStrategy::Sticky => {
+                    Some(sticky_data::encode_eager(&self.owned, self.generation))
+                }
+                AssignmentStrategy::Range | AssignmentStrategy::RoundRobin => None,
+            };
+            let metadata = MemberMetadata {
+                topics: topics.to_vec(),
+                owned: self.owned.clone(),
+                generation: self.generation,
+                rack: self.rack.clone(),
+                user_data,
+            };
+            protocols.push(
+                JoinGroupRequestProtocol::default()
+                    .with_name(StrBytes::from_static_str(strategy.name()))
+                    .with_metadata(metadata.encode()?),
+            );
+        }
+        Ok(JoinGroupRequest::default()
+            .with_group_id(GroupId(self.group.clone()))
+            .with_session_timeout_ms(self.session_timeout_ms)
+            .with_rebalance_timeout_ms(self.rebalance_timeout_ms)
+            .with_member_id(self.member_id.clone())
+            .with_group_instance_id(self.instance.clone())
+            .with_protocol_type(PROTOCOL_TYPE)
+            .with_protocols(protocols))
+    }
+
+    /// The members that `response` makes us lead, decoded; `None` if another leads.
+    pub fn members(&self, response: &JoinGroupResponse) -> Result<Option<Vec<Member>>, Failure> {
+        if response.leader != response.member_id || response.error_code != 0 {
+            return Ok(None);
+        }
+        let mut members = Vec::new();
+        for member in &response.members {
+            members.push(Member {
+                id: member.member_id.to_string(),
+                instance: member.group_instance_id.as_ref().map(ToString::to_string),
+                metadata: MemberMetadata::decode(member.metadata.clone())
+                    .map_err(Failure::Fatal)?,
+            });
+        }
+        Ok(Some(members))
+    }
+
+    /// Takes the answer to a join; `members` are [`Self::members`], `counts` the partitions of the
+    /// topics that any of them wants.
+    pub fn on_join(
+        &mut self,
+        response: &JoinGroupResponse,
+        members: Option<Vec<Member>>,
+        counts: &BTreeMap<Rc<str>, usize>,
+    ) -> Result<SyncGroupRequest, Failure> {
+        if response.error_code == 79 {
+            self.member_id = response.member_id.clone();
+            return Err(Failure::Rejoin);
+        }
+        self.check(response.error_code, "JoinGroup")?;
+        self.member_id = response.member_id.clone();
+        self.generation = response.generation_id;
+        let name = response.protocol_name.clone().unwrap_or_default();
+        let protocol = self.strategies.iter().copied().find(|one| one.name() == name.as_str());
+        let Some(protocol) = protocol else {
+            let why = format!("the group chose the strategy '{name}', which is not ours");
+            return Err(Failure::Fatal(KafkaError::corrupt(why).with_api("JoinGroup")));
+        };
+        self.protocol = Some(protocol);
+        self.led = None;
+        let mut assignments = Vec::new();
+        if let Some(members) = members.filter(|_| !response.skip_assignment) {
+            for (id, partitions) in assign(protocol, &members, counts) {
+                let bytes = encode_assignment(&partitions).map_err(Failure::Fatal)?;
+                assignments.push(
+                    SyncGroupRequestAssignment::default()
+                        .with_member_id(StrBytes::from_string(id))
+                        .with_assignment(bytes),
+                );
+            }
+            self.led = Some(counts.clone());
+        }
+        Ok(SyncGroupRequest::default()
+            .with_group_id(GroupId(self.group.clone()))
+            .with_generation_id(self.generation)
+            .with_member_id(self.member_id.clone())
+            .with_group_instance_id(self.instance.clone())
+            .with_protocol_type(Some(PROTOCOL_TYPE))
+            .with_protocol_name(Some(name))
+            .with_assignments(assignments))
+    }
+
+    /// Takes the assignment. What is new is owned from here on; what is revoked stays owned until
+    /// [`Self::give_up`].
+    pub fn on_sync(&mut self, response: &SyncGroupResponse) -> Result<Change, Failure> {
+        self.check(response.error_code, "SyncGroup")?;
+        let assigned = decode_assignment(response.assignment.clone()).map_err(Failure::Fatal)?;
+        let missing = |names: &[TopicPartition], from: &[TopicPartition]| {
+            names.iter().filter(|name| !from.contains(name)).cloned().collect::<Vec<_>>()
+        };
+        let change = Change {
+            revoked: missing(&self.owned, &assigned),
+            added: missing(&assigned, &self.owned),
+        };
+        self.owned.extend(change.added.iter().cloned());
+        Ok(change)
+    }
+
+    pub fn heartbeat_request(&self) -> HeartbeatRequest {
+        HeartbeatRequest::default()
+            .with_group_id(GroupId(self.group.clone()))
+            .with_generation_id(self.generation)
+            .with_member_id(self.member_id.clone())
+            .with_group_instance_id(self.instance.clone())
+    }
+
+    /// The request to leave; `None` if we are not in the group, or static: those stay until their
+    /// session times out, so that a restart causes no rebalance.
+    pub fn leave_request(&self, version: i16) -> Option<LeaveGroupRequest> {
+        if self.member_id.is_empty() || self.is_static() {
+            return None;
+        }
+        let request = LeaveGroupRequest::default().with_group_id(GroupId(self.group.clone()));
+        Some(if version < 3 {
+            request.with_member_id(self.member_id.clone())
+        } else {
+            let member = MemberIdentity::default().with_member_id(self.member_id.clone());
+            request.with_members(vec![member])
+        })
+    }
+
+    /// What a code in any of the group's responses asks for.
+    pub fn check(&mut self, code: i16, api: &'static str) -> Result<(), Failure> {
+        let error = KafkaError::from_code(code, api, format!("group '{}'", self.group));
+        match (code, error.kind) {
+            (0, _) => Ok(()),
+            (22, _) => Err(Failure::Lost),
+            (25, _) => {
+                self.member_id = StrBytes::new();
+                Err(Failure::Lost)
+            }
+            (27, _) => Err(Failure::Rejoin),
+            (_, ErrorKind::Coordinator) => Err(Failure::Coordinator(error)),
+            _ if error.is_retriable() => Err(Failure::Retry(error)),
+            _ => Err(Failure::Fatal(error)),
+        }
+    }
+}

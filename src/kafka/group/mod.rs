@@ -1,0 +1,220 @@
+//! Membership in a classic consumer group, and its committed offsets.
+//!
+//! The [`membership`] decides, the [`coordinator`] talks, and a task of its own (in the urgent
+//! queue, so that a busy sink does not starve its heartbeats) drives the two. What it has to tell
+//! waits for the consumer's next poll; before anything is given up it waits for the poll after that.
+
+pub mod assignor;
+pub mod coordinator;
+mod driver;
+pub mod membership;
+pub mod sticky_data;
+pub mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::StrBytes;
+use millrace_net::rt::{Task, spawn_urgent};
+
+pub use coordinator::OffsetAndMetadata;
+use coordinator::{Committer, Coordinator};
+use membership::Membership;
+pub use subscription::Subscription;
+
+use crate::cluster::{Cluster, Purpose};
+use crate::config::{ConsumerConfig, IsolationLevel};
+use crate::error::KafkaError;
+use crate::local::{Bell, Doorbell};
+use crate::partitions::TopicPartition;
+
+/// Longest wait for the answer to LeaveGroup.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the group has to tell the consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupEvent {
+    /// To be given up; [`Group::revoked`] says that it was.
+    Revoking(Vec<TopicPartition>),
+    Lost(Vec<TopicPartition>),
+    Assigned(Vec<TopicPartition>),
+}
+
+/// A consumer's group: membership, commits. Cheap to share among the tasks of its core.
+pub struct Group {
+    inner: Rc<Inner>,
+    /// Drives the membership; `None` without one.
+    driver: RefCell<Option<Task<()>>>,
+    is_member: bool,
+}
+
+struct Inner {
+    cluster: Cluster,
+    config: Rc<ConsumerConfig>,
+    subscription: Subscription,
+    coordinator: Coordinator,
+    membership: RefCell<Membership>,
+    events: RefCell<VecDeque<GroupEvent>>,
+    /// Rung for the consumer.
+    doorbell: Rc<Doorbell>,
+    /// Rung for the driver: a revocation is done, the consumer polls again.
+    bell: Bell,
+    /// A revocation was told and is not done yet.
+    revoking: Cell<bool>,
+    last_poll: Cell<Instant>,
+    trouble: RefCell<Option<KafkaError>>,
+    fatal: RefCell<Option<KafkaError>>,
+}
+
+impl Group {
+    fn new(
+        cluster: Cluster,
+        config: Rc<ConsumerConfig>,
+        subscription: Subscription,
+        doorbell: Rc<Doorbell>,
+        is_member: bool,
+    ) -> Self {
+        let inner = Inner {
+            coordinator: Coordinator::new(cluster.clone(), &config.group_id),
+            membership: RefCell::new(Membership::new(&config)),
+            cluster,
+            config,
+            subscription,
+            events: RefCell::default(),
+            doorbell,
+            bell: Bell::default(),
+            revoking: Cell::new(false),
+            last_poll: Cell::new(Instant::now()),
+            trouble: RefCell::default(),
+            fatal: RefCell::default(),
+        };
+        Self { inner: Rc::new(inner), driver: RefCell::new(None), is_member }
+    }
+
+    /// Joins, and stays a member until [`Self::close`] or until dropped.
+    pub(crate) fn start(
+        cluster: Cluster,
+        config: Rc<ConsumerConfig>,
+        subscription: Subscription,
+        doorbell: Rc<Doorbell>,
+    ) -> Rc<Self> {
+        let group = Self::new(cluster, config, subscription, doorbell, true);
+        let task = spawn_urgent(driver::drive(group.inner.clone()));
+        *group.driver.borrow_mut() = Some(task);
+        Rc::new(group)
+    }
+
+    /// For commits alone, by those who assign partitions themselves.
+    pub fn without_membership(cluster: Cluster, config: Rc<ConsumerConfig>) -> Rc<Self> {
+        let subscription = Subscription::Topics(Vec::new());
+        Rc::new(Self::new(cluster, config, subscription, Rc::default(), false))
+    }
+
+    pub fn is_member(&self) -> bool {
+        self.is_member
+    }
+
+    /// The id that the coordinator gave; empty outside of the group.
+    pub fn member_id(&self) -> String {
+        self.inner.membership.borrow().member_id.to_string()
+    }
+
+    /// −1 outside of the group.
+    pub fn generation(&self) -> i32 {
+        self.inner.membership.borrow().generation
+    }
+
+    /// The consumer is alive: to be told within `max.poll.interval.ms`.
+    pub(crate) fn polled(&self) {
+        let idle = self.inner.last_poll.replace(Instant::now());
+        if idle.elapsed() > self.inner.config.max_poll_interval {
+            self.inner.bell.ring();
+        }
+    }
+
+    /// The consumer gave up what it was told to.
+    pub(crate) fn revoked(&self) {
+        self.inner.revoking.set(false);
+        self.inner.bell.ring();
+    }
+
+    pub(crate) fn next_event(&self) -> Result<Option<GroupEvent>, KafkaError> {
+        if let Some(error) = &*self.inner.fatal.borrow() {
+            return Err(error.clone());
+        }
+        Ok(self.inner.events.borrow_mut().pop_front())
+    }
+
+    /// Why the group can't be joined or reached just now, while it is retried.
+    pub fn trouble(&self) -> Option<KafkaError> {
+        self.inner.trouble.borrow().clone()
+    }
+
+    /// Commits the offsets of the next records to be read, as the member we are now: a kind of
+    /// `Rejoin` says that the partitions may be another's by now. Goes on beside polls; passing
+    /// trouble is retried within `default.api.timeout.ms`.
+    pub async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let instance = self.inner.config.group_instance_id.clone();
+        let who = {
+            let membership = self.inner.membership.borrow();
+            if self.is_member && membership.generation < 0 {
+                let why = "the group was left, or lost us: its partitions are another's by now";
+                return Err(KafkaError::from_code(25, "OffsetCommit", why));
+            }
+            Committer {
+                member_id: membership.member_id.clone(),
+                generation: membership.generation,
+                instance: instance.filter(|_| self.is_member).map(StrBytes::from_string),
+            }
+        };
+        self.inner.coordinator.commit(&who, offsets).await
+    }
+
+    /// What the group has committed; partitions without a committed offset are left out.
+    pub async fn committed(
+        &self,
+        names: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, KafkaError> {
+        let stable = self.inner.config.isolation_level == IsolationLevel::ReadCommitted;
+        self.inner.coordinator.committed(names, stable).await
+    }
+
+    /// Leaves the group, unless static, and ends the heartbeats.
+    pub(crate) async fn close(&self) {
+        let driver = self.driver.borrow_mut().take();
+        if let Some(driver) = driver {
+            driver.cancel().await;
+            self.inner.leave().await;
+        }
+    }
+}
+
+impl Inner {
+    /// Tells the coordinator; whether it hears is not waited for long, as the session times out in
+    /// any case.
+    async fn leave(&self) {
+        let connection = self.coordinator.connection(Purpose::Coordinator).await;
+        let Ok(connection) = connection else { return };
+        let Ok(version) = connection.version(ApiKey::LeaveGroup) else { return };
+        let request = self.membership.borrow().leave_request(version);
+        let Some(request) = request else { return };
+        let outcome = connection.call(&request, LEAVE_TIMEOUT).await;
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "could not tell the coordinator that we leave");
+        }
+        self.membership.borrow_mut().member_id = StrBytes::new();
+    }
+
+    fn tell(&self, event: GroupEvent) {
+        self.events.borrow_mut().push_back(event);
+        self.doorbell.ring();
+    }
+}

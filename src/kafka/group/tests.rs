@@ -1,0 +1,1 @@
+//! Assignors, the members' bytes, the membership's steps.
