@@ -5,6 +5,8 @@
 //! that was told to stop keeps its place in [`State::stopping`] until the core reports its end or the
 //! graceful time is over; a new generation of the same task waits for that.
 
+mod views;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +14,7 @@ use std::time::{Duration, Instant};
 use millrace_api::Config;
 use millrace_worker::command::{Progress, Report, TargetState, TaskId, TaskState};
 
-use crate::requests::{
-    ConnectorInfo, ConnectorStateInfo, ConnectorTaskId, HerderError, RestartScope, StateInfo,
-    TaskInfo, TaskProgress,
-};
+use crate::requests::{ConnectorStateInfo, HerderError, RestartScope, StateInfo};
 
 /// Names a question that is to be answered later.
 pub type Token = u64;
@@ -358,65 +357,6 @@ impl State {
         self.stopping.values().map(|(_, deadline)| *deadline).min()
     }
 
-    // ---- views ----
-
-    pub fn names(&self) -> Vec<Arc<str>> {
-        self.connectors.keys().cloned().collect()
-    }
-
-    pub fn config(&self, name: &str) -> Option<&Config> {
-        self.connectors.get(name).map(|connector| &*connector.definition.config)
-    }
-
-    pub fn is_sink(&self, name: &str) -> Option<bool> {
-        self.connectors.get(name).map(|connector| connector.definition.sink)
-    }
-
-    /// Stopped, and no task is left or on its way out.
-    pub fn is_at_rest(&self, name: &str) -> bool {
-        self.connectors.get(name).is_some_and(|connector| {
-            connector.target == TargetState::Stopped && connector.tasks.is_empty()
-        }) && !self.is_stopping(name)
-    }
-
-    pub fn info(&self, name: &str) -> Option<ConnectorInfo> {
-        let (name, connector) = self.connectors.get_key_value(name)?;
-        Some(ConnectorInfo {
-            name: Arc::clone(name),
-            config: (*connector.definition.config).clone(),
-            tasks: connector.tasks.iter().map(|task| ConnectorTaskId::from(&task.id)).collect(),
-            type_: connector.type_name(),
-        })
-    }
-
-    pub fn tasks(&self, name: &str) -> Option<Vec<TaskInfo>> {
-        let tasks = self.connectors.get(name)?.tasks.iter();
-        Some(
-            tasks
-                .map(|task| TaskInfo { id: (&task.id).into(), config: (*task.config).clone() })
-                .collect(),
-        )
-    }
-
-    pub fn status(&self, name: &str) -> Option<ConnectorStateInfo> {
-        self.connectors.get(name).map(|connector| connector.status(name, &self.worker_id))
-    }
-
-    pub fn topics(&self, name: &str) -> Vec<String> {
-        let topics = self.connectors.get(name).map(|connector| &connector.topics);
-        topics.into_iter().flatten().cloned().collect()
-    }
-
-    pub fn progress(&self, name: &str) -> Option<BTreeMap<u32, TaskProgress>> {
-        let of = |task: &Task| TaskProgress {
-            state: task.state.clone(),
-            trouble: task.trouble.clone(),
-            progress: task.progress.clone(),
-        };
-        let tasks = self.connectors.get(name)?.tasks.iter();
-        Some(tasks.map(|task| (task.id.task, of(task))).collect())
-    }
-
     // ---- decisions ----
 
     fn number(&mut self) -> u64 {
@@ -549,17 +489,6 @@ impl Task {
             progress: Progress::default(),
         }
     }
-
-    fn status(&self, worker_id: &Arc<str>, version: &'static str) -> StateInfo {
-        let (state, trace) = match &self.state {
-            Some(TaskState::Running) => ("RUNNING", None),
-            Some(TaskState::Paused) => ("PAUSED", None),
-            Some(TaskState::Failed(trace)) => ("FAILED", Some(trace.clone())),
-            Some(TaskState::Unassigned | TaskState::Finished) | None => ("UNASSIGNED", None),
-        };
-        let (id, worker_id) = (Some(self.id.task), Arc::clone(worker_id));
-        StateInfo { id, state, trace, worker_id, version }
-    }
 }
 
 impl Connector {
@@ -574,10 +503,6 @@ impl Connector {
             awaiting_plan: Vec::new(),
             topics: BTreeSet::new(),
         }
-    }
-
-    fn type_name(&self) -> &'static str {
-        if self.definition.sink { "sink" } else { "source" }
     }
 
     fn task(&mut self, id: &TaskId, generation: u64) -> Option<&mut Task> {
@@ -604,24 +529,6 @@ impl Connector {
              'tasks.max.enforce' set to false; however, this option will be removed in a future \
              release of Kafka Connect."
         ))
-    }
-
-    fn status(&self, name: &str, worker_id: &Arc<str>) -> ConnectorStateInfo {
-        let (state, trace) = match &self.state {
-            Instance::Starting => ("UNASSIGNED", None),
-            Instance::Running => ("RUNNING", None),
-            Instance::Paused => ("PAUSED", None),
-            Instance::Stopped => ("STOPPED", None),
-            Instance::Failed(trace) => ("FAILED", Some(trace.clone())),
-        };
-        let version = self.definition.version;
-        let worker = Arc::clone(worker_id);
-        ConnectorStateInfo {
-            name: name.into(),
-            connector: StateInfo { id: None, state, trace, worker_id: worker, version },
-            tasks: self.tasks.iter().map(|task| task.status(worker_id, version)).collect(),
-            type_: self.type_name(),
-        }
     }
 }
 
