@@ -13,7 +13,7 @@ use millrace_kafka::Cluster;
 use millrace_kafka::producer::{Producer, ProducerConfig};
 use millrace_net::rt::{CoreOptions, start_core, yield_if_needed};
 
-/// Timestamp of the first record with `keys=true`.
+/// Timestamp of the first record: long ago, so make the topic with `retention.ms=-1` to keep records.
 const EPOCH: i64 = 1_700_000_000_000;
 /// Distinct values, repeated.
 const VALUES: usize = 5000;
