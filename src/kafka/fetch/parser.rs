@@ -267,3 +267,6 @@ fn i64_at(bytes: &[u8], at: usize) -> i64 {
     out.copy_from_slice(&bytes[at..at + 8]);
     i64::from_be_bytes(out)
 }
+
+#[cfg(test)]
+mod tests;

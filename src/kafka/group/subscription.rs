@@ -11,7 +11,7 @@ use kafka_protocol::messages::consumer_protocol_subscription::TopicPartition as 
 use kafka_protocol::messages::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use kafka_protocol::protocol::{Encodable, StrBytes};
 
 use crate::error::KafkaError;
 use crate::metadata::Metadata;
@@ -104,23 +104,50 @@ impl MemberMetadata {
         encode_versioned(&message)
     }
 
+    /// Read by hand: the bytes come from other clients, and a forged count must not allocate.
     pub fn decode(mut bytes: Bytes) -> Result<Self, KafkaError> {
         let version = take_version(&mut bytes, "subscription")?;
-        let message = ConsumerProtocolSubscription::decode(&mut bytes, version)
-            .map_err(|error| malformed("subscription", error))?;
-        let owned = message.owned_partitions.iter().flat_map(|topic| {
-            let name: Rc<str> = topic.topic.as_str().into();
-            let partitions = topic.partitions.iter();
-            partitions.map(move |partition| TopicPartition::new(name.clone(), *partition))
-        });
-        Ok(Self {
-            topics: message.topics.iter().map(|topic| topic.as_str().into()).collect(),
-            owned: owned.collect(),
-            generation: if version >= 2 { message.generation_id } else { -1 },
-            rack: message.rack_id.as_ref().map(ToString::to_string),
-            user_data: message.user_data,
-        })
+        Self::read(&mut bytes, version).ok_or_else(|| malformed("subscription", "it ends early"))
     }
+
+    fn read(bytes: &mut Bytes, version: i16) -> Option<Self> {
+        let mut metadata = Self { generation: -1, ..Self::default() };
+        for _ in 0..bytes.try_get_i32().ok()? {
+            metadata.topics.push(take_text(bytes)??);
+        }
+        if let Ok(length) = usize::try_from(bytes.try_get_i32().ok()?) {
+            metadata.user_data = Some((bytes.len() >= length).then(|| bytes.split_to(length))?);
+        }
+        if version >= 1 {
+            metadata.owned = take_partitions(bytes)?;
+        }
+        if version >= 2 {
+            metadata.generation = bytes.try_get_i32().ok()?;
+        }
+        if version >= 3 {
+            metadata.rack = take_text(bytes)?.map(|rack| rack.to_string());
+        }
+        Some(metadata)
+    }
+}
+
+/// A string, `None` inside for null.
+fn take_text(bytes: &mut Bytes) -> Option<Option<Rc<str>>> {
+    let Ok(length) = usize::try_from(bytes.try_get_i16().ok()?) else { return Some(None) };
+    let text = (bytes.len() >= length).then(|| bytes.split_to(length))?;
+    Some(Some(std::str::from_utf8(&text).ok()?.into()))
+}
+
+/// Topics with their partitions.
+fn take_partitions(bytes: &mut Bytes) -> Option<Vec<TopicPartition>> {
+    let mut partitions = Vec::new();
+    for _ in 0..bytes.try_get_i32().ok()? {
+        let topic = take_text(bytes)??;
+        for _ in 0..bytes.try_get_i32().ok()? {
+            partitions.push(TopicPartition::new(topic.clone(), bytes.try_get_i32().ok()?));
+        }
+    }
+    Some(partitions)
 }
 
 fn encode_versioned(message: &impl Encodable) -> Result<Bytes, KafkaError> {
@@ -154,15 +181,9 @@ pub fn decode_assignment(mut bytes: Bytes) -> Result<Vec<TopicPartition>, KafkaE
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
-    let version = take_version(&mut bytes, "assignment")?;
-    let message = ConsumerProtocolAssignment::decode(&mut bytes, version)
-        .map_err(|error| malformed("assignment", error))?;
-    let mut partitions = Vec::new();
-    for topic in &message.assigned_partitions {
-        let name: Rc<str> = topic.topic.as_str().into();
-        let named = topic.partitions.iter();
-        partitions.extend(named.map(|index| TopicPartition::new(name.clone(), *index)));
-    }
+    take_version(&mut bytes, "assignment")?;
+    let mut partitions =
+        take_partitions(&mut bytes).ok_or_else(|| malformed("assignment", "it ends early"))?;
     partitions.sort_unstable();
     Ok(partitions)
 }
