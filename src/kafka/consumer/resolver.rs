@@ -53,9 +53,6 @@ async fn resolve_once(
     let refresh = std::mem::take(&mut shared.partitions.borrow_mut().refresh_wanted);
     if refresh {
         cluster.refresh().await?;
-        if let Some(wait) = leaderless(cluster, shared) {
-            return Err(wait);
-        }
     }
     let undecided = shared.partitions.borrow().undecided();
     let committed: Vec<TopicPartition> = undecided
@@ -79,7 +76,9 @@ async fn resolve_once(
             partitions.decide(&name, Position::Committed, position);
         }
     }
-    reset(cluster, config, shared).await
+    reset(cluster, config, shared).await?;
+    // Last, so that one partition without a leader does not keep the others waiting.
+    leaderless(cluster, shared).map_or(Ok(()), Err)
 }
 
 /// Decides the positions that stand at an end of their logs.
@@ -90,7 +89,11 @@ async fn reset(
 ) -> Result<(), KafkaError> {
     let undecided = shared.partitions.borrow().undecided();
     let mut asked = Vec::new();
+    let metadata = cluster.metadata();
     for (name, position) in &undecided {
+        if metadata.leader(&name.topic, name.partition).is_none() {
+            continue;
+        }
         match position {
             Position::Reset(OffsetReset::Earliest) => asked.push((name.clone(), EARLIEST)),
             Position::Reset(OffsetReset::Latest) => asked.push((name.clone(), LATEST)),

@@ -125,7 +125,7 @@ fn claimed(member: &Member) -> Vec<TopicPartition> {
         return member.metadata.owned.clone();
     }
     let data = member.metadata.user_data.as_ref();
-    data.and_then(|data| super::sticky_data::decode(data)).map_or_else(Vec::new, |data| data.0)
+    data.and_then(super::sticky_data::decode).map_or_else(Vec::new, |data| data.0)
 }
 
 fn claimed_generation(member: &Member) -> i32 {
@@ -133,7 +133,7 @@ fn claimed_generation(member: &Member) -> i32 {
         return member.metadata.generation;
     }
     let data = member.metadata.user_data.as_ref();
-    data.and_then(|data| super::sticky_data::decode(data)).map_or(-1, |data| data.1)
+    data.and_then(super::sticky_data::decode).map_or(-1, |data| data.1)
 }
 
 /// Even to within one, with as few moves as that takes.

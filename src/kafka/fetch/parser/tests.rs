@@ -62,8 +62,11 @@ fn response() -> Vec<u8> {
     bytes
 }
 
-/// All steps but `Need` and `Skipped`, with batches' bytes; the stream arrives `chunk` by `chunk`.
-fn run(stream: &[u8], chunk: usize) -> Result<(Vec<(Step, Vec<u8>)>, usize), ParseError> {
+/// Steps with their bytes, and how many bytes were skipped.
+type Found = (Vec<(Step, Vec<u8>)>, usize);
+
+/// All steps but `Need` and `Skipped`; the stream arrives `chunk` by `chunk`.
+fn run(stream: &[u8], chunk: usize) -> Result<Found, ParseError> {
     let mut parser = FetchParser::new();
     let (mut at, mut there, mut steps, mut skipped) = (0, 0, Vec::new(), 0);
     loop {
