@@ -13,7 +13,7 @@ use millrace_net::http::{
 };
 use millrace_net::rt;
 
-use super::config::{StoreConfig, Tagging};
+use super::config::StoreConfig;
 use super::credentials::{Provider, process_environment};
 use super::refusal::Refusal;
 use super::sign::{Scope, UNSIGNED_PAYLOAD, encode, sign};
@@ -366,7 +366,7 @@ impl S3Store {
 
     async fn tag(&self, key: &str, stamp: &Stamp) -> Result<(), StoreError> {
         let Some(tagging) = &self.config.tagging else { return Ok(()) };
-        let body = tag_body(tagging, stamp);
+        let body = xml::tag_set(tagging, stamp);
         let digest = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
         let call = Call {
             method: Method::Put,
@@ -418,26 +418,6 @@ fn complete_call<'a>(
 ) -> Call<'a> {
     let what = "the completion of";
     Call { method: Method::Post, key, query, headers, body: body.as_bytes(), what }
-}
-
-fn tag_body(tagging: &Tagging, stamp: &Stamp) -> String {
-    let own = [
-        ("startOffset", stamp.start_offset.to_string()),
-        ("endOffset", stamp.end_offset.to_string()),
-        ("recordCount", stamp.records.to_string()),
-    ];
-    let own = own.iter().map(|(key, value)| (*key, value.as_str()));
-    let extra = tagging.extra.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let mut body = "<Tagging><TagSet>".to_owned();
-    for (key, value) in own.chain(extra) {
-        body.push_str("<Tag><Key>");
-        xml::escape(key, &mut body);
-        body.push_str("</Key><Value>");
-        xml::escape(value, &mut body);
-        body.push_str("</Value></Tag>");
-    }
-    body.push_str("</TagSet></Tagging>");
-    body
 }
 
 impl Store for S3Store {

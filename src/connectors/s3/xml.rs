@@ -1,7 +1,10 @@
-//! The service's answers: single elements looked up by name.
+//! The service's answers, single elements looked up by name, and the documents that it is sent.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
+
+use super::config::Tagging;
+use crate::storage::store::Stamp;
 
 /// The text of the first element of that name, whatever its namespace and place; `None` if it is not
 /// there or the answer is not XML.
@@ -64,6 +67,27 @@ pub fn escape(text: &str, out: &mut String) {
             c => out.push(c),
         }
     }
+}
+
+/// The tags of an object: where its records begin and end, how many they are, and the configured ones.
+pub fn tag_set(tagging: &Tagging, stamp: &Stamp) -> String {
+    let own = [
+        ("startOffset", stamp.start_offset.to_string()),
+        ("endOffset", stamp.end_offset.to_string()),
+        ("recordCount", stamp.records.to_string()),
+    ];
+    let own = own.iter().map(|(key, value)| (*key, value.as_str()));
+    let extra = tagging.extra.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let mut body = "<Tagging><TagSet>".to_owned();
+    for (key, value) in own.chain(extra) {
+        body.push_str("<Tag><Key>");
+        escape(key, &mut body);
+        body.push_str("</Key><Value>");
+        escape(value, &mut body);
+        body.push_str("</Value></Tag>");
+    }
+    body.push_str("</TagSet></Tagging>");
+    body
 }
 
 #[cfg(test)]
