@@ -31,9 +31,9 @@ impl Control {
 
     /// The time that is left to end in.
     pub(crate) fn grace_left(&self) -> Duration {
-        self.stop_by.get().map_or(Duration::from_secs(5), |by| {
-            by.saturating_duration_since(Instant::now())
-        })
+        self.stop_by
+            .get()
+            .map_or(Duration::from_secs(5), |by| by.saturating_duration_since(Instant::now()))
     }
 
     pub(crate) fn pause(&self, paused: bool) {

@@ -1,5 +1,7 @@
 //! The dead-letter queue: records that failed, as they came, with what happened in their headers.
 
+use std::time::Duration;
+
 use millrace_api::error::ConnectError;
 use millrace_kafka::admin::{Admin, NewTopic};
 use millrace_kafka::producer::{AppendError, Producer};
@@ -28,8 +30,10 @@ impl DeadLetters {
         producer: Producer,
     ) -> Result<Self, ConnectError> {
         let failed = |error: millrace_kafka::KafkaError| {
-            ConnectError::fatal(format!("Could not initialize dead letter queue with topic={topic}"))
-                .caused_by(error)
+            ConnectError::fatal(format!(
+                "Could not initialize dead letter queue with topic={topic}"
+            ))
+            .caused_by(error)
         };
         let wanted = NewTopic {
             name: topic.to_owned(),
@@ -70,10 +74,13 @@ impl DeadLetters {
             );
             match appended {
                 Ok(_) => return Ok(()),
-                Err(error) if error.is_wait() => self.producer.ready().await.map_err(produce_error)?,
+                Err(error) if error.is_wait() => {
+                    self.producer.ready().await.map_err(produce_error)?
+                }
                 Err(AppendError::Failed(error)) => return Err(produce_error(error)),
                 Err(error) => {
-                    let what = format!("a record cannot go to the dead letter queue {}", self.topic);
+                    let what =
+                        format!("a record cannot go to the dead letter queue {}", self.topic);
                     return Err(ConnectError::fatal(what).caused_by(error));
                 }
             }
@@ -84,8 +91,19 @@ impl DeadLetters {
         self.producer.flush().await.map_err(produce_error)
     }
 
+    /// Ends the producer's task before its core may end.
+    pub(crate) async fn close(self) {
+        if let Err(error) = self.producer.close(Duration::from_secs(1)).await {
+            tracing::warn!(task = %self.task, %error, "the dead letter queue was closed early");
+        }
+    }
+
     /// `__connect.errors.*`, in the JVM's order.
-    fn context_headers(&self, failure: &Failure, record: &Consumed<'_>) -> Vec<(&'static str, String)> {
+    fn context_headers(
+        &self,
+        failure: &Failure,
+        record: &Consumed<'_>,
+    ) -> Vec<(&'static str, String)> {
         let error = &failure.error;
         vec![
             ("__connect.errors.topic", record.topic.to_owned()),
@@ -97,7 +115,10 @@ impl DeadLetters {
             ("__connect.errors.class.name", failure.class.to_owned()),
             ("__connect.errors.exception.class.name", error.class.to_owned()),
             ("__connect.errors.exception.message", error.message.clone()),
-            ("__connect.errors.exception.stacktrace", format!("{}: {}\n", error.class, error.message)),
+            (
+                "__connect.errors.exception.stacktrace",
+                format!("{}: {}\n", error.class, error.message),
+            ),
         ]
     }
 }

@@ -63,7 +63,12 @@ impl Outgoing {
             .from_connect_data(record.topic, record.key.schema, record.key.value, &mut self.key)
             .map_err(failed(Stage::KeyConverter, key.class_name()))?;
         let has_value = value
-            .from_connect_data(record.topic, record.value.schema, record.value.value, &mut self.value)
+            .from_connect_data(
+                record.topic,
+                record.value.schema,
+                record.value.value,
+                &mut self.value,
+            )
             .map_err(failed(Stage::ValueConverter, value.class_name()))?;
         Ok(Serialised {
             key: has_key.then_some(&self.key),

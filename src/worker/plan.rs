@@ -97,8 +97,8 @@ fn step(connector: &Config, plugins: &Plugins, alias: &str) -> Result<Step, Conn
     let plugin = plugins.transformation(class.trim()).ok_or_else(|| {
         ConnectError::fatal(format!("transforms.{alias}.type: no transformation {class}"))
     })?;
-    let transformation =
-        (plugin.new)(&settings).map_err(|errors| refused(&format!("transforms.{alias}"), &errors))?;
+    let transformation = (plugin.new)(&settings)
+        .map_err(|errors| refused(&format!("transforms.{alias}"), &errors))?;
     let condition = match predicate {
         Some(name) => Some(condition(connector, plugins, name.trim(), negate)?),
         None => None,
@@ -117,7 +117,7 @@ fn condition(
     let plugin = plugins.predicate(class.trim()).ok_or_else(|| {
         ConnectError::fatal(format!("predicates.{alias}.type: no predicate {class}"))
     })?;
-    let predicate =
-        (plugin.new)(&settings).map_err(|errors| refused(&format!("predicates.{alias}"), &errors))?;
+    let predicate = (plugin.new)(&settings)
+        .map_err(|errors| refused(&format!("predicates.{alias}"), &errors))?;
     Ok(Condition { predicate, negate })
 }

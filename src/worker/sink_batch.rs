@@ -151,6 +151,13 @@ impl Errors {
         if self.policy.tolerates() { Ok(()) } else { Err(self.policy.fatal(failure, &record)) }
     }
 
+    /// Ends the dead-letter queue's producer; what it holds was settled before.
+    pub(crate) async fn close(self) {
+        if let Some(dead_letters) = self.dead_letters {
+            dead_letters.close().await;
+        }
+    }
+
     /// As [`Self::give_up`], for a record that the sink reported: its bytes are looked up again.
     pub(crate) async fn give_up_errant(
         &mut self,
@@ -166,9 +173,9 @@ impl Errors {
             class: "org.apache.kafka.connect.sink.SinkTask",
             error: errant.error,
         };
-        let segments = fetched.segments().filter(|segment| {
-            segment.topic() == topic && segment.partition() == partition
-        });
+        let segments = fetched
+            .segments()
+            .filter(|segment| segment.topic() == topic && segment.partition() == partition);
         for raw in segments.flat_map(|segment| segment.records()).flatten() {
             if raw.offset == offset {
                 let segment = Segment { topic, partition, timestamp_type, buffer: &[] };

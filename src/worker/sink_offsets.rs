@@ -61,7 +61,8 @@ impl SinkOffsets {
     }
 
     pub(crate) fn committed(&mut self, offsets: &Offsets) {
-        self.committed.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
+        self.committed
+            .extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
     }
 
     /// Where to read again after `pre_commit` failed: what is committed.

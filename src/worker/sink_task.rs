@@ -53,6 +53,9 @@ impl WorkerSinkTask {
     pub(crate) async fn run(mut self) -> Result<TaskState, ConnectError> {
         let ended = self.iterate().await;
         let closed = self.shut_down(ended.as_ref().is_ok_and(|finished| *finished)).await;
+        // Leaves the group, so that the partitions do not wait for a session to end.
+        let _ = rt::timeout(LEAVE, self.consumer.close()).await;
+        self.errors.close().await;
         let finished = ended?;
         closed?;
         Ok(if finished { TaskState::Finished } else { TaskState::Unassigned })
@@ -286,6 +289,9 @@ impl WorkerSinkTask {
         }
     }
 }
+
+/// How long leaving the group may take.
+const LEAVE: Duration = Duration::from_secs(3);
 
 /// The first and the longest wait before a sink gets a refused batch again.
 const RETRY_FIRST: Duration = Duration::from_millis(100);

@@ -49,6 +49,8 @@ impl WorkerSourceTask {
         let settled = self.settle().await;
         self.task.stop().await;
         self.report(true);
+        // Its task must be gone before the core may end; what it holds was settled above.
+        let _ = self.producer.close(Duration::ZERO).await;
         let finished = ended?;
         settled?;
         Ok(if finished { TaskState::Finished } else { TaskState::Unassigned })
@@ -321,7 +323,11 @@ impl Sending<'_> {
     }
 
     #[cold]
-    fn give_up(&mut self, source: &SourceRecord<'_>, failure: &Failure) -> Result<(), ConnectError> {
+    fn give_up(
+        &mut self,
+        source: &SourceRecord<'_>,
+        failure: &Failure,
+    ) -> Result<(), ConnectError> {
         let record = Consumed {
             topic: source.record.topic,
             partition: source.record.partition.unwrap_or(-1),
@@ -364,7 +370,9 @@ fn unsent(error: AppendError) -> ConnectError {
         AppendError::Failed(error) => return produce_error(error),
         other => other,
     };
-    ConnectError::fatal("Unrecoverable exception trying to send").at(Stage::KafkaProduce).caused_by(error)
+    ConnectError::fatal("Unrecoverable exception trying to send")
+        .at(Stage::KafkaProduce)
+        .caused_by(error)
 }
 
 /// The last offset of each source partition in a polled batch. Few partitions: a list will do.
@@ -382,5 +390,8 @@ fn last_offsets(records: &[SourceRecord<'_>]) -> Vec<(u32, Vec<u8>)> {
 fn recycle<'b>(mut records: Vec<SourceRecord<'_>>) -> Vec<SourceRecord<'b>> {
     records.clear();
     // Collected in place: source and target items have one layout, so the allocation is kept.
-    records.into_iter().map(|_| -> SourceRecord<'b> { unreachable!("the vector is empty") }).collect()
+    records
+        .into_iter()
+        .map(|_| -> SourceRecord<'b> { unreachable!("the vector is empty") })
+        .collect()
 }

@@ -140,7 +140,9 @@ fn topics(subscription: &Subscription) -> Result<Topics, ConnectError> {
 /// Java's `matches`: the whole topic.
 fn pattern_of(pattern: &str) -> Result<Regex, ConnectError> {
     Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
-        ConnectError::fatal(format!("Invalid value {pattern} for configuration topics.regex: {error}"))
+        ConnectError::fatal(format!(
+            "Invalid value {pattern} for configuration topics.regex: {error}"
+        ))
     })
 }
 
@@ -152,12 +154,12 @@ async fn assign(
     reporter: &Reporter,
 ) -> Result<(BoundedJob, Offsets), ConnectError> {
     let all = partitions(consumer.cluster(), subscription, reporter).await?;
-    let mine: Vec<TopicPartition> = share(all.iter().map(api_name).collect(), bounds.share)
-        .iter()
-        .map(kafka_name)
-        .collect();
+    let mine: Vec<TopicPartition> =
+        share(all.iter().map(api_name).collect(), bounds.share).iter().map(kafka_name).collect();
     let ends = match bounds.until {
-        None | Some(Position::Latest) => consumer.end_offsets(&mine).await.map_err(consume_error)?,
+        None | Some(Position::Latest) => {
+            consumer.end_offsets(&mine).await.map_err(consume_error)?
+        }
         Some(position) => resolve(consumer, &mine, position).await?,
     };
     let from: Vec<(TopicPartition, ReadFrom)> = match bounds.from {
@@ -191,7 +193,9 @@ async fn partitions(
         Subscription::Pattern(_) => cluster.follow_all(true),
     }
     let wanted: Box<dyn Fn(&str) -> bool> = match subscription {
-        Subscription::Topics(topics) => Box::new(|topic| topics.iter().any(|wanted| wanted == topic)),
+        Subscription::Topics(topics) => {
+            Box::new(|topic| topics.iter().any(|wanted| wanted == topic))
+        }
         Subscription::Pattern(pattern) => {
             let regex = pattern_of(pattern)?;
             Box::new(move |topic| regex.is_match(topic).unwrap_or(false))
@@ -215,7 +219,8 @@ async fn partitions(
         found.extend((0..count).map(|partition| TopicPartition::new(name.clone(), partition)));
     }
     if let Subscription::Topics(topics) = subscription
-        && let Some(missing) = topics.iter().find(|topic| !found.iter().any(|name| *name.topic == ***topic))
+        && let Some(missing) =
+            topics.iter().find(|topic| !found.iter().any(|name| *name.topic == ***topic))
     {
         return Err(ConnectError::fatal(format!(
             "the topic {missing} does not exist; check topics= and bootstrap.servers="
@@ -264,7 +269,8 @@ async fn dead_letters(
 fn admin(spec: &TaskSpec, client_id: String) -> Result<Admin, ConnectError> {
     let mut map = settings::admin(&spec.worker, &spec.connector, client_id);
     map.insert("allow.auto.create.topics".to_owned(), "false".to_owned());
-    let parsed = ClientConfig::parse(&map).map_err(|problems| client_refused("admin.", &problems))?;
+    let parsed =
+        ClientConfig::parse(&map).map_err(|problems| client_refused("admin.", &problems))?;
     Ok(Admin::new(Cluster::new(parsed.config)))
 }
 

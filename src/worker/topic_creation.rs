@@ -109,11 +109,14 @@ pub(crate) async fn make_if_missing(admin: &Admin, topic: NewTopic) -> Result<()
 
 /// The groups in listed order, the default group last.
 fn groups(connector: &Config) -> Result<Vec<Group>, ConnectError> {
-    let mut names = connector.get("topic.creation.groups").map(|text| split_list(text)).unwrap_or_default();
+    let mut names =
+        connector.get("topic.creation.groups").map(|text| split_list(text)).unwrap_or_default();
     names.retain(|name| !name.is_empty() && name != "default");
     let default = group(connector, "default", None)?;
-    let mut groups =
-        names.iter().map(|name| group(connector, name, Some(&default))).collect::<Result<Vec<_>, _>>()?;
+    let mut groups = names
+        .iter()
+        .map(|name| group(connector, name, Some(&default)))
+        .collect::<Result<Vec<_>, _>>()?;
     groups.push(default);
     Ok(groups)
 }

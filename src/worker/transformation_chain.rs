@@ -4,8 +4,8 @@
 //! converter, the transforms and the sink allow. The transforms at the head of the chain that only
 //! edit top-level members of schemaless JSON become one pass over the text.
 
-use millrace_api::record::{Header, Origin, Record, TimestampType};
 use millrace_api::error::Stage;
+use millrace_api::record::{Header, Origin, Record, TimestampType};
 use millrace_api::sink::{Need, Needs};
 use millrace_api::transformation::Side;
 use millrace_converters::converter::{Detail, Shortcut};
@@ -109,9 +109,11 @@ impl Chain {
             format!("value: {} ({})", self.value.name(), self.converters.value.class_name()),
             format!("headers: {}", if self.headers { "decoded" } else { "not looked at" }),
         ];
-        lines.extend(self.patched.iter().map(|step| {
-            format!("within the patch: {}", step.transformation.class_name())
-        }));
+        lines.extend(
+            self.patched
+                .iter()
+                .map(|step| format!("within the patch: {}", step.transformation.class_name())),
+        );
         lines.extend(self.steps.iter().map(|step| {
             let condition = step.condition.as_ref().map_or(String::new(), |condition| {
                 let not = if condition.negate { "not " } else { "" };
@@ -135,15 +137,22 @@ impl Chain {
         raw: &RawRecord<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, Failure> {
-        let key = match datum(&mut self.key, &mut *self.converters.key, segment, raw, raw.key, arena) {
-            Ok(key) => key,
-            Err(error) => return self.refused(segment, raw, arena, Stage::KeyConverter, error),
-        };
-        let value =
-            match datum(&mut self.value, &mut *self.converters.value, segment, raw, raw.value, arena) {
-                Ok(value) => value,
-                Err(error) => return self.refused(segment, raw, arena, Stage::ValueConverter, error),
+        let key =
+            match datum(&mut self.key, &mut *self.converters.key, segment, raw, raw.key, arena) {
+                Ok(key) => key,
+                Err(error) => return self.refused(segment, raw, arena, Stage::KeyConverter, error),
             };
+        let value = match datum(
+            &mut self.value,
+            &mut *self.converters.value,
+            segment,
+            raw,
+            raw.value,
+            arena,
+        ) {
+            Ok(value) => value,
+            Err(error) => return self.refused(segment, raw, arena, Stage::ValueConverter, error),
+        };
         let record = self.record(segment, raw, arena, key, value)?;
         if self.steps.is_empty() { Ok(Some(record)) } else { apply(&mut self.steps, record, arena) }
     }
@@ -156,8 +165,11 @@ impl Chain {
         key: SchemaAndValue<'a>,
         value: SchemaAndValue<'a>,
     ) -> Result<Record<'a>, Failure> {
-        let headers =
-            if self.headers { self.headers(segment.topic, raw, arena)? } else { Default::default() };
+        let headers = if self.headers {
+            self.headers(segment.topic, raw, arena)?
+        } else {
+            Default::default()
+        };
         Ok(Record {
             topic: segment.topic,
             partition: Some(segment.partition),
@@ -187,7 +199,8 @@ impl Chain {
     ) -> Result<Option<Record<'a>>, Failure> {
         let Converters { key, value, .. } = &mut self.converters;
         if self.patched.is_empty() {
-            let class = if stage == Stage::KeyConverter { key.class_name() } else { value.class_name() };
+            let class =
+                if stage == Stage::KeyConverter { key.class_name() } else { value.class_name() };
             return Err(Failure { stage, class, error });
         }
         let failed = |stage, class| move |error| Failure { stage, class, error };
@@ -244,10 +257,11 @@ pub(crate) fn apply<'a>(
             }
         }
         let class = step.transformation.class_name();
-        let applied = step
-            .transformation
-            .apply(record, arena)
-            .map_err(|error| Failure { stage: Stage::Transformation, class, error })?;
+        let applied = step.transformation.apply(record, arena).map_err(|error| Failure {
+            stage: Stage::Transformation,
+            class,
+            error,
+        })?;
         match applied {
             Some(next) => record = next,
             None => return Ok(None),
@@ -339,7 +353,12 @@ fn datum<'a>(
                     Value::Json(arena.alloc(JsonText::verbatim(src)))
                 }
                 Err(_) => {
-                    return converter.to_connect_data(segment.topic, Some(bytes), Detail::Text, arena);
+                    return converter.to_connect_data(
+                        segment.topic,
+                        Some(bytes),
+                        Detail::Text,
+                        arena,
+                    );
                 }
             }
         }

@@ -81,8 +81,10 @@ impl FetchSession {
             return false;
         }
         if session_id == 0 {
-            // The broker keeps none for us: every request is a full one.
-            self.reset();
+            // The broker keeps none for us: every request is a full one. What this answer is to
+            // stays told: its partitions follow.
+            self.id = 0;
+            self.epoch = 0;
         } else if self.epoch == 0 {
             self.id = session_id;
             self.epoch = 1;
@@ -134,6 +136,18 @@ mod tests {
         assert_eq!(third.session_epoch, 2);
         assert_eq!(third.named, [wanted(3, 9)]);
         assert_eq!(third.forgotten, [TopicPartition::new("t", 1)]);
+    }
+
+    #[test]
+    fn a_broker_without_sessions_is_asked_in_full_and_its_answers_count() {
+        let mut session = FetchSession::default();
+        for offset in [0, 5] {
+            let plan = session.plan(&[wanted(1, offset)]);
+            assert_eq!((plan.session_id, plan.session_epoch, plan.named.len()), (0, 0, 1));
+            assert!(session.answered(0, 0));
+            let asked = wanted(1, offset);
+            assert!(session.asked_for(&asked.name, asked.id));
+        }
     }
 
     #[test]
