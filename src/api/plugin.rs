@@ -7,19 +7,22 @@ use crate::config_def::{ConfigDef, ConfigError};
 use crate::connector::ConnectorPlugin;
 use crate::transformation::{Predicate, Transformation};
 
+/// A plug-in made from its configuration, or everything that is wrong with that.
+pub type Made<T> = Result<Box<T>, Vec<ConfigError>>;
+
 /// A converter; `new` gets its own keys, prefix stripped, and whether it is the key's.
 #[derive(Clone, Copy)]
 pub struct ConverterPlugin {
     pub class: &'static str,
     pub config_def: fn() -> ConfigDef,
-    pub new: fn(&Config, bool) -> Result<Box<dyn Converter>, Vec<ConfigError>>,
+    pub new: fn(&Config, bool) -> Made<dyn Converter>,
 }
 
 #[derive(Clone, Copy)]
 pub struct HeaderConverterPlugin {
     pub class: &'static str,
     pub config_def: fn() -> ConfigDef,
-    pub new: fn(&Config) -> Result<Box<dyn HeaderConverter>, Vec<ConfigError>>,
+    pub new: fn(&Config) -> Made<dyn HeaderConverter>,
 }
 
 /// A transform; `new` gets its own keys, prefix stripped.
@@ -27,14 +30,14 @@ pub struct HeaderConverterPlugin {
 pub struct TransformationPlugin {
     pub class: &'static str,
     pub config_def: fn() -> ConfigDef,
-    pub new: fn(&Config) -> Result<Box<dyn Transformation>, Vec<ConfigError>>,
+    pub new: fn(&Config) -> Made<dyn Transformation>,
 }
 
 #[derive(Clone, Copy)]
 pub struct PredicatePlugin {
     pub class: &'static str,
     pub config_def: fn() -> ConfigDef,
-    pub new: fn(&Config) -> Result<Box<dyn Predicate>, Vec<ConfigError>>,
+    pub new: fn(&Config) -> Made<dyn Predicate>,
 }
 
 /// Everything that is built in.

@@ -73,12 +73,15 @@ pub enum Polled {
     Finished,
 }
 
+/// Looks a source partition's stored offset up.
+type StoredOffset = dyn Fn(&OffsetMap) -> Option<OffsetMap>;
+
 /// What a source task can ask of the worker.
 pub struct SourceTaskContext {
     /// `<connector>-<task>` for messages.
     pub task: String,
     partitions: std::cell::RefCell<Vec<OffsetMap>>,
-    stored: Box<dyn Fn(&OffsetMap) -> Option<OffsetMap>>,
+    stored: Box<StoredOffset>,
 }
 
 impl SourceTaskContext {

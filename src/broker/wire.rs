@@ -249,11 +249,6 @@ impl Connection {
         id: i32,
     ) -> io::Result<()> {
         let (core, out) = (self.core.clone(), &mut self.out);
-        macro_rules! answer {
-            ($request:ty, $handler:expr) => {
-                answer::<$request>(call, &mut body, id, out, $handler)
-            };
-        }
         match api {
             ApiKey::Produce => {
                 let request: ProduceRequest = decode(&mut body, call.version)?;
@@ -282,6 +277,25 @@ impl Connection {
                 };
                 finish::<SyncGroupRequest>(call, id, out, response)
             }
+            _ => self.dispatch_immediate(api, call, body, id),
+        }
+    }
+
+    /// The requests that are answered from what is there, without waiting.
+    fn dispatch_immediate(
+        &mut self,
+        api: ApiKey,
+        call: &Call,
+        mut body: Bytes,
+        id: i32,
+    ) -> io::Result<()> {
+        let (core, out) = (self.core.clone(), &mut self.out);
+        macro_rules! answer {
+            ($request:ty, $handler:expr) => {
+                answer::<$request>(call, &mut body, id, out, $handler)
+            };
+        }
+        match api {
             ApiKey::ApiVersions => answer!(ApiVersionsRequest, |_| api::versions()),
             ApiKey::Metadata => answer!(MetadataRequest, |r| core.metadata(call, r)),
             ApiKey::ListOffsets => answer!(ListOffsetsRequest, |r| core.list_offsets(call, r)),

@@ -41,7 +41,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.report {
         let text = report(&prepared.name, &outcome);
         std::fs::write(path, text).map_err(|error| {
-            Failure::new(FAILED, format!("the report cannot be written to {}: {error}", path.display()))
+            Failure::new(
+                FAILED,
+                format!("the report cannot be written to {}: {error}", path.display()),
+            )
         })?;
     }
     summarise(&outcome);
@@ -128,7 +131,9 @@ fn report(name: &str, outcome: &Outcome) -> String {
 /// `earliest`, `latest`, `offset:N`, an RFC 3339 time, or milliseconds since the epoch.
 fn position(text: &str) -> Result<Position, String> {
     let wrong = || {
-        format!("{text} is none of: earliest, latest, offset:N, 2026-01-31T12:00:00Z, milliseconds since 1970")
+        format!(
+            "{text} is none of: earliest, latest, offset:N, 2026-01-31T12:00:00Z, milliseconds since 1970"
+        )
     };
     match text {
         "earliest" => return Ok(Position::Earliest),
@@ -136,13 +141,19 @@ fn position(text: &str) -> Result<Position, String> {
         _ => {}
     }
     if let Some(offset) = text.strip_prefix("offset:") {
-        return offset.parse().ok().filter(|offset| *offset >= 0).map(Position::Offset).ok_or_else(wrong);
+        return offset
+            .parse()
+            .ok()
+            .filter(|offset| *offset >= 0)
+            .map(Position::Offset)
+            .ok_or_else(wrong);
     }
     if let Ok(millis) = text.parse::<i64>() {
         return Ok(Position::Timestamp(millis));
     }
     let time: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
-    let since = Duration::try_from(time.duration_since(jiff::Timestamp::UNIX_EPOCH)).map_err(|_| wrong())?;
+    let since = Duration::try_from(time.duration_since(jiff::Timestamp::UNIX_EPOCH))
+        .map_err(|_| wrong())?;
     i64::try_from(since.as_millis()).map(Position::Timestamp).map_err(|_| wrong())
 }
 

@@ -124,7 +124,8 @@ fn take(report: Report, tasks: &mut BTreeMap<TaskId, Watched>, failure: &mut Opt
 /// CPU time of this process so far and its peak resident memory, from the kernel.
 pub(crate) fn used() -> (Duration, u64) {
     let time = |time: libc::timeval| {
-        Duration::from_secs(time.tv_sec.max(0) as u64) + Duration::from_micros(time.tv_usec.max(0) as u64)
+        Duration::from_secs(time.tv_sec.max(0) as u64)
+            + Duration::from_micros(time.tv_usec.max(0) as u64)
     };
     // SAFETY: rusage is plain data, for which zero is a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };

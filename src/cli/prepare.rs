@@ -36,7 +36,11 @@ pub(crate) fn worker(path: &Path, plugins: &Plugins) -> Result<WorkerConfig, Fai
     worker_of(file, plugins, &path.display().to_string())
 }
 
-pub(crate) fn worker_of(file: Config, plugins: &Plugins, what: &str) -> Result<WorkerConfig, Failure> {
+pub(crate) fn worker_of(
+    file: Config,
+    plugins: &Plugins,
+    what: &str,
+) -> Result<WorkerConfig, Failure> {
     let config = WorkerConfig::standalone(file, plugins).map_err(|errors| {
         let errors: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
         Failure::startup(listed(what, &errors))
@@ -86,16 +90,22 @@ impl Prepared {
     }
 
     /// Plans the tasks of a bulk job.
-    pub(crate) fn tasks(&self, bounds: &dyn Fn((u32, u32)) -> Bounds) -> Result<Vec<TaskSpec>, Failure> {
-        let failed = |error: millrace_api::error::ConnectError| Failure::new(CONNECTOR, error.trace());
-        let max = self.connector.get("tasks.max").and_then(|max| max.trim().parse().ok()).unwrap_or(1);
+    pub(crate) fn tasks(
+        &self,
+        bounds: &dyn Fn((u32, u32)) -> Bounds,
+    ) -> Result<Vec<TaskSpec>, Failure> {
+        let failed =
+            |error: millrace_api::error::ConnectError| Failure::new(CONNECTOR, error.trace());
+        let max =
+            self.connector.get("tasks.max").and_then(|max| max.trim().parse().ok()).unwrap_or(1);
         let mut connector = (self.plugin.connector)();
         connector.start(&self.connector).map_err(failed)?;
         let configs = connector.task_configs(max).map_err(failed)?;
         connector.stop();
         let path = self.worker.parsed().string("offset.storage.file.filename").to_owned();
-        let offsets = FileOffsetStore::open(Path::new(&path))
-            .map_err(|error| Failure::startup(format!("offset.storage.file.filename={path}: {error}")))?;
+        let offsets = FileOffsetStore::open(Path::new(&path)).map_err(|error| {
+            Failure::startup(format!("offset.storage.file.filename={path}: {error}"))
+        })?;
         let offsets = Arc::new(offsets);
         let shared = Arc::new(self.connector.clone());
         let count = configs.len() as u32;

@@ -49,11 +49,18 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         (None, Some(broker)) => broker.addr().to_string(),
         (None, None) => unreachable!("one of both is there"),
     };
-    println!("1. {} sample events of 254 bytes into the topic {TOPIC} on {servers}", grouped(arguments.records));
+    println!(
+        "1. {} sample events of 254 bytes into the topic {TOPIC} on {servers}",
+        grouped(arguments.records)
+    );
     let filled = job(&servers, &dir, source(arguments.records), &stop)?;
     let acknowledged = filled.tally.records_out;
     let seconds = filled.elapsed.as_secs_f64().max(1e-9);
-    println!("   {} acknowledged, {} records/s\n", grouped(acknowledged), grouped((acknowledged as f64 / seconds) as u64));
+    println!(
+        "   {} acknowledged, {} records/s\n",
+        grouped(acknowledged),
+        grouped((acknowledged as f64 / seconds) as u64)
+    );
 
     println!("2. Export: JSON converter, three transforms, gzip, the S3 sink's layout");
     let before = used().0;
@@ -64,7 +71,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     show_one(&objects);
     println!("\nWhat to try next:");
     println!("   millrace quickstart --bootstrap-servers YOUR_KAFKA:9092");
-    println!("   millrace export CONNECTOR.properties --worker WORKER.properties    (see examples/)");
+    println!(
+        "   millrace export CONNECTOR.properties --worker WORKER.properties    (see examples/)"
+    );
     println!("   millrace connect-standalone WORKER.properties CONNECTOR.properties");
     if arguments.keep_running {
         standalone::serve(keep(&servers, &dir), &[], Some(sink(&dir)), loggers)?;
@@ -77,7 +86,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 fn folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
     let failed = |path: &Path, error: std::io::Error| {
-        Failure::startup(format!("{} cannot be used: {error}; choose another with --dir", path.display()))
+        Failure::startup(format!(
+            "{} cannot be used: {error}; choose another with --dir",
+            path.display()
+        ))
     };
     match wanted {
         Some(path) => {
@@ -158,7 +170,12 @@ fn sink(dir: &Path) -> Config {
 }
 
 /// Runs one connector to its end.
-fn job(servers: &str, dir: &Path, connector: Config, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
+fn job(
+    servers: &str,
+    dir: &Path,
+    connector: Config,
+    stop: &Arc<AtomicBool>,
+) -> Result<Outcome, Failure> {
     let plugins = plugins::gather();
     let worker = worker_of(worker_file(servers, dir), &plugins, "the quickstart's worker")?;
     let prepared = Prepared::check(connector, worker, plugins, "the quickstart's connector")?;

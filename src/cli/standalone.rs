@@ -73,9 +73,14 @@ pub(crate) fn serve(
     created
 }
 
-fn create_all(herder: &HerderHandle, files: &[PathBuf], more: Option<Config>) -> Result<(), Failure> {
+fn create_all(
+    herder: &HerderHandle,
+    files: &[PathBuf],
+    more: Option<Config>,
+) -> Result<(), Failure> {
     for path in files {
-        let file = properties::load_connector(path).map_err(|error| Failure::new(CONNECTOR, error))?;
+        let file =
+            properties::load_connector(path).map_err(|error| Failure::new(CONNECTOR, error))?;
         create(herder, file)?;
     }
     if let Some(config) = more {
@@ -94,7 +99,7 @@ fn create(herder: &HerderHandle, file: ConnectorFile) -> Result<(), Failure> {
         initial: Some(file.target),
         reply,
     });
-    answer
-        .map(|_| tracing::info!("Created connector {name}"))
-        .map_err(|error| Failure::new(CONNECTOR, format!("Failed to create connector {name}: {error}")))
+    answer.map(|_| tracing::info!("Created connector {name}")).map_err(|error| {
+        Failure::new(CONNECTOR, format!("Failed to create connector {name}: {error}"))
+    })
 }

@@ -40,10 +40,6 @@ impl ErrorPolicy {
         Self { task, settings }
     }
 
-    pub(crate) fn settings(&self) -> &ErrorSettings {
-        &self.settings
-    }
-
     /// The wait before attempt `n + 1` of a step that failed `n` times since `started`; `None` when
     /// the time for retries is over.
     pub(crate) fn retry_delay(&self, attempts: u32, started: Instant) -> Option<Duration> {

@@ -24,7 +24,7 @@ enum Lane {
     /// One JSON document, checked.
     Json,
     /// One JSON object, checked and edited in the same pass.
-    Patch(PatchPlan),
+    Patch(Box<PatchPlan>),
     /// Through the converter.
     Convert(Detail),
 }
@@ -302,7 +302,7 @@ fn compile_ops(ops: &[JsonOp], looked_at: bool) -> Option<Option<PatchPlan>> {
 
 fn lane(converter: &dyn Converter, need: Need, looked_at: bool, plan: Option<PatchPlan>) -> Lane {
     if let Some(plan) = plan {
-        return Lane::Patch(plan);
+        return Lane::Patch(Box::new(plan));
     }
     let unread = need == Need::Nothing && !looked_at;
     match converter.shortcut() {
