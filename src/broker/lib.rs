@@ -144,7 +144,6 @@ impl Broker {
         let faults = core.faults.clone();
         rt::spawn(accept(core.clone(), listener)).detach();
         rt::spawn_urgent(core.clone().keep_time(0)).detach();
-        rt::spawn(pulse(core.clone())).detach();
         rt::spawn(async move {
             // An error is the handle's end, and means the same.
             let _ = stop_asked.recv_async().await;
@@ -219,15 +218,6 @@ fn open(options: BrokerOptions) -> io::Result<(Core, rt::TcpListener, File)> {
         next_token: Cell::new(0),
     };
     Ok((core, listener, lock))
-}
-
-/// Wakes the core now and then while somebody is connected. On a crowded machine the engine was
-/// seen parked with a socket readable, until something else woke it; this bounds such a stall.
-async fn pulse(core: Rc<Core>) {
-    while core.stop.version() == 0 {
-        let rest = if core.connections.get() > 0 { 10 } else { 100 };
-        rt::sleep(Duration::from_millis(rest)).await;
-    }
 }
 
 async fn accept(core: Rc<Core>, listener: rt::TcpListener) {

@@ -1,6 +1,7 @@
 //! The Kafka cluster's id, which `GET /` shows: asked once, beside everything else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_herder::HerderContext;
 use millrace_kafka::Cluster;
@@ -24,6 +25,9 @@ pub(crate) fn look_up(context: Arc<HerderContext>) {
         if let Some(id) = cluster.cluster_id() {
             let _ = context.cluster_id.set(id.to_string());
         }
+        // The connections' tasks end before their core does.
+        drop(cluster);
+        rt::sleep(Duration::from_millis(10)).await;
     });
     if let Err(error) = started {
         tracing::warn!(%error, "the cluster's id cannot be looked up");

@@ -764,20 +764,34 @@ fn run(address: &str, tag: &str) -> io::Result<Vec<String>> {
     Ok(peer.said)
 }
 
+/// What two brokers answered to the same requests.
+pub struct Compared {
+    /// How many answers each gave.
+    pub answers: (usize, usize),
+    /// The answers that differ: the oracle's, the other's.
+    pub differ: Vec<(String, String)>,
+}
+
+/// Asks both. The oracle is the first; both need auto-creation of topics and one broker.
+pub fn compare(oracle: &str, ours: &str) -> io::Result<Compared> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let tag = format!("o{}", since.map_or(0, |since| since.as_millis()));
+    let (theirs, ours) = (run(oracle, &tag)?, run(ours, &tag)?);
+    let answers = (theirs.len(), ours.len());
+    let differ = theirs.into_iter().zip(ours).filter(|(one, other)| one != other).collect();
+    Ok(Compared { answers, differ })
+}
+
+#[allow(dead_code, reason = "the behaviour tests use the comparison alone")]
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [oracle, ours] = &arguments[..] else {
         return Err(io::Error::other("usage: oracle <address of a real Kafka> <address of ours>"));
     };
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let tag = format!("o{}", since.map_or(0, |since| since.as_millis()));
-    let (theirs, ours) = (run(oracle, &tag)?, run(ours, &tag)?);
-    let differ = theirs.iter().zip(&ours).filter(|(one, other)| one != other);
-    let mut count = 0;
-    for (one, other) in differ {
+    let Compared { answers, differ } = compare(oracle, ours)?;
+    for (one, other) in &differ {
         println!("- {one}\n+ {other}");
-        count += 1;
     }
-    println!("{} answers compared, {count} differ", theirs.len().min(ours.len()));
-    std::process::exit(i32::from(count > 0 || theirs.len() != ours.len()));
+    println!("{} answers compared, {} differ", answers.0.min(answers.1), differ.len());
+    std::process::exit(i32::from(!differ.is_empty() || answers.0 != answers.1));
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{panic_message, probe};
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
@@ -63,10 +63,7 @@ where
         match executor {
             Ok(executor) => {
                 let _ = ready.send(Ok(()));
-                executor.run(async move {
-                    start_pulse();
-                    main().await;
-                });
+                executor.run(async move { main().await });
             }
             Err(error) => {
                 let _ = ready.send(Err(io::Error::other(error.to_string())));
@@ -77,35 +74,6 @@ where
         Ok(Ok(())) => Ok(CoreThread { inner }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::other("the core's thread ended before it started")),
-    }
-}
-
-/// Longest time that a core sleeps though it has work, and how many beats must be lost in a row for it
-/// to sleep on.
-const PULSE: Duration = Duration::from_millis(10);
-const BEATS: u32 = 16;
-
-/// Keeps the core from sleeping on ready tasks.
-///
-/// glommio 0.9 parks with tasks in its queues if the preempt timer fires between its poll and its first
-/// look at the queues (`run_task_queues` says that nothing ran): a thread that the kernel sets aside for
-/// a millisecond at that point never wakes again. Timers, though, end a sleep. One alone could be lost
-/// the same way, its task ready but never run to set the next; so several take turns, each set long
-/// before it is due.
-fn start_pulse() {
-    let start = Instant::now();
-    for beat in 0..BEATS {
-        glommio::spawn_local(async move {
-            let mut due = start + PULSE * (beat + 1);
-            loop {
-                glommio::timer::sleep(due.saturating_duration_since(Instant::now())).await;
-                let now = Instant::now();
-                while due <= now {
-                    due += PULSE * BEATS;
-                }
-            }
-        })
-        .detach();
     }
 }
 
