@@ -9,8 +9,12 @@ use std::time::Duration;
 use super::process::Process;
 use super::{free_port, wait_for};
 
-/// The release binary when it was built, else the one that cargo built for the tests.
+/// What `MILLRACE_BINARY` names, else the release binary when it was built, else the one that cargo
+/// built for the tests.
 pub fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("MILLRACE_BINARY") {
+        return PathBuf::from(named);
+    }
     let release = super::project().join("target/release/millrace");
     match option_env!("CARGO_BIN_EXE_millrace") {
         Some(built) if !release.exists() => PathBuf::from(built),
