@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 use super::wait_for;
@@ -14,7 +15,30 @@ pub struct Process {
     log: PathBuf,
 }
 
+/// A command to start, and where its child goes.
+type Order = (Command, mpsc::Sender<io::Result<Child>>);
+
+/// Starts a child from a thread that lives as long as the test process: `PR_SET_PDEATHSIG` watches
+/// the thread that started a child, and the threads of tests end with their tests.
+fn spawn(command: Command) -> io::Result<Child> {
+    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in inbox {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        Mutex::new(orders)
+    });
+    let (reply, child) = mpsc::channel();
+    let sent = spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply));
+    sent.expect("the spawner lives");
+    child.recv().expect("the spawner answers")
+}
+
 impl Process {
+    /// Takes the command: what is left in its place starts nothing.
     pub fn start(command: &mut Command, log: &Path) -> Self {
         let out = File::create(log).expect("a log file");
         let errors = out.try_clone().expect("a second handle");
@@ -30,12 +54,10 @@ impl Process {
                 }
             });
         }
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(errors)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        command.stdin(Stdio::null()).stdout(out).stderr(errors);
+        let what = format!("{command:?}");
+        let child = spawn(std::mem::replace(command, Command::new("true")))
+            .unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
         Self { child, log: log.to_owned() }
     }
 

@@ -1,0 +1,5 @@
+//! Wrong configuration, absent peers, full disks: said clearly, nothing lost, the worker lives.
+
+mod configuration;
+mod peers;
+mod places;
