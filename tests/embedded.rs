@@ -97,6 +97,28 @@ fn create_topic(bootstrap: &str, topic: &str, partitions: u32) {
     text(output);
 }
 
+/// The codec of each batch in the broker's files.
+fn codecs(broker: &Embedded, topic: &str, partitions: u32) -> Vec<u8> {
+    let mut found = Vec::new();
+    for partition in 0..partitions {
+        let folder = broker.dir.path().join(format!("data/logs/{topic}-{partition}"));
+        for entry in std::fs::read_dir(folder).expect("the partition's folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "log") {
+                continue;
+            }
+            let bytes = std::fs::read(path).expect("a segment");
+            let mut at = 0;
+            while at < bytes.len() {
+                let length: [u8; 4] = bytes[at + 8..at + 12].try_into().expect("four bytes");
+                found.push(bytes[at + 22] & 7);
+                at += 12 + u32::from_be_bytes(length) as usize;
+            }
+        }
+    }
+    found
+}
+
 /// An export of one topic into a local folder.
 struct Export {
     dir: tempfile::TempDir,
@@ -174,6 +196,10 @@ fn kcat_produces_consumes_and_shares_a_group() {
         produce(&bootstrap, "kcat", (from / 1000 % 2) as i32, codec, from..from + 1000);
         from += 1000;
     }
+    let mut used = codecs(&broker, "kcat", 2);
+    used.sort_unstable();
+    used.dedup();
+    assert_eq!(used, [0, 1, 2, 3, 4], "not every codec arrived as such");
     let consume = || {
         let mut command = kcat(&bootstrap);
         command.args(["-C", "-t", "kcat", "-o", "beginning", "-e", "-q", "-f", "%p %o %s\n"]);
