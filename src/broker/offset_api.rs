@@ -11,7 +11,7 @@ use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::*;
-use kafka_protocol::protocol::Decodable;
+use millrace_kafka::untrusted;
 
 use crate::core::{Call, Core};
 use crate::group_api::committed;
@@ -199,9 +199,8 @@ fn is_subscribed(group: &Group, topic: &str) -> bool {
     protocols.any(|(_, metadata)| {
         let version = metadata.first_chunk().map_or(0, |bytes| i16::from_be_bytes(*bytes));
         let mut rest = metadata.slice(metadata.len().min(2)..);
-        match ConsumerProtocolSubscription::decode(&mut rest, version.clamp(0, 3)) {
-            Ok(subscription) => subscription.topics.iter().any(|name| name.as_str() == topic),
-            Err(_) => true,
-        }
+        let read =
+            untrusted::decode::<ConsumerProtocolSubscription>(&mut rest, version.clamp(0, 3));
+        read.map_or(true, |own| own.topics.iter().any(|name| name.as_str() == topic))
     })
 }

@@ -125,3 +125,17 @@ fn malformed_requests_cost_their_sender_the_connection_and_nobody_else() {
     assert_eq!(body[4..6], protocol::code::UNSUPPORTED_VERSION.to_be_bytes());
     broker.stop_blocking().expect("stopped");
 }
+
+#[test]
+fn a_forged_count_closes_its_connection_and_no_more() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let broker = start(&directory);
+    // Metadata of two thousand million topics, in ten bytes and a count.
+    let head = [0, 3, 0, 1, 0, 0, 0, 9, 0xff, 0xff];
+    let body = [&head[..], &[0x7f, 0xff, 0xff, 0xff]].concat();
+    let frame = [&(body.len() as u32).to_be_bytes()[..], &body].concat();
+    assert!(Peer::connect(&broker).send(&frame).is_err());
+    let response = Peer::connect(&broker).ask(9, &metadata("alive")).expect("an answer");
+    assert_eq!(response.topics.len(), 1);
+    broker.stop_blocking().expect("stopped");
+}

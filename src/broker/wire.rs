@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request};
+use millrace_kafka::untrusted;
 use millrace_net::rt::{self, TcpStream};
 
 use crate::api::{self, Response};
@@ -353,7 +354,7 @@ impl Connection {
 
 fn decode<T: Decodable>(body: &mut Bytes, version: i16) -> io::Result<T> {
     // The decoder panics on some lengths that nobody sends in earnest.
-    let result = catch_unwind(AssertUnwindSafe(|| T::decode(body, version)));
+    let result = catch_unwind(AssertUnwindSafe(|| untrusted::decode(body, version)));
     result.map_err(|_| malformed("impossible length"))?.map_err(malformed)
 }
 

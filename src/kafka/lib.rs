@@ -23,6 +23,7 @@ pub mod partitions;
 pub mod producer;
 pub mod record_batch;
 mod transport;
+pub mod untrusted;
 pub mod versions;
 pub mod wire;
 

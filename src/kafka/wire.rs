@@ -12,13 +12,14 @@ use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader,
 };
 use kafka_protocol::protocol::{
-    Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
+    HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
 use millrace_net::rt::timeout;
 
 use crate::config::ClientConfig;
 use crate::error::{ErrorKind, KafkaError};
 use crate::transport::Transport;
+use crate::untrusted;
 use crate::versions::{ApiVersions, api_name};
 
 /// Longest response that is taken: Java's default for a broker's `socket.request.max.bytes` is as
@@ -82,8 +83,8 @@ impl Session {
         mut frame: Bytes,
         version: i16,
     ) -> Result<R::Response, KafkaError> {
-        ResponseHeader::decode(&mut frame, R::Response::header_version(version))
-            .and_then(|_| R::Response::decode(&mut frame, version))
+        untrusted::decode::<ResponseHeader>(&mut frame, R::Response::header_version(version))
+            .and_then(|_| untrusted::decode(&mut frame, version))
             .map_err(|error| {
                 KafkaError::corrupt(format!("cannot decode version {version}: {error}"))
                     .at(api_name(R::KEY), &self.broker)
