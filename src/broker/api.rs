@@ -45,7 +45,7 @@ pub(crate) fn is_supported(key: i16, version: i16) -> bool {
 pub(crate) fn versions() -> ApiVersionsResponse {
     let keys = APIS.iter().map(|(api, least, most)| {
         // As Kafka 4 itself: librdkafka sends nothing compressed but zstd to a broker that does not
-        // claim the oldest versions of Produce, which it then does not use (KAFKA-18659).
+        // claim the oldest versions of Produce, which it then does not use.
         let least = if *api == ApiKey::Produce { 0 } else { *least };
         ApiVersion::default()
             .with_api_key(*api as i16)
