@@ -1,7 +1,9 @@
 //! The bulk job: everything is delivered, once, and a job that was killed goes on.
 
+mod bounds;
 mod crash;
 mod s3;
+mod stopping;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,16 +17,19 @@ pub fn fill(kafka: &Kafka, topic: &str, partitions: u32, count: u64, codec: &str
     for partition in 0..partitions {
         let lines: String = (0..count)
             .filter(|id| id % u64::from(partitions) == u64::from(partition))
-            .map(|id| {
-                format!(
-                    "{{\"id\":{id},\"ip\":\"10.0.0.{}\",\"ua\":\"agent {}\",\"ref\":\"r\",\"n\":{{\"a\":[1,2.50]}}}}\n",
-                    id % 256,
-                    id % 7
-                )
-            })
+            .map(event)
             .collect();
         kafka.produce(topic, partition as i32, codec, false, &lines);
     }
+}
+
+/// Event `id` as a line.
+pub fn event(id: u64) -> String {
+    format!(
+        "{{\"id\":{id},\"ip\":\"10.0.0.{}\",\"ua\":\"agent {}\",\"ref\":\"r\",\"n\":{{\"a\":[1,2.50]}}}}\n",
+        id % 256,
+        id % 7
+    )
 }
 
 /// What the three transforms of [`connector`] make of event `id`.

@@ -1,6 +1,6 @@
 //! Topics to S3, to their end.
 
-use super::{assert_each_once, connector, documents, fill, worker};
+use super::{assert_each_once, connector, documents, event, fill, worker};
 use crate::rig::worker::run;
 use crate::rig::{kafka, s3};
 
@@ -54,14 +54,7 @@ fn a_second_run_goes_on_where_the_first_ended() {
     ];
     assert!(run(&args).status.success());
     assert_eq!(documents(&s3::objects(&bucket)).len(), 2_500);
-    let more: String = (2_500..3_000)
-        .map(|id| {
-            format!(
-                "{{\"id\":{id},\"ip\":\"x\",\"ua\":\"agent {}\",\"ref\":\"r\",\"n\":{{\"a\":[1,2.50]}}}}\n",
-                id % 7
-            )
-        })
-        .collect();
+    let more: String = (2_500..3_000).map(event).collect();
     kafka.produce("export-again", 0, "gzip", false, &more);
     assert!(run(&args).status.success());
     assert_each_once(&documents(&s3::objects(&bucket)), 3_000);

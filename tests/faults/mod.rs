@@ -3,3 +3,4 @@
 mod configuration;
 mod peers;
 mod places;
+mod records;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::export::{assert_each_once, connector, documents, fill};
+use crate::export::{assert_each_once, connector, documents, event, fill};
 use crate::rig::kafka::Kafka;
-use crate::rig::worker::{Worker, worker_file};
+use crate::rig::s3::S3;
+use crate::rig::worker::Worker;
 use crate::rig::{kafka, s3, wait_for};
 
 #[test]
@@ -17,12 +18,17 @@ fn a_broker_killed_in_the_middle_loses_nothing() {
     let more = [("flush.size", "1000"), ("tasks.max", "1")];
     let connector = connector(dir.path(), "broker-killed", "broker-killed", &s3.url(), &more);
     let worker = Worker::start(dir.path(), &kafka.bootstrap(), &[], &[&connector]);
-    wait_for("the first objects", Duration::from_secs(30), || !s3::objects(&bucket).is_empty());
+    wait_for("the first objects", Duration::from_secs(30), || !s3::keys(&bucket).is_empty());
     kafka.restart();
-    wait_for("all objects", Duration::from_secs(90), || s3::objects(&bucket).len() >= 60);
+    let at = s3::keys(&bucket).len();
+    println!("{at} objects were there when the broker came back");
+    // What comes after the crash comes too.
+    let more: String = (60_000..62_000).map(event).collect();
+    kafka.produce("broker-killed", 0, "lz4", false, &more);
+    wait_for("all objects", Duration::from_secs(90), || s3::keys(&bucket).len() >= 62);
     let (_, status) = worker.get("/connectors/broker-killed/status");
     assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
-    assert_each_once(&documents(&s3::objects(&bucket)), 60_000);
+    assert_each_once(&documents(&s3::objects(&bucket)), 62_000);
 }
 
 #[test]
@@ -38,37 +44,61 @@ fn a_bucket_that_is_not_there_fails_the_task_with_the_remedy_and_the_worker_live
         trace = status["tasks"][0]["trace"].as_str().unwrap_or("").to_owned();
         status["tasks"][0]["state"] == "FAILED"
     });
-    assert!(trace.contains("no-bucket"), "{trace}");
+    for needle in ["no-bucket", "NoSuchBucket", "s3.bucket.name"] {
+        assert!(trace.contains(needle), "no {needle:?} in:\n{trace}");
+    }
     assert_eq!(worker.get("/connectors").0, 200);
     // The bucket comes, the task is restarted, everything arrives.
     let bucket = s3.bucket("no-bucket");
     assert_eq!(worker.call("POST", "/connectors/no-bucket/tasks/0/restart", "").0, 204);
-    wait_for("the object", Duration::from_secs(30), || !s3::objects(&bucket).is_empty());
+    wait_for("the object", Duration::from_secs(30), || !s3::keys(&bucket).is_empty());
 }
 
 #[test]
-fn a_broker_that_is_not_there_yet_is_waited_for() {
+fn a_broker_that_is_not_there_yet_is_waited_for_and_named() {
+    let kafka = Kafka::start();
+    let s3 = s3::shared();
     let dir = tempfile::tempdir().expect("a folder");
-    let port = crate::rig::free_port();
-    let worker = worker_file(dir.path(), &format!("127.0.0.1:{port}"), &[]);
-    let out = dir.path().join("out.txt");
-    let connector = crate::rig::worker::properties(
-        dir.path(),
-        "connector.properties",
-        &[
-            ("name", "early"),
-            ("connector.class", "FileStreamSink"),
-            ("topics", "t"),
-            ("file", out.to_str().expect("a path")),
-        ],
-    );
-    let worker = {
-        drop(worker);
-        Worker::start(dir.path(), &format!("127.0.0.1:{port}"), &[], &[&connector])
-    };
-    wait_for("a status that says what is wrong", Duration::from_secs(20), || {
-        worker.process.log().contains(&port.to_string())
+    let bucket = s3.bucket("early");
+    fill(&kafka, "early", 2, 4_000, "snappy");
+    kafka.stop();
+    let connector = connector(dir.path(), "early", "early", &s3.url(), &[]);
+    let worker = Worker::start(dir.path(), &kafka.bootstrap(), &[], &[&connector]);
+    wait_for("a log that names the broker", Duration::from_secs(20), || {
+        worker.process.log().contains(&kafka.bootstrap())
     });
+    wait_for("a running task", Duration::from_secs(20), || {
+        let (_, status) = worker.get("/connectors/early/status");
+        status["tasks"][0]["state"] == "RUNNING"
+    });
+    kafka.start_again();
+    wait_for("all objects", Duration::from_secs(90), || s3::keys(&bucket).len() == 4);
+    assert_each_once(&documents(&s3::objects(&bucket)), 4_000);
     let (_, status) = worker.get("/connectors/early/status");
     assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
+}
+
+#[test]
+fn a_store_that_is_away_is_waited_for_and_nothing_is_lost() {
+    let kafka = kafka::shared();
+    let s3 = S3::start();
+    let dir = tempfile::tempdir().expect("a folder");
+    let bucket = s3.bucket("store-away");
+    fill(kafka, "store-away", 1, 30_000, "lz4");
+    // Small objects, so that the store goes away in the middle.
+    let more = [("flush.size", "100")];
+    let connector = connector(dir.path(), "store-away", "store-away", &s3.url(), &more);
+    let worker = Worker::start(dir.path(), &kafka.bootstrap(), &[], &[&connector]);
+    wait_for("the first objects", Duration::from_secs(30), || s3::keys(&bucket).len() > 5);
+    s3.stop();
+    let at = s3::keys(&bucket).len();
+    assert!(at < 300, "the store was away too late");
+    wait_for("trouble that names the store", Duration::from_secs(30), || {
+        worker.process.log().contains(s3.url().trim_start_matches("http://"))
+    });
+    let (_, status) = worker.get("/connectors/store-away/status");
+    assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
+    s3.start_again();
+    wait_for("all objects", Duration::from_secs(90), || s3::keys(&bucket).len() == 300);
+    assert_each_once(&documents(&s3::objects(&bucket)), 30_000);
 }

@@ -97,12 +97,21 @@ impl Kafka {
 
     /// SIGKILL to the broker, and the same broker again.
     pub fn restart(&self) {
-        let mut process = self.process.lock().expect("no test panicked while holding it");
-        process.kill();
+        self.stop();
+        self.start_again();
+    }
+
+    /// SIGKILL to the broker.
+    pub fn stop(&self) {
+        self.process.lock().expect("no test panicked while holding it").kill();
+    }
+
+    /// A broker that was stopped, again: the same folder, the same port.
+    pub fn start_again(&self) {
         let config = self.dir.path().join("server.properties");
         let log = self.dir.path().join("broker-again.log");
-        *process = Process::start(java().arg("kafka.Kafka").arg(&config), &log);
-        drop(process);
+        let process = Process::start(java().arg("kafka.Kafka").arg(&config), &log);
+        *self.process.lock().expect("no test panicked while holding it") = process;
         wait_for("Kafka, again", Duration::from_secs(60), || self.is_up());
     }
 

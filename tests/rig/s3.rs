@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::process::Process;
@@ -12,7 +12,7 @@ pub const ACCESS_KEY: &str = "millrace";
 pub const SECRET_KEY: &str = "millrace-secret";
 
 pub struct S3 {
-    _process: Process,
+    process: Mutex<Process>,
     port: u16,
     dir: tempfile::TempDir,
 }
@@ -25,25 +25,21 @@ pub fn shared() -> &'static S3 {
 
 impl S3 {
     pub fn start() -> Self {
-        let binary = std::env::var_os("MILLRACE_VERSITYGW")
-            .map_or_else(|| super::cache().join("bin/versitygw"), PathBuf::from);
-        assert!(binary.exists(), "no {}: run tests/run systems", binary.display());
         let dir = tempfile::tempdir().expect("a folder");
-        let buckets = dir.path().join("buckets");
-        std::fs::create_dir(&buckets).expect("a folder");
+        std::fs::create_dir(dir.path().join("buckets")).expect("a folder");
         let port = free_port();
-        let process = Process::start(
-            Command::new(binary)
-                .env("ROOT_ACCESS_KEY", ACCESS_KEY)
-                .env("ROOT_SECRET_KEY", SECRET_KEY)
-                .args(["--port", &format!("127.0.0.1:{port}"), "posix"])
-                .arg(&buckets),
-            &dir.path().join("versitygw.log"),
-        );
-        wait_for("versitygw", Duration::from_secs(20), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Self { _process: process, port, dir }
+        Self { process: Mutex::new(gateway(dir.path(), port)), port, dir }
+    }
+
+    /// SIGKILL to the gateway.
+    pub fn stop(&self) {
+        self.process.lock().expect("no test panicked while holding it").kill();
+    }
+
+    /// A gateway that was stopped, again: the same buckets, the same port.
+    pub fn start_again(&self) {
+        let process = gateway(self.dir.path(), self.port);
+        *self.process.lock().expect("no test panicked while holding it") = process;
     }
 
     pub fn url(&self) -> String {
@@ -58,8 +54,27 @@ impl S3 {
     }
 }
 
-/// Every object below a bucket's folder, by key, without the gateway's own files.
-pub fn objects(bucket: &Path) -> Vec<(String, Vec<u8>)> {
+/// A gateway that answers.
+fn gateway(dir: &Path, port: u16) -> Process {
+    let binary = std::env::var_os("MILLRACE_VERSITYGW")
+        .map_or_else(|| super::cache().join("bin/versitygw"), PathBuf::from);
+    assert!(binary.exists(), "no {}: run tests/run systems", binary.display());
+    let process = Process::start(
+        Command::new(binary)
+            .env("ROOT_ACCESS_KEY", ACCESS_KEY)
+            .env("ROOT_SECRET_KEY", SECRET_KEY)
+            .args(["--port", &format!("127.0.0.1:{port}"), "posix"])
+            .arg(dir.join("buckets")),
+        &dir.join("versitygw.log"),
+    );
+    wait_for("versitygw", Duration::from_secs(20), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    process
+}
+
+/// The keys of every object below a bucket's folder, sorted, without the gateway's own files.
+pub fn keys(bucket: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![bucket.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -73,11 +88,19 @@ pub fn objects(bucket: &Path) -> Vec<(String, Vec<u8>)> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let key = name.to_str().expect("a key").to_owned();
-                found.push((key, std::fs::read(&path).expect("an object")));
+                found.push(name.to_str().expect("a key").to_owned());
             }
         }
     }
     found.sort();
     found
+}
+
+/// Every object below a bucket's folder, by key.
+pub fn objects(bucket: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |key: String| {
+        let bytes = std::fs::read(bucket.join(&key)).expect("an object");
+        (key, bytes)
+    };
+    keys(bucket).into_iter().map(read).collect()
 }
