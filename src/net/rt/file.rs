@@ -1,10 +1,10 @@
-//! Files that grow, and the folders they stand in; off the core's back.
+//! Files that grow, and the folders they stand in.
 //!
-//! Writes go by `pwrite` on the core's file threads. Measured with chunks of 256 KiB on ext4, this
-//! costs as much CPU as a buffered write through the ring (150 µs a chunk, both), which the kernel
-//! hands to a thread as well; but it gives the buffer back, goes on after a short write, and says
-//! `ENOSPC` where that is the reason. A write on the core itself costs a third (48 µs) until the disk
-//! is slower than its writers; then it stops everything on the core.
+//! A buffered write of 256 KiB on ext4 costs 46 µs on the core that filled the buffer, whose caches
+//! still hold it, and 150 to 180 µs on another thread or through the ring, which the kernel hands to a
+//! thread as well. But it stops everything on the core while the disk is slower than its writers. So a
+//! file is written on the core as long as that is quick, and on the core's file threads where it is not
+//! or is not known to be: see [`Pace`].
 
 use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::offload::{Pool, Running, run_in, start_in};
 
@@ -28,8 +29,76 @@ async fn run<T: Send + 'static>(
     run_in(&POOL, work).await?
 }
 
-/// What became of a write: the file's new end and the buffer.
-type Written = (io::Result<u64>, Vec<u8>);
+/// Larger buffers always go to the file threads: about 0.2 ms of the core.
+const MAX_ON_CORE: usize = 1 << 20;
+/// A write that took longer, and slept, waited for the disk.
+const QUICK: Duration = Duration::from_millis(4);
+/// Quick writes on the file threads after which the core writes.
+const FIRST_PROOF: u32 = 4;
+/// The most that are asked for after the core was kept waiting again and again: a gigabyte or so.
+const MOST_PROOF: u32 = 4096;
+
+/// Where a file is to be written, by how its last writes went. A slow write on the core sends the file
+/// to the threads until a number of writes in a row were quick there, four times as many each time; as
+/// many on the core again make up for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    quick: u32,
+    proof: u32,
+}
+
+impl Pace {
+    const fn new() -> Self {
+        Self { quick: 0, proof: FIRST_PROOF }
+    }
+
+    fn on_core(self) -> bool {
+        self.quick >= self.proof
+    }
+
+    /// Takes note of a write, there or here.
+    fn note(&mut self, quick: bool) {
+        let was_on_core = self.on_core();
+        if quick {
+            self.quick += 1;
+            if self.quick >= 2 * self.proof {
+                self.proof = (self.proof / 4).max(FIRST_PROOF);
+                self.quick = self.proof;
+            }
+        } else {
+            self.quick = 0;
+            if was_on_core {
+                self.proof = (self.proof * 4).min(MOST_PROOF);
+            }
+        }
+    }
+}
+
+/// How often this thread has gone to sleep of its own accord. Losing the processor to another thread
+/// does not count: that is no fault of the disk.
+fn sleeps() -> i64 {
+    // SAFETY: rusage is plain data, for which zero is a value; the kernel fills it.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
+        usage.ru_nvcsw
+    }
+}
+
+/// What became of a write: the file's new end and whether it was quick; and the buffer.
+type Written = (io::Result<(u64, bool)>, Vec<u8>);
+
+/// Writes at `end`, or, in a file with several writers, wherever its end is.
+fn write_at(file: &File, bytes: &[u8], end: u64, shared: bool) -> io::Result<(u64, bool)> {
+    let (started, slept) = (Instant::now(), sleeps());
+    let written = file.write_all_at(bytes, end);
+    if written.is_err() && !shared {
+        // Best effort: what is beyond the end is overwritten by the next append anyway.
+        let _ = file.set_len(end);
+    }
+    let quick = started.elapsed() <= QUICK || sleeps() == slept;
+    written.map(|()| (end + bytes.len() as u64, quick))
+}
 
 /// A file that is appended to. The tracked end is where the next write goes; nobody else may write
 /// to it meanwhile, unless it was opened by [`AppendFile::open_shared`].
@@ -37,6 +106,8 @@ pub struct AppendFile {
     file: Arc<File>,
     shared: bool,
     end: Cell<u64>,
+    /// `None`: not a regular file, whose writes may wait for ever.
+    pace: Cell<Option<Pace>>,
     /// A write that goes on though its future was dropped: the next operation waits for it.
     pending: RefCell<Option<Running<Written>>>,
 }
@@ -60,14 +131,14 @@ impl AppendFile {
 
     async fn open_with(path: &Path, options: OpenOptions, shared: bool) -> io::Result<Self> {
         let path = path.to_owned();
-        let (file, end) = run(move || {
+        let (file, end, pace) = run(move || {
             let file = options.open(path)?;
-            let end = file.metadata()?.len();
-            Ok((file, end))
+            let metadata = file.metadata()?;
+            Ok((file, metadata.len(), metadata.is_file().then(Pace::new)))
         })
         .await?;
-        let (file, end) = (Arc::new(file), Cell::new(end));
-        Ok(Self { file, shared, end, pending: RefCell::default() })
+        let (end, pace) = (Cell::new(end), Cell::new(pace));
+        Ok(Self { file: Arc::new(file), shared, end, pace, pending: RefCell::default() })
     }
 
     /// Where the next write goes. What was appended with success lies before it.
@@ -99,24 +170,33 @@ impl AppendFile {
         if buffer.is_empty() {
             return Ok(());
         }
+        if buffer.len() <= MAX_ON_CORE && self.pace.get().is_some_and(Pace::on_core) {
+            self.written(write_at(&self.file, buffer, self.len(), self.shared))?;
+            buffer.clear();
+            return Ok(());
+        }
         let (file, end, bytes) = (self.file.clone(), self.len(), std::mem::take(buffer));
         let shared = self.shared;
-        let running = start_in(&POOL, move || {
-            let written = file.write_all_at(&bytes, end).map(|()| end + bytes.len() as u64);
-            if written.is_err() && !shared {
-                // Best effort: what is beyond the end is overwritten by the next append anyway.
-                let _ = file.set_len(end);
-            }
-            (written, bytes)
-        })
-        .await?;
+        let running =
+            start_in(&POOL, move || (write_at(&file, &bytes, end, shared), bytes)).await?;
         self.pending.replace(Some(running.clone()));
         let outcome = running.wait().await;
         self.pending.replace(None);
         let (written, bytes) = outcome?;
         *buffer = bytes;
-        self.end.set(written?);
+        self.written(written)?;
         buffer.clear();
+        Ok(())
+    }
+
+    /// Takes over what a write says.
+    fn written(&self, written: io::Result<(u64, bool)>) -> io::Result<()> {
+        let (end, quick) = written?;
+        self.end.set(end);
+        if let Some(mut pace) = self.pace.get() {
+            pace.note(quick);
+            self.pace.set(Some(pace));
+        }
         Ok(())
     }
 
@@ -152,8 +232,8 @@ impl AppendFile {
     async fn settle(&self) {
         let pending = self.pending.borrow().clone();
         let Some(pending) = pending else { return };
-        if let Ok((Ok(end), _)) = pending.wait().await {
-            self.end.set(end);
+        if let Ok((written, _)) = pending.wait().await {
+            let _ = self.written(written);
         }
         self.pending.replace(None);
     }
@@ -206,6 +286,7 @@ mod tests {
                 file.append_from(&mut buffer).await.unwrap();
                 assert_eq!((buffer.len(), buffer.as_ptr()), (0, place));
             }
+            assert!(file.pace.get().is_some());
             file.sync().await.unwrap();
             file.append(b"tail".to_vec()).await.unwrap();
             file.append(Vec::new()).await.unwrap();
@@ -223,6 +304,48 @@ mod tests {
             bytes[..3_000_000].chunks(300_000).zip(b'0'..).all(|(c, b)| c.iter().all(|x| *x == b))
         );
         assert_eq!(&bytes[3_000_000..], b"ta!");
+    }
+
+    #[test]
+    fn slow_writes_leave_the_core_and_must_prove_themselves() {
+        let mut pace = Pace::new();
+        let prove = |pace: &mut Pace| {
+            let mut needed = 0;
+            while !pace.on_core() {
+                pace.note(true);
+                needed += 1;
+            }
+            needed
+        };
+        assert_eq!(prove(&mut pace), FIRST_PROOF);
+        pace.note(false);
+        assert!(!pace.on_core());
+        // Slow on the threads: from the beginning, but no longer than before.
+        pace.note(true);
+        pace.note(false);
+        assert_eq!(prove(&mut pace), 4 * FIRST_PROOF);
+        for _ in 0..20 {
+            pace.note(false);
+            prove(&mut pace);
+        }
+        pace.note(false);
+        assert_eq!(prove(&mut pace), MOST_PROOF);
+        for _ in 0..2 * MOST_PROOF {
+            pace.note(true);
+            assert!(pace.on_core());
+        }
+        assert_eq!(pace.proof, FIRST_PROOF);
+    }
+
+    #[test]
+    fn what_is_no_file_is_never_written_on_the_core() {
+        on_core(|| async {
+            let mut null = AppendFile::open(Path::new("/dev/null")).await.unwrap();
+            for _ in 0..3 * FIRST_PROOF {
+                null.append(vec![b'x'; 100]).await.unwrap();
+            }
+            assert_eq!((null.len(), null.pace.get()), (300 * u64::from(FIRST_PROOF), None));
+        });
     }
 
     #[test]
