@@ -110,7 +110,8 @@ impl S3Store {
     }
 
     async fn payload(&self, body: &[u8]) -> String {
-        if self.endpoint.scheme == Scheme::Https && !self.config.send_digest {
+        let unsigned = self.endpoint.scheme == Scheme::Https || self.config.unsigned_payload;
+        if unsigned && !self.config.send_digest {
             return UNSIGNED_PAYLOAD.to_owned();
         }
         let mut digest = ring::digest::Context::new(&ring::digest::SHA256);

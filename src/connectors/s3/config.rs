@@ -36,6 +36,8 @@ pub struct StoreConfig {
     pub credentials: Source,
     /// Content checksums are sent over https too.
     pub send_digest: bool,
+    /// Content checksums are not sent over http either.
+    pub unsigned_payload: bool,
     pub expect_continue: bool,
     /// `If-None-Match: *`.
     pub conditional: bool,
@@ -170,7 +172,14 @@ fn define_requests(def: ConfigDef) -> ConfigDef {
             "S3 HTTP Send Uses Expect Continue",
             "Ask the server with EXPECT: 100-CONTINUE before a large body is sent.", Validator::None)
         .key("s3.send.digest", Type::Boolean, Of("false"), Low, "S3 Send Upload Message Digest",
-            "Send the SHA-256 of every body, also over https (over http it is always sent).",
+            "Send the SHA-256 of every body, also over https (over http it is sent unless \
+             millrace.s3.unsigned.payload says otherwise).",
+            Validator::None)
+        .key("millrace.s3.unsigned.payload", Type::Boolean, Of("false"), Low,
+            "S3 Unsigned Payload",
+            "Over http, leave the SHA-256 of bodies out of the signature, as over https. It is a \
+             quarter of the processor time of uncompressed objects; without it nobody notices a body \
+             that was altered on its way, so only for networks that are trusted.",
             Validator::None)
         .key("enable.conditional.writes", Type::Boolean, Of("true"), Low,
             "Enable conditional writes during multipart upload",
@@ -356,6 +365,7 @@ fn store(values: &Parsed, errors: &mut Vec<ConfigError>) -> Option<StoreConfig> 
         place,
         credentials: credentials(values, errors),
         send_digest: values.bool("s3.send.digest"),
+        unsigned_payload: values.bool("millrace.s3.unsigned.payload"),
         expect_continue: values.bool("s3.http.send.expect.continue"),
         conditional: values.bool("enable.conditional.writes"),
         object_headers,

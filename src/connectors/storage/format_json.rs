@@ -23,7 +23,9 @@ pub fn write_json(
 /// A document that is laid out over lines would fall apart into several: valid JSON has line ends only
 /// between tokens, where they mean nothing.
 fn one_line(out: &mut Vec<u8>, start: usize) {
-    if memchr::memchr2(b'\n', b'\r', &out[start..]).is_some() {
+    // Control characters stand only between tokens: a minimum is all that most documents need.
+    let least = out[start..].iter().fold(u8::MAX, |least, byte| least.min(*byte));
+    if least < b' ' {
         let mut to = start;
         for at in start..out.len() {
             let byte = out[at];

@@ -15,6 +15,9 @@ use super::upload::{Upload, Uploads};
 const PENDING_BYTES: usize = 64 << 10;
 /// A part buffer's first size; it grows from there to the part's.
 const FIRST_BYTES: usize = 16 << 10;
+/// A part buffer that must grow beyond this moves to one that has been used before, if there is one:
+/// the copy costs less than the kernel's new pages.
+const ADOPT_BYTES: usize = 1 << 20;
 /// Compressors that are kept for the next file.
 const MAX_POOLED: usize = 4;
 
@@ -159,10 +162,12 @@ impl OpenFile {
 
     #[cold]
     fn grow(&mut self, encoding: &Encoding, uploads: &Uploads) {
-        if self.parts > 0
-            && self.part.is_empty()
-            && let Some(spare) = uploads.spare()
+        let large = self.parts > 0 && self.part.is_empty();
+        let growing = (ADOPT_BYTES / 2..2 * ADOPT_BYTES).contains(&self.part.capacity());
+        if (large || growing)
+            && let Some(mut spare) = uploads.spare()
         {
+            spare.extend_from_slice(&self.part);
             self.part = spare;
             return;
         }

@@ -176,7 +176,8 @@ impl StorageSink {
 
     #[inline]
     fn writer_of(&mut self, topic: &str, partition: i32) -> Result<usize, ConnectError> {
-        let is = |at: &TopicPartition| at.partition == partition && &*at.topic == topic;
+        let same = |at: &str| std::ptr::eq(at, topic) || at == topic;
+        let is = |at: &TopicPartition| at.partition == partition && same(&at.topic);
         if self.writers.get(self.last).is_some_and(|writer| is(&writer.partition)) {
             return Ok(self.last);
         }
