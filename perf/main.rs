@@ -7,6 +7,7 @@
 
 mod events;
 mod jvm;
+mod keep;
 mod ours;
 mod scenario;
 mod table;
@@ -44,6 +45,13 @@ enum Command {
         #[arg(long)]
         save: Option<std::path::PathBuf>,
     },
+    /// Starts the systems, fills the topic and runs what the standard input names, one scenario a
+    /// line, until it ends: `file`, or `file perf record -o file.data -g --` to run under a profiler.
+    Keep {
+        /// Records in the topic.
+        #[arg(long, default_value_t = 3_000_000)]
+        records: u64,
+    },
     /// The names of the scenarios.
     List,
 }
@@ -53,6 +61,7 @@ fn main() {
         Command::Table { records, runs, only, no_jvm, save } => {
             table::run(&table::Options { records, runs, only, jvm: !no_jvm, save });
         }
+        Command::Keep { records } => keep::run(records),
         Command::List => {
             for scenario in scenario::all() {
                 println!("{:12} {}", scenario.name, scenario.title);

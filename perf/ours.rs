@@ -16,7 +16,17 @@ pub struct Used {
     pub peak_rss_mb: f64,
 }
 
-pub fn measure(scenario: &Scenario, kafka: &Kafka, records: u64, run: usize) -> Used {
+/// Where our source writes.
+pub const SOURCE_TOPIC: &str = "perf-source-ours";
+
+/// One run; `under` is a program, and its arguments, that starts ours: a profiler, or nothing.
+pub fn measure(
+    scenario: &Scenario,
+    kafka: &Kafka,
+    records: u64,
+    run: usize,
+    under: &[&str],
+) -> Used {
     let dir = tempfile::tempdir().expect("a folder");
     let out = dir.path().join("out.txt");
     let name = format!("ours-{}-{run}", scenario.name);
@@ -49,18 +59,24 @@ pub fn measure(scenario: &Scenario, kafka: &Kafka, records: u64, run: usize) -> 
         }
         Kind::Source => pairs.extend([
             ("connector.class", "millrace.DatagenSourceConnector"),
-            ("kafka.topic", "perf-source-ours"),
+            ("kafka.topic", SOURCE_TOPIC),
             ("quickstart", "events"),
             ("iterations", &iterations),
+            // Its values are JSON documents, which go out as they are; the JVM's source has the same
+            // text as strings, and the StringConverter, the cheapest that it has for them.
+            ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
+            ("value.converter.schemas.enable", "false"),
             ("producer.override.compression.type", "lz4"),
             ("producer.override.batch.size", "65536"),
             ("producer.override.linger.ms", "20"),
         ]),
     }
-    pairs.extend_from_slice(scenario.connector);
+    if scenario.kind != Kind::Source {
+        pairs.extend_from_slice(scenario.connector);
+    }
     let connector = properties(dir.path(), "connector.properties", &pairs);
     let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
-    let (status, usage) = run_to_end(&connector, &worker, &dir.path().join("ours.log"));
+    let (status, usage) = run_to_end(under, &connector, &worker, &dir.path().join("ours.log"));
     assert!(status.success(), "{name} failed: {}", log(&dir.path().join("ours.log")));
     let cpu = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
     Used {
@@ -73,9 +89,24 @@ fn log(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-fn run_to_end(connector: &Path, worker: &Path, log: &Path) -> (ExitStatus, libc::rusage) {
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it, and tells what it used")]
+fn run_to_end(
+    under: &[&str],
+    connector: &Path,
+    worker: &Path,
+    log: &Path,
+) -> (ExitStatus, libc::rusage) {
     let out = std::fs::File::create(log).expect("a log file");
-    let child = Command::new(binary())
+    let ours = std::env::var_os("MILLRACE_BINARY").map_or_else(binary, Into::into);
+    let mut command = match under {
+        [] => Command::new(ours),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(ours);
+            command
+        }
+    };
+    let child = command
         .arg("export")
         .arg(connector)
         .arg("--worker")

@@ -80,6 +80,15 @@ pub fn all() -> Vec<Scenario> {
         ),
         row("s3-none", "the same to S3, no compression", Object, S3, false, 560, 0.0),
         row(
+            "s3-unsigned",
+            "the same to S3, no compression, bodies unsigned",
+            Object,
+            json_smt!(("millrace.s3.unsigned.payload", "true")),
+            false,
+            560,
+            0.0,
+        ),
+        row(
             "s3-zstd1",
             "the same to S3, zstd 1",
             Object,

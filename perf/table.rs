@@ -41,7 +41,7 @@ pub fn run(options: &Options) {
     eprintln!("starting Kafka and filling {} events …", options.records);
     let kafka = Kafka::start();
     events::fill(&kafka, options.records);
-    for topic in ["perf-source-ours", "perf-source-jvm"] {
+    for topic in [ours::SOURCE_TOPIC, "perf-source-jvm"] {
         kafka.create_topic(topic, 1);
     }
     let mut rows = Vec::new();
@@ -51,7 +51,7 @@ pub fn run(options: &Options) {
     for scenario in chosen {
         let mut row = Row { scenario, ours: Vec::new(), jvm: Vec::new(), peak_rss_mb: 0.0 };
         for run in 0..options.runs {
-            let used = ours::measure(&row.scenario, &kafka, options.records, run);
+            let used = ours::measure(&row.scenario, &kafka, options.records, run, &[]);
             eprintln!(
                 "{} ours: {:.0} ns, {:.0} MB",
                 row.scenario.name, used.cpu_ns_per_record, used.peak_rss_mb
