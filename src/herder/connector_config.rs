@@ -88,11 +88,14 @@ pub fn framework(sink: bool) -> ConfigDef {
 /// `/connector-plugins/{p}/config` shows.
 pub fn all_keys(plugin: &ConnectorPlugin) -> ConfigDef {
     let mut def = (plugin.config_def)();
-    let rest: Vec<_> = framework(plugin.is_sink())
+    let mut rest: Vec<_> = framework(plugin.is_sink())
         .keys
         .into_iter()
         .filter(|key| def.key(&key.name).is_none())
         .collect();
+    for key in rest.iter_mut().filter(|key| key.name == "connector.plugin.version") {
+        key.default = Of(plugin.version);
+    }
     def.keys.extend(rest);
     def
 }
@@ -227,7 +230,7 @@ fn aliases(text: &str) -> Result<(), String> {
 fn regex(text: &str) -> Result<(), String> {
     match fancy_regex::Regex::new(text) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("Must be a valid regular expression: {error}")),
+        Err(error) => Err(format!("Invalid regex: {error}")),
     }
 }
 

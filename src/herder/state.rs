@@ -319,16 +319,13 @@ impl State {
             Report::State { id, generation, state } => self.task_state(id, generation, state),
             Report::Progress { id, generation, progress } => {
                 let Some(connector) = self.connectors.get_mut(&id.connector) else { return };
-                let topics = progress.partitions.iter().filter(|(_, (next, _))| *next > 0);
-                let topics: Vec<_> = topics.map(|((topic, _), _)| topic.clone()).collect();
                 let Some(task) = connector.task(&id, generation) else { return };
-                let moved = progress.records_in > task.progress.records_in;
-                task.progress = progress;
-                if moved && topics.is_empty() {
-                    connector.topics.extend(connector.only_topic());
-                } else if moved {
-                    connector.topics.extend(topics);
-                }
+                let before = std::mem::replace(&mut task.progress, progress.clone()).partitions;
+                let moved = |(place, (next, _)): &(&(String, i32), &(i64, i64))| {
+                    before.get(*place).map_or(*next > 0, |(before, _)| next > before)
+                };
+                let moved = progress.partitions.iter().filter(moved);
+                connector.topics.extend(moved.map(|((topic, _), _)| topic.clone()));
             }
             Report::Trouble { id, generation, what } => {
                 let Some(connector) = self.connectors.get_mut(&id.connector) else { return };
@@ -507,13 +504,6 @@ impl Connector {
 
     fn task(&mut self, id: &TaskId, generation: u64) -> Option<&mut Task> {
         self.tasks.iter_mut().find(|task| task.id == *id && task.generation == generation)
-    }
-
-    /// Of a sink of one topic it is known what it reads, also when a report names no partitions.
-    fn only_topic(&self) -> Option<String> {
-        let topics = self.definition.config.get("topics").filter(|_| self.definition.sink)?;
-        let topics = millrace_api::config_def::split_list(topics);
-        if topics.len() == 1 { topics.into_iter().next() } else { None }
     }
 
     fn within_limit(&self, name: &str, plan: Vec<Config>) -> Result<Vec<Config>, String> {

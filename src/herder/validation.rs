@@ -18,6 +18,9 @@ use crate::standalone::{Put, PutReply};
 use crate::state::Definition;
 use crate::worker_config::WorkerConfig;
 
+/// The version of everything that is built in.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Configurations that wait for their check before further ones are refused.
 const WAITING: usize = 256;
 
@@ -141,9 +144,13 @@ impl Validator {
             }
         }
         self.validate(config).map_err(|error| {
-            // The JVM's client gets the cause's class too, and 500.
+            // The JVM's client gets the causes' classes too, and 500.
+            let cause = match error.message.starts_with("Failed to find any class") {
+                true => "org.apache.kafka.connect.errors.ConnectException: ",
+                false => "",
+            };
             HerderError::internal(format!(
-                "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: {error}"
+                "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: {cause}{error}"
             ))
         })
     }
@@ -202,9 +209,17 @@ impl Validator {
         check.key(key, &key.name);
         let Some(info) = check.configs.last_mut() else { return };
         match key.name.as_str() {
-            "connector.plugin.version" => {
-                info.set_default(Some(plugin.version.to_owned()));
-                info.value.recommended_values = vec![plugin.version.to_owned()];
+            "connector.plugin.version" => info.set_version(plugin.version),
+            "key.converter.plugin.version"
+            | "value.converter.plugin.version"
+            | "header.converter.plugin.version" => {
+                let class = key.name.strip_suffix(".plugin.version").unwrap_or(&key.name);
+                let known = check.find(class).is_some_and(|info| info.value.errors.is_empty());
+                let Some(info) = check.configs.last_mut() else { return };
+                match known {
+                    true => info.set_version(VERSION),
+                    false => info.value.visible = false,
+                }
             }
             "key.converter" | "value.converter" | "header.converter" => {
                 let classes: Vec<&str> = match key.name.as_str() {
@@ -221,7 +236,7 @@ impl Validator {
                 };
                 info.class_value(found);
                 info.set_default(self.worker.parsed().get(&key.name).map(str::to_owned));
-                info.value.recommended_values = classes.into_iter().map(str::to_owned).collect();
+                info.recommend(classes);
             }
             _ => {}
         }
@@ -270,7 +285,7 @@ impl Validator {
         };
         let info = check.find(type_key)?;
         info.class_value(|_| found.map(|(class, _)| class));
-        info.value.recommended_values = recommended.into_iter().map(str::to_owned).collect();
+        info.recommend(recommended);
         found.map(|(_, config_def)| config_def())
     }
 
@@ -288,6 +303,12 @@ impl Validator {
             };
             for key in def.map(|def| def().keys).unwrap_or_default() {
                 check.prefixed_key(&key, &prefix);
+                // The worker says it when it makes the converter.
+                if key.name == "converter.type"
+                    && let Some(info) = check.configs.last_mut()
+                {
+                    info.value.value = Some(side.to_owned());
+                }
             }
         }
     }
@@ -420,6 +441,18 @@ impl ConfigInfo {
                 self.value.name
             )),
         }
+    }
+
+    /// The one version that a built-in plug-in has.
+    fn set_version(&mut self, version: &str) {
+        self.set_default(Some(version.to_owned()));
+        self.value.recommended_values = vec![version.to_owned()];
+    }
+
+    /// Classes to choose from, in the order of their names.
+    fn recommend(&mut self, mut classes: Vec<&str>) {
+        classes.sort_unstable();
+        self.value.recommended_values = classes.into_iter().map(str::to_owned).collect();
     }
 
     /// A default that only the worker knows; also the value where none is given.

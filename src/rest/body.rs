@@ -92,7 +92,9 @@ pub(crate) fn offsets(bytes: &[u8]) -> Result<Vec<PartitionOffset>, Failure> {
     let object = object(&value, &class)?.ok_or_else(missing)?;
     known_fields(object, &class, &["offsets"])?;
     let list = object.get("offsets").filter(|list| !list.is_null()).ok_or_else(missing)?;
-    let list = list.as_array().ok_or_else(|| wrong_type("java.util.ArrayList", list))?;
+    let list = list.as_array().ok_or_else(|| {
+        wrong_type(&format!("java.util.ArrayList<{ENTITIES}.ConnectorOffset>"), list)
+    })?;
     if list.is_empty() {
         return Err(missing());
     }
@@ -140,7 +142,14 @@ fn syntax(bytes: &[u8], error: &serde_json::Error) -> Failure {
         bytes.split(|&b| b == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default(),
     )
     .into_owned();
-    let what = if error.is_eof() {
+    let what = if error.to_string().starts_with("key must be a string") {
+        let found = line.chars().nth(error.column().saturating_sub(1)).unwrap_or('?');
+        format!(
+            "Unexpected character ('{found}' (code {})): was expecting double-quote to start field \
+             name",
+            u32::from(found)
+        )
+    } else if error.is_eof() {
         "Unexpected end-of-input within/between Object entries".to_owned()
     } else {
         let is_word = |c: &char| c.is_alphanumeric() || *c == '_';
@@ -181,10 +190,12 @@ fn known_fields(object: &Map<String, Value>, class: &str, known: &[&str]) -> Res
         return Ok(());
     };
     let list: Vec<_> = known.iter().map(|field| format!("\"{field}\"")).collect();
+    let count = match known.len() {
+        1 => "one known property".to_owned(),
+        more => format!("{more} known properties"),
+    };
     Err(Failure::internal(format!(
-        "Unrecognized field \"{field}\" (class {class}), not marked as ignorable ({} known \
-         properties: {}])",
-        known.len(),
+        "Unrecognized field \"{field}\" (class {class}), not marked as ignorable ({count}: {}])",
         list.join(", ")
     )))
 }
@@ -226,7 +237,7 @@ fn wrong_type(class: &str, value: &Value) -> Failure {
         ),
         Value::String(text) => from_scalar("String", format!("String value ('{text}')")),
         Value::Number(number) => from_scalar("int/Int", format!("Number value ({number})")),
-        other => from_scalar("boolean/Boolean", format!("Boolean value ({other})")),
+        other => from_scalar("boolean/Boolean", format!("boolean value ({other})")),
     })
 }
 

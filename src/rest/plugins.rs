@@ -12,13 +12,15 @@ use crate::answer::{Failure, Outcome, ok};
 use crate::app::App;
 use crate::body;
 
+/// The version of everything that is built in and has none of its own.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 #[derive(Serialize)]
 struct PluginInfo {
     class: &'static str,
     #[serde(rename = "type")]
     type_: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'static str>,
+    version: &'static str,
 }
 
 /// Sinks, then sources; then everything else, if asked for.
@@ -26,25 +28,25 @@ pub(crate) fn list(plugins: &Plugins, connectors_only: bool) -> Outcome {
     let mut all = Vec::new();
     for (sink, type_) in [(true, "sink"), (false, "source")] {
         let kind = plugins.connectors.iter().filter(|plugin| plugin.is_sink() == sink);
-        all.extend(sorted(kind.map(|plugin| (plugin.class, Some(plugin.version))), type_));
+        all.extend(sorted(kind.map(|plugin| (plugin.class, plugin.version)), type_));
     }
     if !connectors_only {
-        let transforms = plugins.transformations.iter().map(|plugin| (plugin.class, None));
+        let transforms = plugins.transformations.iter().map(|plugin| (plugin.class, VERSION));
         all.extend(sorted(transforms, "transformation"));
-        let predicates = plugins.predicates.iter().map(|plugin| (plugin.class, None));
+        let predicates = plugins.predicates.iter().map(|plugin| (plugin.class, VERSION));
         all.extend(sorted(predicates, "predicate"));
         all.extend(sorted(
-            plugins.converters.iter().map(|plugin| (plugin.class, None)),
+            plugins.converters.iter().map(|plugin| (plugin.class, VERSION)),
             "converter",
         ));
-        let headers = plugins.header_converters.iter().map(|plugin| (plugin.class, None));
+        let headers = plugins.header_converters.iter().map(|plugin| (plugin.class, VERSION));
         all.extend(sorted(headers, "header_converter"));
     }
     ok(&all)
 }
 
 fn sorted(
-    plugins: impl Iterator<Item = (&'static str, Option<&'static str>)>,
+    plugins: impl Iterator<Item = (&'static str, &'static str)>,
     type_: &'static str,
 ) -> Vec<PluginInfo> {
     let info = |(class, version)| PluginInfo { class, type_, version };

@@ -142,6 +142,7 @@ pub struct Progress {
     pub records_dropped: u64,
     /// Bytes of keys and values read (uncompressed).
     pub bytes_in: u64,
-    /// By `topic-partition`: the next offset to read and the end offset (or bound).
+    /// By topic and partition: the next offset to read and the bulk job's end. Of a sink task
+    /// without end, the partitions that records came from, with -1 for the end.
     pub partitions: BTreeMap<(String, i32), (i64, i64)>,
 }

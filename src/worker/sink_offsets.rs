@@ -8,6 +8,8 @@ pub(crate) struct SinkOffsets {
     /// The next offset to read, for every assigned partition.
     consumed: Offsets,
     committed: Offsets,
+    /// Where assigned partitions started.
+    first: Offsets,
 }
 
 impl SinkOffsets {
@@ -16,6 +18,7 @@ impl SinkOffsets {
         for (partition, offset) in positions {
             self.consumed.insert(partition.clone(), *offset);
             self.committed.insert(partition.clone(), *offset);
+            self.first.insert(partition.clone(), *offset);
         }
     }
 
@@ -23,6 +26,7 @@ impl SinkOffsets {
         for partition in partitions {
             self.consumed.remove(partition);
             self.committed.remove(partition);
+            self.first.remove(partition);
         }
     }
 
@@ -35,6 +39,11 @@ impl SinkOffsets {
                 self.consumed.insert(partition.clone(), next);
             }
         }
+    }
+
+    /// Something was taken from that partition since it was assigned.
+    pub(crate) fn moved(&self, partition: &TopicPartition) -> bool {
+        self.consumed.get(partition) > self.first.get(partition)
     }
 
     pub(crate) fn consumed(&self) -> &Offsets {
@@ -83,6 +92,7 @@ mod tests {
         let mut offsets = SinkOffsets::default();
         offsets.assign(&Offsets::from([(a.clone(), 5), (b.clone(), 7)]));
         offsets.taken(&a, 10);
+        assert!(offsets.moved(&a) && !offsets.moved(&b));
         let stranger = TopicPartition::new("t", 2);
         let answer = Offsets::from([(a.clone(), 9), (b.clone(), 7), (stranger, 1)]);
         assert_eq!(offsets.to_commit(answer), Offsets::from([(a.clone(), 9)]));

@@ -242,12 +242,17 @@ impl WorkerSinkTask {
         self.reporter.progress(self.progress.clone());
     }
 
+    /// A bulk job's partitions with their ends; otherwise those that records came from, whose end
+    /// is open.
     fn note_positions(&mut self) {
-        let Some(job) = &self.job else { return };
         for (partition, at) in self.offsets.consumed() {
-            let end = job.end(partition);
+            let (at, end) = match &self.job {
+                Some(job) => ((*at).min(job.end(partition)), job.end(partition)),
+                None if self.offsets.moved(partition) => (*at, -1),
+                None => continue,
+            };
             let place = (partition.topic.to_string(), partition.partition);
-            self.progress.partitions.insert(place, ((*at).min(end), end));
+            self.progress.partitions.insert(place, (at, end));
         }
     }
 
