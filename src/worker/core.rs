@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use millrace_api::error::ConnectError;
@@ -14,6 +14,9 @@ use crate::command::{Command, Report, TaskId, TaskSpec, TaskState};
 use crate::control::Control;
 use crate::reporter::Reporter;
 
+/// Time beyond `task.shutdown.graceful.timeout.ms` for leaving groups and closing connections.
+const LAST_WORDS: Duration = Duration::from_secs(4);
+
 /// Tasks that run on this core, each life of a task by its generation.
 type Tasks = Rc<RefCell<HashMap<(TaskId, u64), Running>>>;
 
@@ -22,7 +25,7 @@ struct Running {
     grace: Duration,
 }
 
-/// The core's main future; ends after [`Command::Shutdown`], when every task has ended.
+/// The core's main future; ends after [`Command::Shutdown`], when every task has ended or had its time.
 pub(crate) async fn run(commands: flume::Receiver<Command>, reports: flume::Sender<Report>) {
     // Commands must be heard while tasks are busy: they have a queue of their own.
     rt::spawn_urgent(command_loop(commands, reports)).await;
@@ -39,10 +42,18 @@ async fn command_loop(commands: flume::Receiver<Command>, reports: flume::Sender
             Command::Shutdown => break,
         }
     }
+    let mut patience = Duration::ZERO;
     for running in tasks.borrow().values() {
         running.control.stop(running.grace);
+        patience = patience.max(running.grace);
     }
+    let limit = Instant::now() + patience + LAST_WORDS;
     while !tasks.borrow().is_empty() {
+        if Instant::now() >= limit {
+            let left: Vec<String> = tasks.borrow().keys().map(|(id, _)| id.to_string()).collect();
+            tracing::error!("tasks did not stop in time and are left behind: {}", left.join(", "));
+            return;
+        }
         rt::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -48,6 +48,10 @@ impl Engine {
     /// Starts a task on the core with the fewest; it stays there. A task that already runs under
     /// this id must have been stopped first.
     pub fn start_task(&mut self, spec: TaskSpec) {
+        // A task that failed or finished is still counted where it was.
+        if let Some(before) = self.placed.remove(&spec.id) {
+            self.cores[before].tasks -= 1;
+        }
         let at = (0..self.cores.len()).min_by_key(|&at| self.cores[at].tasks).unwrap_or(0);
         self.placed.insert(spec.id.clone(), at);
         self.cores[at].tasks += 1;
