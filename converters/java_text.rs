@@ -126,7 +126,7 @@ impl Calendar {
     }
 
     /// Milliseconds of midnight; month and day may lie outside their ranges, as a lenient
-    /// `java.util.Calendar` allows.
+    /// `java.util.Calendar` allows. Wraps, as Java does, where the years pass the milliseconds.
     pub fn millis_of(year: i64, month: i64, day: i64) -> i64 {
         let year = year + (month - 1).div_euclid(12);
         let month = (month - 1).rem_euclid(12) + 1;
@@ -139,9 +139,10 @@ impl Calendar {
         let days = era * 146_097 + day_of_era - 719_468 + day - 1;
         // Before 15 October 1582 Java's calendar is the Julian one.
         if days < -141_427 {
-            return (year * 365 + year.div_euclid(4) + day_of_year - 719_470 + day - 1) * DAY;
+            let days = year * 365 + year.div_euclid(4) + day_of_year - 719_470 + day - 1;
+            return days.wrapping_mul(DAY);
         }
-        days * DAY
+        days.wrapping_mul(DAY)
     }
 
     fn clock(self) -> (i64, i64, i64, i64) {

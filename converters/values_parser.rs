@@ -407,7 +407,7 @@ fn temporal(text: &str) -> Option<Parsed<'static>> {
         24 => {
             let date = fields.date()?;
             fields.literal("T")?;
-            let millis = date + fields.time()?;
+            let millis = date.wrapping_add(fields.time()?);
             Some(Parsed::of(Schema::timestamp(), Value::Timestamp(millis)))
         }
         10 => {
@@ -423,11 +423,13 @@ struct DateFields<'t> {
 }
 
 impl DateFields<'_> {
+    /// Java keeps the low 32 bits of what fits into 64, and the largest `int` of what does not.
     fn number(&mut self) -> Option<i64> {
         let text = self.rest.trim_start_matches([' ', '\t']);
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         self.rest = &text[digits..];
-        text[..digits].parse().ok()
+        let number = text[..digits].parse::<i64>().map_or(i32::MAX, |number| number as i32);
+        (digits > 0).then_some(i64::from(number))
     }
 
     fn literal(&mut self, expected: &str) -> Option<()> {
