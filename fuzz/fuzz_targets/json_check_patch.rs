@@ -1,0 +1,98 @@
+//! Checking and patching of JSON text: agrees with another parser on what is JSON, gives JSON, and
+//! gives the same with every set of instructions, whatever stands around the document.
+#![no_main]
+
+use std::cell::RefCell;
+
+use libfuzzer_sys::fuzz_target;
+use millrace_converters::Arena;
+use millrace_converters::json::patch::{Inserted, JsonOp, PatchPlan, RecordMeta};
+use millrace_converters::json::{Kind, Level, check_at};
+
+fn insert(name: &str, what: Inserted) -> JsonOp {
+    JsonOp::Insert { name: name.to_owned(), what }
+}
+
+fn replace(include: &[&str], exclude: &[&str], renames: &[(&str, &str)]) -> JsonOp {
+    let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let renames = renames.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned()));
+    JsonOp::Replace { include: own(include), exclude: own(exclude), renames: renames.collect() }
+}
+
+fn mask(names: &[&str], replacement: Option<&str>) -> JsonOp {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    JsonOp::Mask { names, replacement: replacement.map(str::to_owned) }
+}
+
+fn lists() -> Vec<Vec<JsonOp>> {
+    vec![
+        vec![
+            insert("s", Inserted::Static("k\"\\\n".to_owned())),
+            mask(&["ip"], None),
+            replace(&[], &["ref"], &[("ua", "user_agent")]),
+        ],
+        vec![insert("a", Inserted::Topic), insert("t", Inserted::Timestamp)],
+        vec![insert("a", Inserted::Partition), insert("b", Inserted::Offset)],
+        vec![mask(&["a", "b"], Some("***"))],
+        vec![mask(&["a"], Some("7"))],
+        vec![replace(&["a", "ip"], &[], &[("a", "b"), ("ip", "a")])],
+        vec![replace(&[], &["a", "b", "ip"], &[("s", "a")])],
+    ]
+}
+
+thread_local! {
+    static PLANS: RefCell<Vec<Vec<PatchPlan>>> = RefCell::new(
+        lists()
+            .iter()
+            .map(|ops| {
+                let at = |level| PatchPlan::compile_at(ops, level).expect("few names");
+                Level::available().into_iter().map(at).collect()
+            })
+            .collect(),
+    );
+}
+
+fn is_json(document: &[u8]) -> bool {
+    let whole = |text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    std::str::from_utf8(document).is_ok_and(whole)
+}
+
+fuzz_target!(|data: &[u8]| {
+    let [around, fill, document @ ..] = data else { return };
+    // What stands before and after must not matter.
+    let (before, after) = (usize::from(around & 15), usize::from(around >> 4) * 4);
+    let mut buffer = vec![*fill; before];
+    buffer.extend_from_slice(document);
+    buffer.resize(buffer.len() + after, *fill);
+    let (start, end) = (before, before + document.len());
+
+    let mut checked = Level::available().into_iter().map(|at| check_at(at, &buffer, start, end));
+    let first = checked.next().expect("a level");
+    checked.for_each(|other| assert_eq!(other, first));
+    let deep = first.is_err_and(|error| error.what == "nested too deep");
+    let empty = first.is_ok_and(|own| own.kind == Kind::Empty);
+    if !deep && !empty {
+        assert_eq!(first.is_ok(), is_json(document), "{first:?}");
+    }
+    PLANS.with_borrow_mut(|plans| {
+        let arena = Arena::new();
+        for (plan, timestamp) in plans.iter_mut().zip([None, Some(5)].into_iter().cycle()) {
+            let meta = RecordMeta { topic: "to\"pic", partition: 3, timestamp, offset: 1 << 40 };
+            let mut written: Vec<Option<Vec<u8>>> = Vec::new();
+            for plan in plan {
+                let text = plan.apply(&buffer, start, end, &meta, &arena).ok();
+                written.push(text.map(|text| {
+                    let mut out = Vec::new();
+                    text.write_to(&mut out);
+                    assert_eq!(out.len(), text.len());
+                    out
+                }));
+            }
+            assert!(written.windows(2).all(|pair| pair[0] == pair[1]), "levels differ");
+            if let Some(out) = &written[0] {
+                assert!(first.is_ok(), "patched what is not JSON");
+                assert!(is_json(out), "{}", String::from_utf8_lossy(out));
+            }
+        }
+    });
+});
