@@ -75,11 +75,8 @@ impl Compressor {
             Self::Gzip(compress) => {
                 let mut rest = input;
                 while !rest.is_empty() {
-                    out.reserve(STEP);
                     let before = compress.total_in();
-                    compress
-                        .compress_vec(rest, out, FlushCompress::None)
-                        .map_err(|error| format!("gzip: {error}"))?;
+                    deflate(compress, rest, out, FlushCompress::None)?;
                     rest = &rest[(compress.total_in() - before) as usize..];
                 }
                 Ok(())
@@ -101,15 +98,7 @@ impl Compressor {
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
         match self {
             Self::Gzip(compress) => {
-                loop {
-                    out.reserve(STEP);
-                    let status = compress
-                        .compress_vec(&[], out, FlushCompress::Finish)
-                        .map_err(|error| format!("gzip: {error}"))?;
-                    if status == Status::StreamEnd {
-                        break;
-                    }
-                }
+                while deflate(compress, &[], out, FlushCompress::Finish)? != Status::StreamEnd {}
                 compress.reset();
                 Ok(())
             }
@@ -137,6 +126,26 @@ impl Compressor {
             }
         }
     }
+}
+
+/// One step, into at most [`STEP`] bytes: the library zeroes all the room that it is given, and the
+/// buffer of a part has megabytes of it.
+fn deflate(
+    compress: &mut Compress,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    flush: FlushCompress,
+) -> Result<Status, String> {
+    out.reserve(STEP);
+    let before = compress.total_out();
+    let room = &mut out.spare_capacity_mut()[..STEP];
+    let status =
+        compress.compress_uninit(input, room, flush).map_err(|error| format!("gzip: {error}"))?;
+    let written = (compress.total_out() - before) as usize;
+    // SAFETY: the compressor wrote this many bytes to the beginning of the spare capacity, of which
+    // it was given `STEP`.
+    unsafe { out.set_len(out.len() + written.min(STEP)) };
+    Ok(status)
 }
 
 #[cfg(test)]
