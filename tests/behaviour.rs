@@ -1,19 +1,24 @@
 //! Behaviour by capability, against the real systems: one binary, so that they start once.
 //!
 //! - `export`: the bulk job: everything is delivered, once, and goes on after a crash.
+//! - `rest`: the worker as its REST clients see it.
+//! - `parity`: the same topic, and the same requests, through the JVM worker and through ours.
 //! - `faults`: wrong configuration, absent peers, full disks, bad records.
 //! - `tasks`: several tasks of one connector, paused and resumed.
 //! - `readme`: the commands that the README and the examples show.
 
 #[path = "rig/mod.rs"]
-#[expect(dead_code, reason = "the measurements use the rest of the rig")]
 mod rig;
 
 #[path = "export/mod.rs"]
 mod export;
 #[path = "faults/mod.rs"]
 mod faults;
+#[path = "parity/mod.rs"]
+mod parity;
 #[path = "readme/mod.rs"]
 mod readme;
+#[path = "rest/mod.rs"]
+mod rest;
 #[path = "tasks/mod.rs"]
 mod tasks;

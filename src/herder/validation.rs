@@ -286,6 +286,10 @@ impl Validator {
         let info = check.find(type_key)?;
         info.class_value(|_| found.map(|(class, _)| class));
         info.recommend(recommended);
+        let version_key = format!("{}.plugin.version", type_key.trim_end_matches(".type"));
+        if let Some(info) = check.find(&version_key).filter(|_| found.is_some()) {
+            info.set_version(VERSION);
+        }
         found.map(|(_, config_def)| config_def())
     }
 
