@@ -107,6 +107,8 @@ pub(super) struct Accumulator {
     pub active: VecDeque<(usize, usize)>,
     builders: Vec<BatchBuilder>,
     pub compressor: Compressor,
+    /// Where batches are compressed.
+    scratch: Vec<u8>,
     /// Bytes of all records here.
     pub used: usize,
     blocked: Option<Blocked>,
@@ -142,6 +144,7 @@ impl Accumulator {
             active: VecDeque::new(),
             builders: Vec::new(),
             compressor: Compressor::new(),
+            scratch: Vec::new(),
             used: 0,
             blocked: None,
             next_ticket: 0,
@@ -321,7 +324,8 @@ impl Accumulator {
         let partition = &mut self.topics[at].partitions[place];
         let Some(open) = partition.open.take() else { return };
         let plain = open.builder.len();
-        match Batch::close(open, self.config.compression, &mut self.compressor) {
+        let compression = self.config.compression;
+        match Batch::close(open, compression, &mut self.compressor, &mut self.scratch) {
             Ok((batch, builder)) => {
                 self.used = self.used.saturating_sub(plain) + batch.bytes.len();
                 self.topics[at].learn_ratio(plain, batch.bytes.len(), self.config.batch_size);

@@ -58,6 +58,9 @@ pub(super) struct Open {
     pub created: Instant,
 }
 
+/// The scratch keeps memory up to this.
+const KEEP: usize = 4 << 20;
+
 /// A batch ready to be sent, being sent, or to be sent again.
 pub(super) struct Batch {
     pub bytes: Bytes,
@@ -74,22 +77,26 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Compresses what was appended. The builder is returned empty, for the next batch. After an
-    /// error only the tickets are left.
+    /// error only the tickets are left. The batch is made in `scratch` and copied once its size is
+    /// known: compressors want room for data that does not shrink, many times what most batches
+    /// hold on to while they wait.
     pub fn close(
         open: Open,
         compression: Compression,
         compressor: &mut Compressor,
+        scratch: &mut Vec<u8>,
     ) -> Result<(Self, BatchBuilder), (BatchError, Tickets)> {
         let Open { mut builder, tickets, created } = open;
-        let mut bytes = Vec::with_capacity(builder.len() / 2);
+        scratch.clear();
+        scratch.shrink_to(KEEP);
         let options = BatchOptions { compression, ..BatchOptions::default() };
-        if let Err(error) = builder.finish(&options, compressor, &mut bytes) {
+        if let Err(error) = builder.finish(&options, compressor, scratch) {
             return Err((error, tickets));
         }
         let count = builder.count();
         builder.clear();
         let batch = Self {
-            bytes: bytes.into(),
+            bytes: Bytes::copy_from_slice(scratch),
             tickets,
             count,
             created,
