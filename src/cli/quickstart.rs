@@ -76,6 +76,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     );
     println!("   millrace connect-standalone WORKER.properties CONNECTOR.properties");
     if arguments.keep_running {
+        println!("\nThe worker runs on: http://127.0.0.1:8083/connectors; Ctrl-C ends it.");
         standalone::serve(keep(&servers, &dir), &[], Some(sink(&dir)), loggers)?;
     }
     if let Some(broker) = broker {

@@ -4,6 +4,7 @@ mod bounds;
 mod crash;
 mod s3;
 mod stopping;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
