@@ -415,8 +415,24 @@ pub const DIFFERENT: &[(Asked, u16, &str)] = &[
     (("POST", "/connectors/a/tasks/9/restart", ""), 404, "404, and a failed task 9 in the status"),
     (("PATCH", "/connectors/a/config", r#"{"name":"other"}"#), 400, "200: a is then named other"),
     (("GET", "/connectors/a/offsets", ""), 500, "200, the group's offsets; not there yet"),
-    (("PUT", "/connectors/a/config", r#"{"connector.class":"FileStreamSink","topics":"t","tasks.max":null}"#), 500, "400: null is told like a wrong value"),
-    (("PUT", "/connectors/a/config", r#"{"connector.class":"FileStreamSink","topics":"t","transforms":"r","transforms.r.type":"org.apache.kafka.connect.transforms.RegexRouter","transforms.r.regex":".*","transforms.r.replacement":"x","transforms.r.predicate":"p"}"#), 400, "200, and the tasks fail: the predicate is not there"),
+    (
+        (
+            "PUT",
+            "/connectors/a/config",
+            r#"{"connector.class":"FileStreamSink","topics":"t","tasks.max":null}"#,
+        ),
+        500,
+        "400: null is told like a wrong value",
+    ),
+    (
+        (
+            "PUT",
+            "/connectors/a/config",
+            r#"{"connector.class":"FileStreamSink","topics":"t","transforms":"r","transforms.r.type":"org.apache.kafka.connect.transforms.RegexRouter","transforms.r.regex":".*","transforms.r.replacement":"x","transforms.r.predicate":"p"}"#,
+        ),
+        400,
+        "200, and the tasks fail: the predicate is not there",
+    ),
     (("GET", "/connectors/s%2Flash", ""), 404, "400: its HTTP server refuses encoded slashes"),
     (("DELETE", "/connectors/a", ""), 204, "the same"),
 ];

@@ -79,3 +79,71 @@ fn offsets_of_a_source_survive_a_restart_of_the_worker() {
     crate::rig::pause(Duration::from_millis(500));
     assert_eq!(count(), 1_500, "it goes on where it was");
 }
+
+#[test]
+fn offsets_of_a_source_are_shown_altered_and_reset() {
+    let kafka = kafka::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    kafka.create_topic("rest-offsets", 1);
+    let worker = Worker::start(dir.path(), &kafka.bootstrap(), &[], &[]);
+    let config = serde_json::json!({
+        "connector.class": "millrace.DatagenSourceConnector", "kafka.topic": "rest-offsets",
+        "quickstart": "events", "iterations": "500", "seed": "7",
+    });
+    assert_eq!(worker.call("PUT", "/connectors/d/config", &config.to_string()).0, 201);
+    let count = || kafka.consume("rest-offsets", "%o\n").len();
+    wait_for("500 events", Duration::from_secs(30), || count() == 500);
+    let refused = worker.call("DELETE", "/connectors/d/offsets", "");
+    assert_eq!(refused.0, 400, "{refused:?}");
+    assert!(refused.1["message"].as_str().is_some_and(|text| text.contains("STOPPED state")));
+    assert_eq!(worker.call("PUT", "/connectors/d/stop", "").0, 204);
+    let offsets = || worker.get("/connectors/d/offsets").1["offsets"].clone();
+    wait_for("stored offsets", Duration::from_secs(10), || {
+        offsets().as_array().is_some_and(|list| !list.is_empty())
+    });
+    let stored = offsets();
+    for body in ["{}", r#"{"offsets":[]}"#, r#"{"offsets":null}"#] {
+        assert_eq!(worker.call("PATCH", "/connectors/d/offsets", body).0, 400, "{body}");
+    }
+    for body in ["[]", "x", r#"{"offsets":7}"#, r#"{"offset":[]}"#] {
+        assert_eq!(worker.call("PATCH", "/connectors/d/offsets", body).0, 500, "{body}");
+    }
+    assert_eq!(offsets(), stored, "refused requests change nothing");
+    let reset = worker.call("DELETE", "/connectors/d/offsets", "");
+    assert_eq!(reset.0, 200, "{reset:?}");
+    assert_eq!(offsets(), serde_json::json!([]));
+    let altered = serde_json::json!({"offsets": stored}).to_string();
+    assert_eq!(worker.call("PATCH", "/connectors/d/offsets", &altered).0, 200);
+    assert_eq!(offsets(), stored);
+    // Altered back to the end: nothing more comes. Reset: everything comes again.
+    assert_eq!(worker.call("DELETE", "/connectors/d/offsets", "").0, 200);
+    assert_eq!(worker.call("PUT", "/connectors/d/resume", "").0, 202);
+    wait_for("everything again", Duration::from_secs(30), || count() == 1_000);
+}
+
+#[test]
+fn all_topics_of_a_sink_are_shown() {
+    let kafka = kafka::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    for topic in ["rest-topics-a", "rest-topics-b", "rest-topics-idle"] {
+        kafka.create_topic(topic, 2);
+    }
+    kafka.produce("rest-topics-a", 0, "none", false, "{}\n");
+    kafka.produce("rest-topics-b", 1, "none", false, "{}\n");
+    let worker = Worker::start(dir.path(), &kafka.bootstrap(), &[], &[]);
+    let config = serde_json::json!({
+        "connector.class": "FileStreamSink", "file": dir.path().join("out.txt"),
+        "topics": "rest-topics-a,rest-topics-b,rest-topics-idle",
+    });
+    assert_eq!(worker.call("PUT", "/connectors/t/config", &config.to_string()).0, 201);
+    let topics = || worker.get("/connectors/t/topics").1["t"]["topics"].clone();
+    wait_for("both topics", Duration::from_secs(20), || {
+        topics() == serde_json::json!(["rest-topics-a", "rest-topics-b"])
+    });
+    assert_eq!(worker.call("PUT", "/connectors/t/topics/reset", "").0, 202);
+    assert_eq!(topics(), serde_json::json!([]));
+    kafka.produce("rest-topics-b", 0, "none", false, "{}\n");
+    wait_for("the topic in use", Duration::from_secs(20), || {
+        topics() == serde_json::json!(["rest-topics-b"])
+    });
+}
