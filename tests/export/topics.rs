@@ -34,7 +34,8 @@ fn transaction(kafka: &Kafka, topic: &str, lines: &str) {
     let mut command = kafka.kcat();
     command.args(["-P", "-t", topic, "-p", "0", "-X"]);
     command.arg(format!("transactional.id={topic}"));
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("kcat");
+    command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().expect("kcat");
     let mut input = child.stdin.take().expect("piped");
     std::io::Write::write_all(&mut input, lines.as_bytes()).expect("kcat reads");
     drop(input);
