@@ -100,9 +100,9 @@ fn a_full_folder_is_waited_for_until_there_is_space() {
     let (_, status) = worker.get("/connectors/full-folder/status");
     assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
     let store = disk.path().join("store");
-    assert!(s3::keys(&store).len() < 40);
-    disk.remount("size=64m");
     let complete = || s3::keys(&store).iter().filter(|key| key.ends_with(".json")).count();
+    assert!(complete() < 40, "everything found its place");
+    disk.remount("size=64m");
     wait_for("all objects", Duration::from_secs(60), || complete() == 40);
     let objects = s3::objects(&store);
     assert_eq!(objects.len(), 40, "nothing unfinished is left");
