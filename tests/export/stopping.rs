@@ -8,13 +8,18 @@ use crate::rig::process::Process;
 use crate::rig::worker::{Worker, binary, run};
 use crate::rig::{kafka, s3, wait_for};
 
+/// Enough for the job to be under way when it is asked to stop.
+const RECORDS: u64 = 600_000;
+const PER_OBJECT: u64 = 3_000;
+
 #[test]
 fn a_job_that_is_stopped_says_so_and_the_next_one_goes_on() {
     let (kafka, s3) = (kafka::shared(), s3::shared());
     let dir = tempfile::tempdir().expect("a folder");
     let bucket = s3.bucket("export-stopped");
-    fill(kafka, "export-stopped", 1, 100_000, "lz4");
-    let more = [("flush.size", "500")];
+    fill(kafka, "export-stopped", 1, RECORDS, "lz4");
+    let flush = PER_OBJECT.to_string();
+    let more = [("flush.size", flush.as_str())];
     let connector = connector(dir.path(), "export-stopped", "export-stopped", &s3.url(), &more);
     let worker = worker(dir.path(), kafka);
     let report = dir.path().join("report.json");
@@ -36,17 +41,20 @@ fn a_job_that_is_stopped_says_so_and_the_next_one_goes_on() {
     let first = read();
     assert_eq!(first["state"], "interrupted", "{first}");
     let delivered = s3::keys(&bucket).len();
-    assert!((5..200).contains(&delivered), "{delivered} objects: stopped too late");
+    assert!(
+        (5..(RECORDS / PER_OBJECT) as usize).contains(&delivered),
+        "{delivered} objects: stopped too late"
+    );
 
     let mut last = start("finished.log");
     assert!(last.wait(Duration::from_secs(60)).success(), "{}", last.log());
     let second = read();
     // What was durable when the first one stopped is not read again; objects that were under way
     // then are.
-    let left = 100_000 - delivered as u64 * 500;
+    let left = RECORDS - delivered as u64 * PER_OBJECT;
     let again = second["records_in"].as_u64().expect("a count");
-    assert!((left..100_000).contains(&again), "after {delivered} objects: {second}");
-    assert_each_once(&documents(&s3::objects(&bucket)), 100_000);
+    assert!((left..RECORDS).contains(&again), "after {delivered} objects: {second}");
+    assert_each_once(&documents(&s3::objects(&bucket)), RECORDS);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //!   "Unexpected end-of-input"), and the cause that a regular expression's library tells.
 //! - The order in which Java's hash maps show a configuration in a message, a converter's own keys
 //!   and their groups.
+//! - The order of tasks in a restart's answer: Java's hash order.
 //! - A second error for a missing key, "Invalid value null for configuration": the JVM's validators
 //!   of some keys are run on the null that a missing key leaves; with it the number of errors.
 //! - `required` of a converter's `converter.type`: the worker always gives it.
@@ -52,6 +53,17 @@ pub fn comparable(value: Value) -> Value {
     }
 }
 
+/// A restart's answer lists the JVM's tasks in Java's hash order.
+fn by_id(tasks: Value) -> Value {
+    match tasks {
+        Value::Array(mut tasks) => {
+            tasks.sort_by_key(|task| task["id"].as_u64());
+            Value::Array(tasks)
+        }
+        other => other,
+    }
+}
+
 fn object_of(object: Map<String, Value>) -> Value {
     let mut kept = Map::new();
     for (key, value) in object {
@@ -61,6 +73,7 @@ fn object_of(object: Map<String, Value>) -> Value {
             "message" => value.as_str().map_or(Value::Null, |text| Value::from(message(text))),
             "errors" => Value::from(errors(&value)),
             "configs" => Value::from(configs(value)),
+            "tasks" => by_id(comparable(value)),
             "groups" => {
                 let mut groups = value.as_array().cloned().unwrap_or_default();
                 groups.sort_by_key(Value::to_string);
