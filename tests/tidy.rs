@@ -304,7 +304,7 @@ fn the_lock_file_stays_light() {
 
 #[test]
 fn the_project_speaks_of_itself_alone() {
-    let banned = ["crates.io-index", "repo1.maven", "proxy.golang", "/work/main", "/root/"];
+    let banned = ["/home/", "/Users/"];
     let mut wrong = Vec::new();
     let mut texts = sources();
     for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
@@ -319,5 +319,5 @@ fn the_project_speaks_of_itself_alone() {
             wrong.push(format!("{}: {word}", path.display()));
         }
     }
-    complain("words of other places", &wrong);
+    complain("paths of somebody's machine", &wrong);
 }
