@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use millrace_api::source::OffsetMap;
 use millrace_api::source::offsets::Scalar;
 use millrace_converters::Value;
+use millrace_converters::json::text::write_string;
 
 /// What one poll brought: its last record's ticket and each partition's last offset.
 struct Submitted {
@@ -115,24 +116,6 @@ fn scalar(value: &Value<'_>) -> Scalar {
     }
 }
 
-fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    for c in text.chars() {
-        match c {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
-            c if (c as u32) < 0x20 => {
-                out.extend_from_slice(format!("\\u{:04X}", c as u32).as_bytes())
-            }
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    out.push(b'"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,5 +144,7 @@ mod tests {
         let offset = offset_json(&[("position", Value::Int64(30))]);
         assert_eq!(offset, br#"{"position":30}"#);
         assert_eq!(parse_offset(&offset).unwrap()[0].1, Scalar::Int(30));
+        let odd = vec![("f".to_owned(), Scalar::String("\u{8}\u{c}\u{1f}".to_owned()))];
+        assert_eq!(key("c", &odd), br#"["c",{"f":"\b\f\u001F"}]"#, "as Jackson escapes");
     }
 }
