@@ -101,6 +101,13 @@ const REST: &[Row] = &[
 const MILLRACE: &[Row] = &[
     ("millrace.cores", Type::String, Null, Low, Validator::Custom(cores::check)),
     ("millrace.latency.spin.us", Type::Long, Of("0"), Low, Validator::Between(0, 1_000_000)),
+    (
+        "millrace.latency.histograms",
+        Type::String,
+        Of("batch"),
+        Low,
+        Validator::OneOf(&["batch", "record", "off"]),
+    ),
     ("millrace.memory.bytes", Type::Long, Null, Low, Validator::AtLeast(16 << 20)),
 ];
 

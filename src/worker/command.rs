@@ -7,6 +7,8 @@ use std::sync::Arc;
 use millrace_api::Config;
 use millrace_api::plugin::Plugins;
 
+use crate::metrics::Asking;
+
 /// `<connector>-<task>`, as Kafka Connect names a task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId {
@@ -91,6 +93,8 @@ pub enum Command {
     Stop(TaskId),
     Pause(TaskId),
     Resume(TaskId),
+    /// Answer with copies of what was counted and measured.
+    Measure(Asking),
     /// Stop all tasks, then end the core.
     Shutdown,
 }

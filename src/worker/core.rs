@@ -1,7 +1,7 @@
 //! One core: takes commands, runs its tasks, reports their states.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use millrace_net::rt;
 
 use crate::command::{Command, Report, TaskId, TaskSpec, TaskState};
 use crate::control::Control;
+use crate::metrics::{Asking, CoreSnapshot, TaskMetrics};
 use crate::reporter::Reporter;
 
 /// Time beyond `task.shutdown.graceful.timeout.ms` for leaving groups and closing connections.
@@ -25,20 +26,34 @@ struct Running {
     grace: Duration,
 }
 
+/// What the tasks of this core measured; a task that ended stays until it is stopped or started
+/// again.
+type Measured = Rc<RefCell<BTreeMap<TaskId, Rc<TaskMetrics>>>>;
+
 /// The core's main future; ends after [`Command::Shutdown`], when every task has ended or had its time.
-pub(crate) async fn run(commands: flume::Receiver<Command>, reports: flume::Sender<Report>) {
+pub(crate) async fn run(
+    cpu: usize,
+    commands: flume::Receiver<Command>,
+    reports: flume::Sender<Report>,
+) {
     // Commands must be heard while tasks are busy: they have a queue of their own.
-    rt::spawn_urgent(command_loop(commands, reports)).await;
+    rt::spawn_urgent(command_loop(cpu, commands, reports)).await;
 }
 
-async fn command_loop(commands: flume::Receiver<Command>, reports: flume::Sender<Report>) {
+async fn command_loop(
+    cpu: usize,
+    commands: flume::Receiver<Command>,
+    reports: flume::Sender<Report>,
+) {
     let tasks: Tasks = Rc::default();
+    let measured: Measured = Rc::default();
     while let Ok(command) = commands.recv_async().await {
         match command {
-            Command::Start(spec) => start(*spec, &tasks, &reports),
-            Command::Stop(id) => stop(&tasks, &id),
+            Command::Start(spec) => start(*spec, &tasks, &measured, &reports),
+            Command::Stop(id) => stop(&tasks, &measured, &id),
             Command::Pause(id) => set_paused(&tasks, &id, true),
             Command::Resume(id) => set_paused(&tasks, &id, false),
+            Command::Measure(asking) => measure(cpu, &measured, asking).await,
             Command::Shutdown => break,
         }
     }
@@ -65,10 +80,27 @@ fn lives<'a>(
     tasks.iter().filter(move |((task, _), _)| task == id).map(|(_, running)| running)
 }
 
-fn stop(tasks: &Tasks, id: &TaskId) {
-    for running in lives(&tasks.borrow(), id) {
+fn stop(tasks: &Tasks, measured: &Measured, id: &TaskId) {
+    let tasks = tasks.borrow();
+    let mut live = false;
+    for running in lives(&tasks, id) {
         running.control.stop(running.grace);
+        live = true;
     }
+    if !live {
+        measured.borrow_mut().remove(id);
+    }
+}
+
+/// Copies what the tasks measured, and lets others run between two tasks.
+async fn measure(cpu: usize, measured: &Measured, asking: Asking) {
+    let all: Vec<Rc<TaskMetrics>> = measured.borrow().values().cloned().collect();
+    let mut tasks = Vec::with_capacity(all.len());
+    for task in all {
+        tasks.push(task.snapshot(asking.scope));
+        rt::yield_if_needed().await;
+    }
+    let _ = asking.reply.try_send(CoreSnapshot { cpu, tasks });
 }
 
 fn set_paused(tasks: &Tasks, id: &TaskId, paused: bool) {
@@ -77,14 +109,17 @@ fn set_paused(tasks: &Tasks, id: &TaskId, paused: bool) {
     }
 }
 
-fn start(spec: TaskSpec, tasks: &Tasks, reports: &flume::Sender<Report>) {
+fn start(spec: TaskSpec, tasks: &Tasks, measured: &Measured, reports: &flume::Sender<Report>) {
     let control = Control::new(spec.target == crate::command::TargetState::Paused);
     let grace = crate::settings::graceful_shutdown(&spec.worker);
     let life = (spec.id.clone(), spec.generation);
     let running = Running { control: Rc::clone(&control), grace };
     tasks.borrow_mut().insert(life.clone(), running);
     let tasks = Rc::clone(tasks);
-    let reporter = Reporter::new(spec.id.clone(), spec.generation, reports.clone());
+    let metrics = Rc::new(TaskMetrics::new(spec.id.clone(), spec.generation, &spec.worker));
+    measured.borrow_mut().insert(spec.id.clone(), Rc::clone(&metrics));
+    let measured = Rc::clone(measured);
+    let reporter = Reporter::new(metrics, reports.clone());
     rt::spawn(async move {
         // A task that is restarted may still be ending its earlier life.
         let earlier = |tasks: &Tasks| {
@@ -94,10 +129,21 @@ fn start(spec: TaskSpec, tasks: &Tasks, reports: &flume::Sender<Report>) {
             rt::sleep(Duration::from_millis(5)).await;
         }
         let end = run_task(spec, control, reporter.clone()).await;
+        if end == TaskState::Unassigned {
+            forget(&measured, &life);
+        }
         reporter.state(end);
         tasks.borrow_mut().remove(&life);
     })
     .detach();
+}
+
+/// Drops what a task measured that was stopped, unless a later life has taken its place.
+fn forget(measured: &Measured, life: &(TaskId, u64)) {
+    let mut measured = measured.borrow_mut();
+    if measured.get(&life.0).is_some_and(|known| known.generation == life.1) {
+        measured.remove(&life.0);
+    }
 }
 
 /// Runs one task to its end; whatever goes wrong in it, a panic included, ends it alone.

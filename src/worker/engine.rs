@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::command::{Command, Report, TaskId, TaskSpec};
+use crate::metrics::{Measurement, Scope};
 
 /// How many cores, and which.
 #[derive(Clone, Debug)]
@@ -38,8 +39,9 @@ impl Engine {
             let reports = reports.clone();
             let mut core = millrace_net::rt::CoreOptions::new(format!("core-{cpu}"), Some(cpu));
             core.spin = std::time::Duration::from_micros(options.spin_us);
-            let thread =
-                millrace_net::rt::start_core(core, move || crate::core::run(commands, reports))?;
+            let thread = millrace_net::rt::start_core(core, move || {
+                crate::core::run(cpu, commands, reports)
+            })?;
             cores.push(Core { mailbox, thread: Some(thread), tasks: 0 });
         }
         Ok((Self { cores, placed: HashMap::new() }, inbox))
@@ -75,6 +77,16 @@ impl Engine {
         if let Some(&at) = self.placed.get(id) {
             let _ = self.cores[at].mailbox.send(Command::Resume(id.clone()));
         }
+    }
+
+    /// Asks every core what it counted and measured. Waits for nobody: a core whose mailbox is full
+    /// is left out.
+    pub fn measure(&self, scope: Scope) -> Measurement {
+        let (asking, measurement) = Measurement::new(scope, self.cores.len());
+        for core in &self.cores {
+            let _ = core.mailbox.try_send(Command::Measure(asking.clone()));
+        }
+        measurement
     }
 
     /// Stops every task and waits for the cores to end.

@@ -8,6 +8,7 @@ mod dead_letters;
 pub mod engine;
 mod error_policy;
 mod kafka_errors;
+pub mod metrics;
 mod outgoing;
 mod plan;
 mod reporter;

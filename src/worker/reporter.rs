@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::command::{Progress, Report, TaskId, TaskState};
+use crate::metrics::TaskMetrics;
 
 /// Sends one task's reports; never waits: a full mailbox drops progress, never a state.
 #[derive(Clone)]
@@ -11,12 +12,18 @@ pub(crate) struct Reporter {
     id: TaskId,
     generation: u64,
     mailbox: flume::Sender<Report>,
+    metrics: Rc<TaskMetrics>,
     trouble: Rc<RefCell<Option<String>>>,
 }
 
 impl Reporter {
-    pub(crate) fn new(id: TaskId, generation: u64, mailbox: flume::Sender<Report>) -> Self {
-        Self { id, generation, mailbox, trouble: Rc::default() }
+    pub(crate) fn new(metrics: Rc<TaskMetrics>, mailbox: flume::Sender<Report>) -> Self {
+        let (id, generation) = (metrics.id.clone(), metrics.generation);
+        Self { id, generation, mailbox, metrics, trouble: Rc::default() }
+    }
+
+    pub(crate) fn metrics(&self) -> &TaskMetrics {
+        &self.metrics
     }
 
     pub(crate) fn id(&self) -> &TaskId {

@@ -13,6 +13,7 @@ use crate::command::Progress;
 use crate::control::Control;
 use crate::dead_letters::DeadLetters;
 use crate::error_policy::{Consumed, ErrorPolicy, Failure};
+use crate::metrics::{Span as Times, TaskMetrics};
 use crate::transformation_chain::{Chain, Segment};
 
 /// The error policy and where it sends what it does not drop.
@@ -27,6 +28,7 @@ pub(crate) struct Conversion<'t> {
     pub errors: &'t mut Errors,
     pub progress: &'t mut Progress,
     pub control: &'t Control,
+    pub metrics: &'t TaskMetrics,
 }
 
 /// The offsets to deliver: `from` on, below `end`.
@@ -43,15 +45,18 @@ struct Stuck<'a> {
 }
 
 impl Conversion<'_> {
-    /// Converts the records of one segment below `end` and appends them to `out`.
+    /// Converts the records of one segment below `end` and appends them to `out`. Gives the times
+    /// that they were produced at.
     pub(crate) async fn run<'a>(
         &mut self,
         fetched: &consumer::Segment<'a>,
         end: i64,
         arena: &'a Arena,
         out: &mut Vec<Record<'a>>,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<Times, ConnectError> {
+        let mut times = Times::EMPTY;
         for batch in fetched.batches() {
+            let before = out.len();
             let mut records = batch.raw_records();
             let span = Span { from: batch.from(), end };
             let segment = Segment {
@@ -65,8 +70,11 @@ impl Conversion<'_> {
                     out.push(record);
                 }
             }
+            let produced = produced(batch.header(), out.len() - before);
+            self.metrics.latency().converted(produced);
+            times.join(&produced);
         }
-        Ok(())
+        Ok(times)
     }
 
     /// The inner loop: no await, no allocation. Stops at the first record that fails.
@@ -199,6 +207,19 @@ fn timestamp_type(header: &BatchHeader) -> TimestampType {
         record_batch::TimestampType::CreateTime => TimestampType::CreateTime,
         record_batch::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
     }
+}
+
+/// The times at which `count` records of a batch were produced, as its header tells. The base
+/// timestamp is the first record's, which may not be the least, but nearly always is.
+fn produced(header: &BatchHeader, count: usize) -> Times {
+    let most = header.max_timestamp;
+    if count == 0 || most < 0 {
+        return Times::EMPTY;
+    }
+    let base = header.base_timestamp;
+    let stamped = header.timestamp_type() == record_batch::TimestampType::LogAppendTime;
+    let known = base >= 0 && !stamped && !header.has_delete_horizon();
+    Times { least: if known { base.min(most) } else { most }, most, count: count as u64 }
 }
 
 #[cold]

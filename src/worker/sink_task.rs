@@ -14,6 +14,7 @@ use crate::bounds::BoundedJob;
 use crate::command::{Progress, TaskState};
 use crate::control::{Control, HEARING};
 use crate::kafka_errors::consume_error;
+use crate::metrics::{LatencyStage, Span as Times};
 use crate::reporter::Reporter;
 use crate::sink_batch::{Conversion, Errors, recycle};
 use crate::sink_offsets::SinkOffsets;
@@ -45,6 +46,8 @@ pub(crate) struct WorkerSinkTask {
     pub paused: bool,
     /// The batch's records; empty between iterations, kept for its memory.
     pub records: Vec<Record<'static>>,
+    /// When each segment's records were produced; kept for its memory.
+    pub times: Vec<Times>,
 }
 
 impl WorkerSinkTask {
@@ -80,8 +83,11 @@ impl WorkerSinkTask {
             return Ok(Flow::Finished);
         }
         let wait = self.context.take_timeout().unwrap_or(HEARING).min(HEARING);
+        let asked = Instant::now();
         match self.consumer.poll(wait).await.map_err(consume_error)? {
             Polled::Records(fetched) => {
+                let fetched_in = asked.elapsed();
+                self.reporter.metrics().latency().took(LatencyStage::FetchWait, fetched_in);
                 let records = recycle(std::mem::take(&mut self.records));
                 let mut delivery = Delivery {
                     conversion: Conversion {
@@ -89,6 +95,7 @@ impl WorkerSinkTask {
                         errors: &mut self.errors,
                         progress: &mut self.progress,
                         control: &self.control,
+                        metrics: self.reporter.metrics(),
                     },
                     task: &mut *self.task,
                     context: &self.context,
@@ -97,6 +104,7 @@ impl WorkerSinkTask {
                     job: self.job.as_ref(),
                     arena: &self.arena,
                     records,
+                    times: &mut self.times,
                 };
                 let delivered = delivery.run(&fetched).await;
                 self.records = recycle(delivery.records);
@@ -149,6 +157,7 @@ impl WorkerSinkTask {
 
     async fn lost(&mut self, partitions: &[TopicPartition]) -> Result<(), ConnectError> {
         self.offsets.revoke(partitions);
+        partitions.iter().for_each(|name| self.reporter.metrics().latency().forget(name));
         self.task.close(partitions).await
     }
 
@@ -167,17 +176,20 @@ impl WorkerSinkTask {
         if self.offsets.consumed().is_empty() {
             return Ok(());
         }
+        let started = Instant::now();
         let durable = match self.task.pre_commit(self.offsets.consumed()).await {
             Ok(durable) => durable,
             Err(error) if closing || error.kind == ErrorKind::Fatal => return Err(error),
             Err(error) => {
                 self.reporter.trouble(Some(format!("offsets are not committed: {error}")));
                 for (partition, offset) in self.offsets.rewind() {
+                    self.reporter.metrics().latency().forget(&partition);
                     self.consumer.seek(&kafka_name(&partition), offset);
                 }
                 return Ok(());
             }
         };
+        self.reporter.metrics().latency().durable(&durable);
         let news = self.offsets.to_commit(durable);
         if news.is_empty() {
             return Ok(());
@@ -185,7 +197,10 @@ impl WorkerSinkTask {
         let offsets: Vec<_> =
             news.iter().map(|(partition, offset)| (kafka_name(partition), *offset)).collect();
         match self.consumer.commit(&offsets).await {
-            Ok(()) => self.offsets.committed(&news),
+            Ok(()) => {
+                self.offsets.committed(&news);
+                self.reporter.metrics().latency().took(LatencyStage::Commit, started.elapsed());
+            }
             Err(error) if self.job.is_some() && !error.is_retriable() => {
                 return Err(ConnectError::fatal(format!(
                     "the offsets of the consumer group cannot be committed; is a worker running the \
@@ -206,6 +221,7 @@ impl WorkerSinkTask {
         for (partition, offset) in self.context.take_seeks() {
             if self.consumer.seek(&kafka_name(&partition), offset) {
                 self.offsets.taken(&partition, offset);
+                self.reporter.metrics().latency().forget(&partition);
             }
         }
     }
@@ -312,24 +328,36 @@ struct Delivery<'t, 'a> {
     job: Option<&'t BoundedJob>,
     arena: &'a Arena,
     records: Vec<Record<'a>>,
+    times: &'t mut Vec<Times>,
 }
 
 impl<'a> Delivery<'_, 'a> {
     async fn run(&mut self, fetched: &Fetched<'a>) -> Result<(), ConnectError> {
+        let metrics = self.reporter.metrics();
+        let started = Instant::now();
         self.conversion.chain.begin_batch();
+        metrics.latency().begin_batch();
+        self.times.clear();
         for segment in fetched.segments() {
             let end = self.job.map_or(i64::MAX, |job| job.end(&api_name(segment.name())));
-            self.conversion.run(&segment, end, self.arena, &mut self.records).await?;
+            let times = self.conversion.run(&segment, end, self.arena, &mut self.records).await?;
+            self.times.push(times);
         }
+        let converted = Instant::now();
+        metrics.latency().took(LatencyStage::Convert, converted - started);
         if !self.put().await? {
             return Ok(());
         }
+        metrics.latency().took(LatencyStage::Put, converted.elapsed());
+        metrics.latency().delivered(&self.records);
         self.errant(fetched).await?;
         self.conversion.progress.records_out += self.records.len() as u64;
-        for segment in fetched.segments() {
+        for (segment, times) in fetched.segments().zip(&*self.times) {
             let name = api_name(segment.name());
             let end = self.job.map_or(i64::MAX, |job| job.end(&name));
-            self.offsets.taken(&name, segment.next_offset().min(end));
+            let next = segment.next_offset().min(end);
+            self.offsets.taken(&name, next);
+            metrics.latency().put(&name, next, *times);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::command::{Progress, SourceOffsetStore, TaskState};
 use crate::control::{Control, HEARING};
 use crate::error_policy::{Consumed, ErrorPolicy, Failure};
 use crate::kafka_errors::produce_error;
+use crate::metrics::{LatencyStage, Span};
 use crate::outgoing::Outgoing;
 use crate::reporter::Reporter;
 use crate::source_offsets::{SourceOffsets, key, offset_json};
@@ -76,6 +77,7 @@ impl WorkerSourceTask {
         }
         self.arena.reset();
         let mut records = recycle(std::mem::take(&mut self.records));
+        let asked = Instant::now();
         let polled = match self.task.poll(&self.arena, &mut records).await {
             Err(error) if error.kind == ErrorKind::Retriable => {
                 self.reporter.trouble(Some(error.to_string()));
@@ -84,6 +86,10 @@ impl WorkerSourceTask {
             }
             polled => polled?,
         };
+        let returned = Instant::now();
+        if !records.is_empty() {
+            self.reporter.metrics().latency().took(LatencyStage::Poll, returned - asked);
+        }
         self.progress.records_in += records.len() as u64;
         let mut sending = Sending {
             outgoing: &mut self.outgoing,
@@ -93,9 +99,16 @@ impl WorkerSourceTask {
             control: &self.control,
             reporter: &self.reporter,
             clock: Clock::default(),
+            times: Span::EMPTY,
         };
         if sending.send_all(&records, &self.arena).await? {
-            self.offsets.submit(self.producer.next_ticket(), last_offsets(&records));
+            let (ticket, times) = (self.producer.next_ticket(), sending.times);
+            self.offsets.submit(ticket, last_offsets(&records));
+            if !records.is_empty() {
+                let mut latency = self.reporter.metrics().latency();
+                latency.took(LatencyStage::Convert, returned.elapsed());
+                latency.sent(ticket, returned, times);
+            }
         }
         self.records = recycle(records);
         self.acknowledged()?;
@@ -117,6 +130,9 @@ impl WorkerSourceTask {
             tracing::error!(task = %self.reporter.id(), error = %failure.error, "{place} are lost");
             self.progress.records_dropped += lost;
         }
+        while let Some((ticket, at)) = self.producer.next_acknowledgement() {
+            self.reporter.metrics().latency().acknowledged(ticket, at);
+        }
         // Below a failure that ends the task the mark stays: its offsets are not stored.
         self.offsets.acknowledge(self.producer.acked_up_to());
         self.progress.records_out = self.producer.stats().acknowledged;
@@ -129,8 +145,11 @@ impl WorkerSourceTask {
         }
         self.next_flush = Instant::now() + self.flush_interval;
         self.acknowledged()?;
+        let started = Instant::now();
         self.store_offsets().await;
-        self.task.commit().await
+        let committed = self.task.commit().await;
+        self.reporter.metrics().latency().took(LatencyStage::Commit, started.elapsed());
+        committed
     }
 
     /// Hands over what is committable; what the store cannot take waits for the next round.
@@ -222,6 +241,8 @@ struct Sending<'t> {
     control: &'t Control,
     reporter: &'t Reporter,
     clock: Clock,
+    /// When the polled records came to be, as their connector says.
+    times: Span,
 }
 
 /// The time of a polled batch's records that bring none: read once a batch.
@@ -294,7 +315,10 @@ impl Sending<'_> {
                 bytes.headers(),
             );
             match appended {
-                Ok(_) => self.progress.bytes_in += bytes.len() as u64,
+                Ok(_) => {
+                    self.progress.bytes_in += bytes.len() as u64;
+                    self.times.add(record.timestamp.unwrap_or(-1));
+                }
                 Err(error) if error.is_wait() => return Sent::Full(count),
                 Err(error @ AppendError::TooLarge { .. }) => {
                     return Sent::Failed(count, too_large(&error));

@@ -104,6 +104,7 @@ async fn sink(
         next_report: Instant::now(),
         paused: false,
         records: Vec::new(),
+        times: Vec::new(),
     })
 }
 

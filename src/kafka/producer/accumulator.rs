@@ -16,6 +16,8 @@ use crate::metadata::Metadata;
 use crate::partitioner::{StickyPartitioner, partition_for_key};
 use crate::record_batch::BatchBuilder;
 
+/// Growths of the acknowledged mark that are kept for whoever measures.
+const MARKS: usize = 256;
 /// Empty builders kept for the next batches.
 const SPARE_BUILDERS: usize = 64;
 /// However well data compresses, an open batch is closed at this multiple of `batch.size`.
@@ -130,6 +132,9 @@ pub(super) struct Accumulator {
     pub metadata_wanted: bool,
     pub chance: u64,
     pub stats: Stats,
+    /// How the acknowledged mark grew, and when, until somebody takes note.
+    pub marks: VecDeque<(u64, Instant)>,
+    last_mark: u64,
 }
 
 impl Accumulator {
@@ -162,6 +167,8 @@ impl Accumulator {
             metadata_wanted: false,
             chance: 0x9e37_79b9_7f4a_7c15,
             stats: Stats::default(),
+            marks: VecDeque::new(),
+            last_mark: 0,
         }
     }
 
@@ -373,6 +380,20 @@ impl Accumulator {
 
     pub fn next_ticket(&self) -> u64 {
         self.next_ticket
+    }
+
+    /// Notes the acknowledged mark if it has grown. Who takes no note for long gets the last ones
+    /// as one.
+    pub fn mark(&mut self, now: Instant) {
+        let mark = self.acked_up_to();
+        if mark <= self.last_mark {
+            return;
+        }
+        self.last_mark = mark;
+        if self.marks.len() >= MARKS {
+            self.marks.pop_back();
+        }
+        self.marks.push_back((mark, now));
     }
 
     /// Makes all that is here now go out without lingering.

@@ -219,6 +219,12 @@ impl Producer {
         self.shared.state.borrow().next_ticket()
     }
 
+    /// The next growth of [`Self::acked_up_to`] that this has not told yet: the mark, and when it
+    /// was reached. For measuring; who calls it seldom is told the mark late, never too high.
+    pub fn next_acknowledgement(&self) -> Option<(u64, Instant)> {
+        self.shared.state.borrow_mut().marks.pop_front()
+    }
+
     /// Waits until a request has had an outcome, for `limit` at most.
     pub async fn progress(&self, limit: Duration) {
         let _ = timeout(limit.min(LONGEST_WAIT), self.shared.progress.listen()).await;

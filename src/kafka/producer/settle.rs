@@ -66,6 +66,7 @@ impl Accumulator {
             self.metadata_wanted |= matches!(&result, Err(error) if error.kind == ErrorKind::Stale);
             self.settle(at, place, batch, result, now);
         }
+        self.mark(now);
     }
 
     fn settle(
