@@ -4,7 +4,11 @@ use crate::Config;
 use crate::config_def::{ConfigDef, ConfigError};
 use crate::error::ConnectError;
 use crate::sink::SinkTask;
-use crate::source::SourceTask;
+use crate::source::{OffsetMap, SourceTask};
+
+/// A partition and its offset as a user wants it through REST; `None` resets it. Of a sink the
+/// partition is `{kafka_topic, kafka_partition}` and the offset `{kafka_offset}`.
+pub type WantedOffset = (OffsetMap, Option<OffsetMap>);
 
 /// Plans a connector's tasks. Lives on the control plane, never on a data core.
 pub trait Connector: Send {
@@ -12,6 +16,19 @@ pub trait Connector: Send {
 
     /// The configurations of at most `tasks_max` tasks.
     fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Config>, ConnectError>;
+
+    /// `alterOffsets`: checks offsets that a user wants while the connector is stopped, and carries
+    /// them over into a system where the connector keeps offsets itself. `true` says that the
+    /// connector knows nothing more to be done; an error refuses the change. Called on an instance
+    /// that was not started.
+    fn alter_offsets(
+        &mut self,
+        config: &Config,
+        offsets: &[WantedOffset],
+    ) -> Result<bool, ConnectError> {
+        let _ = (config, offsets);
+        Ok(false)
+    }
 
     fn stop(&mut self) {}
 }
@@ -21,11 +38,17 @@ pub struct SameConfigForAll {
     config: Config,
     /// `Some(1)` for a connector that can only have one task.
     at_most: Option<usize>,
+    offsets_are_all: bool,
 }
 
 impl SameConfigForAll {
     pub fn new(at_most: Option<usize>) -> Self {
-        Self { config: Config::new(), at_most }
+        Self { config: Config::new(), at_most, offsets_are_all: false }
+    }
+
+    /// For a sink that keeps nothing but the group's offsets: any change of them is fine.
+    pub fn with_alterable_offsets(self) -> Self {
+        Self { offsets_are_all: true, ..self }
     }
 }
 
@@ -38,6 +61,10 @@ impl Connector for SameConfigForAll {
     fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Config>, ConnectError> {
         let count = self.at_most.map_or(tasks_max, |most| most.min(tasks_max));
         Ok(vec![self.config.clone(); count])
+    }
+
+    fn alter_offsets(&mut self, _: &Config, _: &[WantedOffset]) -> Result<bool, ConnectError> {
+        Ok(self.offsets_are_all)
     }
 }
 

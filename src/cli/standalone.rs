@@ -94,7 +94,7 @@ fn create(herder: &HerderHandle, file: ConnectorFile) -> Result<(), Failure> {
     let name = file.name.clone();
     let answer = herder.mailbox.call(CREATE, |reply| Request::Put {
         name: file.name,
-        config: file.config,
+        config: file.config.into(),
         create_only: true,
         initial: Some(file.target),
         reply,

@@ -107,7 +107,7 @@ fn complete(instance: &Instance, mut task: Config) -> Config {
 }
 
 /// A panic becomes a trace.
-fn guarded<T>(code: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(crate) fn guarded<T>(code: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|panic| {
         Err(format!("java.lang.RuntimeException: the connector panicked: {}", words(&*panic)))
     })

@@ -13,6 +13,7 @@ pub mod listeners;
 mod offset_requests;
 pub mod properties;
 pub mod requests;
+pub mod sink_offsets;
 pub mod source_offsets;
 pub mod standalone;
 pub mod state;

@@ -11,6 +11,7 @@ use millrace_api::source::OffsetMap;
 use millrace_worker::command::{Progress, TargetState, TaskId, TaskState};
 use serde::Serialize;
 use serde::ser::SerializeStruct;
+use serde_json::{Map, Value};
 
 use crate::config_infos::ConfigInfos;
 
@@ -77,6 +78,11 @@ impl<T> Reply<T> {
 
     pub fn send(self, answer: Answer<T>) {
         let _ = self.0.try_send(answer);
+    }
+
+    /// Two ends for one answer, of which the first counts: for work that may fail to start.
+    pub(crate) fn shared(self) -> (Self, Self) {
+        (Self(self.0.clone()), self)
     }
 }
 
@@ -167,8 +173,30 @@ pub struct TaskProgress {
     pub progress: Progress,
 }
 
-/// One source partition and its offset (`None`: reset).
-pub type PartitionOffset = (OffsetMap, Option<OffsetMap>);
+/// One partition and its offset.
+pub type PartitionOffset = (OffsetMap, OffsetMap);
+
+/// One entry of a change of offsets, as it came in the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OffsetChange {
+    pub partition: Option<Map<String, Value>>,
+    /// `None` resets the partition.
+    pub offset: Option<Map<String, Value>>,
+}
+
+/// A configuration as a user gave it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Submitted {
+    pub config: Config,
+    /// Keys whose value was null, which is an error of each.
+    pub nulls: Vec<String>,
+}
+
+impl From<Config> for Submitted {
+    fn from(config: Config) -> Self {
+        Self { config, nulls: Vec::new() }
+    }
+}
 
 /// What a restart is to cover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -207,7 +235,7 @@ pub enum Request {
     /// POST (`create_only`) or PUT. Answered when the connector started and its tasks are planned.
     Put {
         name: String,
-        config: Config,
+        config: Submitted,
         create_only: bool,
         initial: Option<TargetState>,
         reply: Reply<Created>,
@@ -259,13 +287,13 @@ pub enum Request {
     /// `None` resets everything. Answered with the message for the user.
     AlterOffsets {
         name: String,
-        offsets: Option<Vec<PartitionOffset>>,
+        offsets: Option<Vec<OffsetChange>>,
         reply: Reply<String>,
     },
     /// `plugin` is the path's; the configuration must name the same class.
     Validate {
         plugin: String,
-        config: Config,
+        config: Submitted,
         reply: Reply<ConfigInfos>,
     },
     /// Latest counts of a connector's tasks.

@@ -4,11 +4,12 @@
 //! from a user are written in the order of a Java `HashMap`, as the JVM's worker would write them:
 //! stores look keys up by exact bytes.
 
+use millrace_api::connector::WantedOffset;
 use millrace_api::source::OffsetMap;
 use millrace_api::source::offsets::Scalar;
 use serde_json::Value;
 
-use crate::requests::PartitionOffset;
+use crate::requests::{HerderError, OffsetChange, PartitionOffset};
 
 type Entry = (Vec<u8>, Option<Vec<u8>>);
 
@@ -17,7 +18,7 @@ pub fn of_connector(name: &str, entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<Partition
     let listed = entries.iter().filter_map(|(key, value)| {
         let partition = partition_of(name, key)?;
         let offset = serde_json::from_slice::<Value>(value).ok()?;
-        Some((partition, Some(map(offset.as_object()?))))
+        Some((partition, map(offset.as_object()?)))
     });
     listed.collect()
 }
@@ -29,19 +30,48 @@ pub fn tombstones(name: &str, entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<Entry> {
 }
 
 /// What stores these offsets.
-pub fn entries(name: &str, offsets: &[PartitionOffset]) -> Vec<Entry> {
+pub fn entries(name: &str, offsets: &[WantedOffset]) -> Vec<Entry> {
     let name = Value::from(name);
-    let entry = |(partition, offset): &PartitionOffset| {
+    let entry = |(partition, offset): &WantedOffset| {
         let key = format!("[{name},{}]", text(partition));
         (key.into_bytes(), offset.as_ref().map(|offset| text(offset).into_bytes()))
     };
     offsets.iter().map(entry).collect()
 }
 
+/// What a user wants: flat maps of scalars, later entries of a partition instead of earlier ones.
+/// To forget a partition that has no name is to do nothing.
+pub fn wanted(changes: &[OffsetChange]) -> Result<Vec<WantedOffset>, HerderError> {
+    let mut wanted: Vec<WantedOffset> = Vec::with_capacity(changes.len());
+    for OffsetChange { partition, offset } in changes {
+        let offset = offset.as_ref().map(checked_map).transpose()?;
+        let Some(partition) = partition else {
+            if offset.is_some() {
+                return Err(HerderError::internal("Partition objects cannot be null"));
+            }
+            continue;
+        };
+        let partition = checked_map(partition)?;
+        wanted.retain(|(known, _)| *known != partition);
+        wanted.push((partition, offset));
+    }
+    Ok(wanted)
+}
+
 /// A JSON object of scalars; other values are refused by key.
-pub fn checked_map(object: &serde_json::Map<String, Value>) -> Result<OffsetMap, String> {
-    match object.iter().find(|(_, value)| value.is_object() || value.is_array()) {
-        Some((key, _)) => Err(format!("'{key}' must be a string, a number, a boolean or null")),
+fn checked_map(object: &serde_json::Map<String, Value>) -> Result<OffsetMap, HerderError> {
+    let kind = |value: &Value| match value {
+        Value::Object(_) => Some("MAP"),
+        Value::Array(_) => Some("ARRAY"),
+        Value::Number(number) if number.is_u64() && !number.is_i64() => {
+            Some("class java.math.BigInteger")
+        }
+        _ => None,
+    };
+    match object.iter().find_map(|(key, value)| Some((key, kind(value)?))) {
+        Some((key, kind)) => Err(HerderError::internal(format!(
+            "Offsets may only contain primitive types as values, but field {key} contains {kind}"
+        ))),
         None => Ok(map(object)),
     }
 }
@@ -131,7 +161,7 @@ mod tests {
             stored("nonsense", "{}"),
         ];
         let listed = of_connector("a", &store);
-        assert_eq!(listed, [(parsed(r#"{"f":"x"}"#), Some(parsed(r#"{"p":1}"#)))]);
+        assert_eq!(listed, [(parsed(r#"{"f":"x"}"#), parsed(r#"{"p":1}"#))]);
         assert_eq!(tombstones("b", &store), [(store[1].0.clone(), None)]);
     }
 }

@@ -149,10 +149,12 @@ enum Pending {
 
 /// The herder; see the module's example.
 pub struct StandaloneHerder {
-    context: Arc<HerderContext>,
+    pub(crate) context: Arc<HerderContext>,
     pub(crate) state: State,
     runner: Box<dyn TaskRunner>,
     pub(crate) offsets: Arc<FileOffsetStore>,
+    /// Held by each thread that works on offsets.
+    pub(crate) offset_threads: Arc<()>,
     threads: HashMap<Arc<str>, ConnectorThread>,
     pending: HashMap<Token, Pending>,
     next_token: Token,
@@ -191,6 +193,7 @@ impl StandaloneHerder {
             state,
             runner,
             offsets,
+            offset_threads: Arc::default(),
             threads: HashMap::new(),
             pending: HashMap::new(),
             next_token: 0,
@@ -306,7 +309,7 @@ impl StandaloneHerder {
                 reply.send(state.restart_task(&name, task, now));
             }
             Request::AlterOffsets { name, offsets, reply } => {
-                self.alter_offsets(name, offsets, reply)
+                self.alter_offsets(&name, offsets, reply)
             }
             Request::ResetTopics { name, reply } => {
                 state.reset_topics(&name);
@@ -342,7 +345,7 @@ impl StandaloneHerder {
             Request::Progress { name, reply } => {
                 reply.send(state.progress(&name).ok_or_else(|| no_connector(&name)));
             }
-            Request::Offsets { name, reply } => reply.send(self.offsets_of(&name)),
+            Request::Offsets { name, reply } => self.list_offsets(&name, reply),
             Request::Health(reply) => reply.send(Ok(())),
             _ => {}
         }
@@ -372,7 +375,7 @@ impl StandaloneHerder {
                 None => config.remove(&key),
             };
         }
-        let reply = PutReply::Info(reply);
+        let (config, reply) = (config.into(), PutReply::Info(reply));
         self.validate(Job::Put { name, config, create_only: false, initial: None, reply });
     }
 

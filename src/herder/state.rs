@@ -320,12 +320,16 @@ impl State {
             Report::Progress { id, generation, progress } => {
                 let Some(connector) = self.connectors.get_mut(&id.connector) else { return };
                 let Some(task) = connector.task(&id, generation) else { return };
-                let before = std::mem::replace(&mut task.progress, progress.clone()).partitions;
+                let before = std::mem::replace(&mut task.progress, progress.clone());
                 let moved = |(place, (next, _)): &(&(String, i32), &(i64, i64))| {
-                    before.get(*place).map_or(*next > 0, |(before, _)| next > before)
+                    let before = before.partitions.get(*place);
+                    before.map_or(*next > 0, |(before, _)| next > before)
                 };
                 let moved = progress.partitions.iter().filter(moved);
                 connector.topics.extend(moved.map(|((topic, _), _)| topic.clone()));
+                let more = progress.topics.into_iter();
+                let more = more.filter(|(topic, count)| before.topics.get(topic) != Some(count));
+                connector.topics.extend(more.map(|(topic, _)| topic));
             }
             Report::Trouble { id, generation, what } => {
                 let Some(connector) = self.connectors.get_mut(&id.connector) else { return };

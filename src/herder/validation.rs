@@ -13,7 +13,7 @@ use millrace_worker::command::TargetState;
 
 use crate::config_infos::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, shown};
 use crate::connector_config::{Aliased, converter, framework, topic_creation};
-use crate::requests::{Answer, HerderError, Message, Reply};
+use crate::requests::{Answer, HerderError, Message, Reply, Submitted};
 use crate::standalone::{Put, PutReply};
 use crate::state::Definition;
 use crate::worker_config::WorkerConfig;
@@ -33,14 +33,14 @@ pub(crate) fn tasks_max(config: &Config) -> usize {
 pub(crate) enum Job {
     Put {
         name: String,
-        config: Config,
+        config: Submitted,
         create_only: bool,
         initial: Option<TargetState>,
         reply: PutReply,
     },
     Validate {
         plugin: String,
-        config: Config,
+        config: Submitted,
         reply: Reply<ConfigInfos>,
     },
 }
@@ -101,7 +101,10 @@ impl Validator {
     }
 
     /// The connector as the state keeps it, or what is wrong with its configuration.
-    pub fn definition(&self, name: &str, mut config: Config) -> Answer<Definition> {
+    pub fn definition(&self, name: &str, submitted: Submitted) -> Answer<Definition> {
+        let Submitted { mut config, mut nulls } = submitted;
+        // It is in the path, or has a place of its own in the body.
+        nulls.retain(|key| key != "name");
         if let Some(inner) = config.get("name").filter(|inner| *inner != name) {
             return Err(HerderError::bad_request(format!(
                 "Connector name configuration ({inner}) doesn't match connector name in the URL \
@@ -109,7 +112,7 @@ impl Validator {
             )));
         }
         config.insert("name".to_owned(), name.to_owned());
-        let infos = self.validate(&config)?;
+        let infos = self.validate_with(&config, &nulls)?;
         if infos.error_count > 0 {
             let errors = infos.configs.iter().flat_map(|info| &info.value.errors);
             let list: Vec<_> = errors.map(String::as_str).collect();
@@ -134,7 +137,8 @@ impl Validator {
     }
 
     /// `PUT /connector-plugins/{plugin}/config/validate`.
-    pub fn validate_for(&self, plugin: &str, config: &Config) -> Answer<ConfigInfos> {
+    pub fn validate_for(&self, plugin: &str, submitted: &Submitted) -> Answer<ConfigInfos> {
+        let Submitted { config, nulls } = submitted;
         if let Some(class) = config.get("connector.class").map(|class| class.trim()) {
             let short = |class: &str| class.strip_suffix("Connector").unwrap_or(class).to_owned();
             if !short(class).ends_with(&short(plugin)) {
@@ -143,7 +147,7 @@ impl Validator {
                 )));
             }
         }
-        self.validate(config).map_err(|error| {
+        self.validate_with(config, nulls).map_err(|error| {
             // The JVM's client gets the causes' classes too, and 500.
             let cause = match error.message.starts_with("Failed to find any class") {
                 true => "org.apache.kafka.connect.errors.ConnectException: ",
@@ -157,6 +161,11 @@ impl Validator {
 
     /// Every key of the framework, of transforms, predicates, the connector and its converters.
     pub fn validate(&self, config: &Config) -> Answer<ConfigInfos> {
+        self.validate_with(config, &[])
+    }
+
+    /// `nulls` are keys that were given as null.
+    fn validate_with(&self, config: &Config, nulls: &[String]) -> Answer<ConfigInfos> {
         let name = config.get("connector.class").cloned().unwrap_or_default();
         let config = self.worker.providers.resolve(config);
         let plugin = self.plugin(&config)?;
@@ -182,6 +191,9 @@ impl Validator {
         }
         self.converters(&mut check);
         self.overrides(&mut check);
+        for key in nulls {
+            check.null(key);
+        }
         Ok(check.finish(name))
     }
 
@@ -419,6 +431,20 @@ impl Check<'_> {
         if let Some(info) = self.find(name) {
             info.value.errors.push(message);
         }
+    }
+
+    /// A key without a definition is shown first, as the JVM does.
+    fn null(&mut self, key: &str) {
+        if self.find(key).is_none() {
+            self.undefined(key, None);
+            self.configs.rotate_right(1);
+        }
+        if let Some(info) = self.find(key) {
+            info.value.value = None;
+            // Null is something given.
+            info.value.errors.retain(|error| !error.starts_with("Missing required"));
+        }
+        self.error(key, "Null value can not be supplied as the configuration value.".to_owned());
     }
 
     fn finish(self, name: String) -> ConfigInfos {

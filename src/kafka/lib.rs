@@ -15,6 +15,7 @@ pub mod consumer;
 pub mod error;
 pub mod fetch;
 pub mod group;
+pub mod group_admin;
 mod local;
 pub mod metadata;
 pub mod offsets;

@@ -88,6 +88,8 @@ pub fn api_name(key: i16) -> &'static str {
         Ok(ApiKey::AddPartitionsToTxn) => "AddPartitionsToTxn",
         Ok(ApiKey::AddOffsetsToTxn) => "AddOffsetsToTxn",
         Ok(ApiKey::EndTxn) => "EndTxn",
+        Ok(ApiKey::OffsetDelete) => "OffsetDelete",
+        Ok(ApiKey::DeleteGroups) => "DeleteGroups",
         Ok(ApiKey::TxnOffsetCommit) => "TxnOffsetCommit",
         Ok(ApiKey::DescribeConfigs) => "DescribeConfigs",
         Ok(ApiKey::DescribeCluster) => "DescribeCluster",

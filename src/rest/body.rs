@@ -3,12 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use millrace_herder::api::Config;
-use millrace_herder::api::source::OffsetMap;
 use millrace_herder::command::TargetState;
 use millrace_herder::properties::initial_state;
-use millrace_herder::requests::PartitionOffset;
-use millrace_herder::source_offsets::checked_map;
+use millrace_herder::requests::{OffsetChange, Submitted};
 use serde_json::{Map, Value};
 
 use crate::answer::Failure;
@@ -16,12 +13,13 @@ use axum::http::StatusCode;
 
 const ENTITIES: &str = "org.apache.kafka.connect.runtime.rest.entities";
 const STRING_MAP: &str = "java.util.LinkedHashMap<java.lang.String,java.lang.String>";
+const OBJECT_MAP: &str = "java.util.LinkedHashMap<java.lang.String,java.lang.Object>";
 
 /// `POST /connectors`.
 #[derive(Debug)]
 pub(crate) struct CreateConnectorRequest {
     pub name: String,
-    pub config: Config,
+    pub config: Submitted,
     pub initial: Option<TargetState>,
 }
 
@@ -56,13 +54,13 @@ impl CreateConnectorRequest {
         };
         let config = object.get("config").filter(|config| !config.is_null());
         let config = strings(config.ok_or_else(no_config)?)?;
-        Ok(Self { name, config: without_nulls(config)?, initial })
+        Ok(Self { name, config: submitted(config), initial })
     }
 }
 
 /// A flat map of strings: PUT of a configuration, validation.
-pub(crate) fn config(bytes: &[u8]) -> Result<Config, Failure> {
-    without_nulls(patch(bytes)?)
+pub(crate) fn config(bytes: &[u8]) -> Result<Submitted, Failure> {
+    patch(bytes).map(submitted)
 }
 
 /// A flat map of strings and nulls: PATCH of a configuration.
@@ -82,7 +80,7 @@ pub(crate) fn level(bytes: &[u8]) -> Result<Option<String>, Failure> {
 }
 
 /// `{"offsets":[{"partition":{…},"offset":{…}|null}, …]}`.
-pub(crate) fn offsets(bytes: &[u8]) -> Result<Vec<PartitionOffset>, Failure> {
+pub(crate) fn offsets(bytes: &[u8]) -> Result<Vec<OffsetChange>, Failure> {
     let class = format!("{ENTITIES}.ConnectorOffsets");
     let missing = || {
         let text = "Partitions / offsets need to be provided for an alter offsets request";
@@ -101,19 +99,20 @@ pub(crate) fn offsets(bytes: &[u8]) -> Result<Vec<PartitionOffset>, Failure> {
     list.iter().map(offset).collect()
 }
 
-fn offset(value: &Value) -> Result<PartitionOffset, Failure> {
+fn offset(value: &Value) -> Result<OffsetChange, Failure> {
     let class = format!("{ENTITIES}.ConnectorOffset");
-    let refuse = |text: &str| Failure::new(StatusCode::BAD_REQUEST, text);
-    let entry = object(value, &class)?.ok_or_else(|| refuse("An offset entry must not be null"))?;
-    known_fields(entry, &class, &["partition", "offset"])?;
-    let map = |side: &str| -> Result<Option<OffsetMap>, Failure> {
-        let Some(value) = entry.get(side).filter(|value| !value.is_null()) else { return Ok(None) };
-        let object =
-            value.as_object().ok_or_else(|| wrong_type("java.util.LinkedHashMap", value))?;
-        checked_map(object).map(Some).map_err(|why| refuse(&format!("The {side}'s value {why}")))
+    let null = || {
+        let text = format!("Cannot invoke \"{class}.partition()\" because \"offset\" is null");
+        Failure::internal(text)
     };
-    let partition = map("partition")?.ok_or_else(|| refuse("The partition must not be null"))?;
-    Ok((partition, map("offset")?))
+    let entry = object(value, &class)?.ok_or_else(null)?;
+    known_fields(entry, &class, &["partition", "offset"])?;
+    let map = |side: &str| match entry.get(side) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(object.clone())),
+        Some(other) => Err(wrong_type(OBJECT_MAP, other)),
+    };
+    Ok(OffsetChange { partition: map("partition")?, offset: map("offset")? })
 }
 
 fn no_config() -> Failure {
@@ -121,14 +120,15 @@ fn no_config() -> Failure {
     Failure::internal(text)
 }
 
-fn without_nulls(config: BTreeMap<String, Option<String>>) -> Result<Config, Failure> {
-    let value = |(key, value): (String, Option<String>)| match value {
-        Some(value) => Ok((key, value)),
-        None => Err(Failure::internal(format!(
-            "Non-string value found in original settings for key {key}: null"
-        ))),
-    };
-    config.into_iter().map(value).collect()
+fn submitted(given: BTreeMap<String, Option<String>>) -> Submitted {
+    let mut submitted = Submitted::default();
+    for (key, value) in given {
+        match value {
+            Some(value) => drop(submitted.config.insert(key, value)),
+            None => submitted.nulls.push(key),
+        }
+    }
+    submitted
 }
 
 /// `None` for an empty body. What follows the first value is ignored.
@@ -236,6 +236,10 @@ fn wrong_type(class: &str, value: &Value) -> Failure {
              `JsonToken.START_ARRAY`)"
         ),
         Value::String(text) => from_scalar("String", format!("String value ('{text}')")),
+        Value::Number(number) if class == OBJECT_MAP && number.is_i64() => format!(
+            "Cannot deserialize value of type `{class}` from Integer value (token \
+             `JsonToken.VALUE_NUMBER_INT`)"
+        ),
         Value::Number(number) => from_scalar("int/Int", format!("Number value ({number})")),
         other => from_scalar("boolean/Boolean", format!("boolean value ({other})")),
     })
@@ -259,7 +263,6 @@ mod tests {
             ("{\"config\":{},\"foo\":1}", "Unrecognized field \"foo\" (class org.apache.kafka.c"),
             ("{\"config\":[]}", "Cannot deserialize value of type `java.util.LinkedHashMap<java."),
             ("{\"config\":{\"a\":{}}}", "Cannot deserialize value of type `java.lang.String` fr"),
-            ("{\"config\":{\"a\":null}}", "Non-string value found in original settings for key a"),
             (
                 "{\"config\":{},\"initial_state\":\"foo\"}",
                 "Cannot construct instance of `org.apache.kafka.connect.runtime.rest.entities.Crea",
@@ -273,13 +276,14 @@ mod tests {
 
     #[test]
     fn scalars_become_strings() {
-        let body =
-            br#"{"name":" a ","config":{"i":1,"d":1.50,"b":true},"initial_state":"stopped"}"#;
+        let body = br#"{"name":" a ","config":{"i":1,"d":1.50,"b":true,"n":null},
+            "initial_state":"stopped"}"#;
         let request = CreateConnectorRequest::parse(body).unwrap();
         assert_eq!(request.name, "a");
         assert_eq!(request.initial, Some(TargetState::Stopped));
-        let values: Vec<_> = request.config.values().map(String::as_str).collect();
+        let values: Vec<_> = request.config.config.values().map(String::as_str).collect();
         assert_eq!(values, ["true", "1.50", "1"]);
+        assert_eq!(request.config.nulls, ["n"]);
     }
 
     #[test]
@@ -289,6 +293,8 @@ mod tests {
             assert_eq!(failure.status, StatusCode::BAD_REQUEST, "{body}");
         }
         let body = br#"{"offsets":[{"partition":{"f":"x"},"offset":null}]}"#;
-        assert_eq!(offsets(body).unwrap()[0].1, None);
+        assert_eq!(offsets(body).unwrap()[0].offset, None);
+        let failure = offsets(br#"{"offsets":[null]}"#).unwrap_err();
+        assert!(failure.message.contains("ConnectorOffset.partition()"), "{}", failure.message);
     }
 }

@@ -149,4 +149,6 @@ pub struct Progress {
     /// By topic and partition: the next offset to read and the bulk job's end. Of a sink task
     /// without end, the partitions that records came from, with -1 for the end.
     pub partitions: BTreeMap<(String, i32), (i64, i64)>,
+    /// Of a source task: records handed to the producer, by topic.
+    pub topics: BTreeMap<String, u64>,
 }

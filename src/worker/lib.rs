@@ -12,7 +12,7 @@ pub mod metrics;
 mod outgoing;
 mod plan;
 mod reporter;
-mod settings;
+pub mod settings;
 mod sink_batch;
 mod sink_offsets;
 mod sink_task;

@@ -113,11 +113,7 @@ fn bootstrap(worker: &Config) -> (String, String) {
 }
 
 /// A sink task's consumer: defaults, then the worker's `consumer.*`, then `consumer.override.*`.
-pub(crate) fn consumer(
-    worker: &Config,
-    connector: &Config,
-    id: &TaskId,
-) -> BTreeMap<String, String> {
+pub fn consumer(worker: &Config, connector: &Config, id: &TaskId) -> BTreeMap<String, String> {
     let mut config = BTreeMap::from([
         bootstrap(worker),
         ("group.id".to_owned(), format!("connect-{}", id.connector)),
@@ -152,11 +148,7 @@ pub(crate) fn producer(
 }
 
 /// An admin client: the worker's own client settings, then `admin.*`, then `admin.override.*`.
-pub(crate) fn admin(
-    worker: &Config,
-    connector: &Config,
-    client_id: String,
-) -> BTreeMap<String, String> {
+pub fn admin(worker: &Config, connector: &Config, client_id: String) -> BTreeMap<String, String> {
     let mut config = worker.clone();
     config.extend([bootstrap(worker), ("client.id".to_owned(), client_id)]);
     overlay(&mut config, worker, "admin.");

@@ -19,6 +19,7 @@ use crate::metrics::{LatencyStage, Span};
 use crate::outgoing::Outgoing;
 use crate::reporter::Reporter;
 use crate::source_offsets::{SourceOffsets, key, offset_json};
+use crate::topic_creation::TopicCounts;
 use crate::transformation_chain::apply;
 
 pub(crate) struct WorkerSourceTask {
@@ -36,6 +37,7 @@ pub(crate) struct WorkerSourceTask {
     pub arena: Arena,
     pub next_flush: Instant,
     pub progress: Progress,
+    pub sent: TopicCounts,
     pub next_report: Instant,
     pub paused: bool,
     /// What was polled; empty between iterations, kept for its memory.
@@ -96,6 +98,7 @@ impl WorkerSourceTask {
             producer: &self.producer,
             policy: &self.policy,
             progress: &mut self.progress,
+            sent: &mut self.sent,
             control: &self.control,
             reporter: &self.reporter,
             clock: Clock::default(),
@@ -223,7 +226,9 @@ impl WorkerSourceTask {
         }
     }
 
-    fn report(&self, last: bool) {
+    fn report(&mut self, last: bool) {
+        let topics = self.sent.iter().map(|(topic, count)| (topic.to_owned(), count));
+        self.progress.topics = topics.collect();
         if last {
             self.reporter.last_progress(self.progress.clone());
         } else {
@@ -238,6 +243,7 @@ struct Sending<'t> {
     producer: &'t Producer,
     policy: &'t ErrorPolicy,
     progress: &'t mut Progress,
+    sent: &'t mut TopicCounts,
     control: &'t Control,
     reporter: &'t Reporter,
     clock: Clock,
@@ -318,6 +324,7 @@ impl Sending<'_> {
                 Ok(_) => {
                     self.progress.bytes_in += bytes.len() as u64;
                     self.times.add(record.timestamp.unwrap_or(-1));
+                    self.sent.add(record.topic);
                 }
                 Err(error) if error.is_wait() => return Sent::Full(count),
                 Err(error @ AppendError::TooLarge { .. }) => {

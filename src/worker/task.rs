@@ -33,7 +33,7 @@ use crate::sink_offsets::SinkOffsets;
 use crate::sink_task::{WorkerSinkTask, api_name, kafka_name};
 use crate::source_offsets::{SourceOffsets, key, parse_offset};
 use crate::source_task::WorkerSourceTask;
-use crate::topic_creation::TopicCreation;
+use crate::topic_creation::{TopicCounts, TopicCreation};
 use crate::transformation_chain::Chain;
 
 /// How often a task that was started paused looks whether it may begin.
@@ -332,6 +332,7 @@ async fn source(
         arena: Arena::new(),
         next_flush: Instant::now() + flush_interval,
         progress: Progress::default(),
+        sent: TopicCounts::default(),
         next_report: Instant::now(),
         paused: false,
         records: Vec::new(),

@@ -89,6 +89,37 @@ impl TopicCreation {
     }
 }
 
+/// Records by topic. Most records go where the last one went: that is one comparison.
+#[derive(Default)]
+pub(crate) struct TopicCounts {
+    counts: Vec<(String, u64)>,
+    last: usize,
+}
+
+impl TopicCounts {
+    #[inline]
+    pub(crate) fn add(&mut self, topic: &str) {
+        match self.counts.get_mut(self.last) {
+            Some((last, count)) if last == topic => *count += 1,
+            _ => self.add_other(topic),
+        }
+    }
+
+    #[cold]
+    fn add_other(&mut self, topic: &str) {
+        let known = self.counts.iter().position(|(known, _)| known == topic);
+        self.last = known.unwrap_or_else(|| {
+            self.counts.push((topic.to_owned(), 0));
+            self.counts.len() - 1
+        });
+        self.counts[self.last].1 += 1;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts.iter().map(|(topic, count)| (topic.as_str(), *count))
+    }
+}
+
 /// Makes a topic unless it is there, and waits until it can be written to.
 pub(crate) async fn make_if_missing(admin: &Admin, topic: NewTopic) -> Result<(), KafkaError> {
     let name = topic.name.clone();
@@ -194,6 +225,13 @@ mod tests {
         assert_eq!(log.settings["cleanup.policy"], "compact");
         assert_eq!(choose(&groups, "log-private").partitions, 3);
         assert_eq!(choose(&groups, "xlog-a").partitions, 3, "the whole name must match");
+    }
+
+    #[test]
+    fn records_are_counted_by_topic() {
+        let mut counts = TopicCounts::default();
+        ["a", "a", "b", "a"].iter().for_each(|topic| counts.add(topic));
+        assert_eq!(counts.iter().collect::<Vec<_>>(), [("a", 3), ("b", 1)]);
     }
 
     #[test]

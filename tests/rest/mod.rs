@@ -1,6 +1,7 @@
 //! The worker as its REST clients see it.
 
 mod figures;
+mod offsets;
 
 use std::time::Duration;
 
@@ -146,4 +147,23 @@ fn all_topics_of_a_sink_are_shown() {
     wait_for("the topic in use", Duration::from_secs(20), || {
         topics() == serde_json::json!(["rest-topics-b"])
     });
+}
+
+#[test]
+fn topics_of_a_source_are_shown_and_forgotten() {
+    let kafka = kafka::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    kafka.create_topic("rest-source-topics", 1);
+    let worker = Worker::start(dir.path(), &kafka.bootstrap(), &[], &[]);
+    let config = serde_json::json!({
+        "connector.class": "millrace.DatagenSourceConnector", "kafka.topic": "rest-source-topics",
+        "quickstart": "events", "iterations": "10",
+    });
+    assert_eq!(worker.call("PUT", "/connectors/d/config", &config.to_string()).0, 201);
+    let topics = || worker.get("/connectors/d/topics").1["d"]["topics"].clone();
+    wait_for("the topic", Duration::from_secs(20), || {
+        topics() == serde_json::json!(["rest-source-topics"])
+    });
+    assert_eq!(worker.call("PUT", "/connectors/d/topics/reset", "").0, 202);
+    assert_eq!(topics(), serde_json::json!([]));
 }

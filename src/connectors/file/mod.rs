@@ -18,6 +18,6 @@ pub const SINK: ConnectorPlugin = ConnectorPlugin {
     version: env!("CARGO_PKG_VERSION"),
     config_def: config::sink_config_def,
     validate: no_cross_checks,
-    connector: || Box::new(SameConfigForAll::new(None)),
+    connector: || Box::new(SameConfigForAll::new(None).with_alterable_offsets()),
     task: NewTask::Sink(|| Box::new(FileStreamSinkTask::default())),
 };

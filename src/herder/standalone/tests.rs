@@ -2,6 +2,7 @@
 //! is recorded, and the cores' reports are sent by the test.
 
 use super::*;
+use crate::requests::OffsetChange;
 use crate::rig::plugins;
 use millrace_api::source::offsets::Scalar;
 
@@ -96,7 +97,7 @@ impl Rig {
     fn put(&self, name: &str, more: &[(&str, &str)]) -> Answer<Created> {
         let mut config = config(&[("connector.class", "TextSource"), ("topic", "t")]);
         config.extend(self::config(more));
-        let name = name.to_owned();
+        let (name, config) = (name.to_owned(), config.into());
         self.call(|reply| Request::Put { name, config, create_only: true, initial: None, reply })
     }
 
@@ -226,18 +227,24 @@ fn secrets_reach_the_task_and_nobody_else() {
 fn offsets_are_changed_only_at_rest_and_reach_the_tasks_store() {
     let rig = Rig::new();
     rig.put("c", &[]).unwrap();
-    let offsets = |value| {
-        let map = |key: &str, scalar| vec![(key.to_owned(), scalar)];
-        vec![(map("f", Scalar::String("x".to_owned())), Some(map("p", Scalar::Int(value))))]
+    let map = |key: &str, value: serde_json::Value| {
+        Some(serde_json::Map::from_iter([(key.to_owned(), value)]))
     };
+    let change = |value: serde_json::Value| {
+        vec![OffsetChange { partition: map("f", "x".into()), offset: map("p", value) }]
+    };
+    let scalars = |key: &str, scalar| vec![(key.to_owned(), scalar)];
     let alter =
         |offsets| rig.call(|reply| Request::AlterOffsets { name: "c".to_owned(), offsets, reply });
     let list = || rig.call(|reply| Request::Offsets { name: "c".to_owned(), reply }).unwrap();
-    let refused = alter(Some(offsets(1))).unwrap_err();
+    let refused = alter(Some(change(1.into()))).unwrap_err();
     assert!(refused.message.starts_with("Connectors must be in the STOPPED state"), "{refused}");
     rig.call(|reply| Request::Stop { name: "c".to_owned(), reply }).unwrap();
-    assert!(alter(Some(offsets(2))).unwrap().contains("altered"));
-    assert_eq!(list(), offsets(2));
+    assert!(alter(Some(change(2.into()))).unwrap().contains("altered"));
+    let stored = (scalars("f", Scalar::String("x".to_owned())), scalars("p", Scalar::Int(2)));
+    assert_eq!(list(), [stored]);
+    let nested = alter(Some(change(serde_json::json!([1])))).unwrap_err();
+    assert!(nested.message.ends_with("but field p contains ARRAY"), "{nested}");
     let spec = rig.specs.recv().unwrap();
     assert_eq!(spec.offsets.get(br#"["c",{"f":"x"}]"#).as_deref(), Some(br#"{"p":2}"#.as_slice()));
     assert!(alter(None).unwrap().contains("reset"));

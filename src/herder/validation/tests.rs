@@ -216,12 +216,12 @@ fn the_class_must_be_there_known_and_that_of_the_path() {
         "Failed to find any class that implements Connector and which name matches \
                           Nope, available connectors are: "
     ));
-    let refused = validator.validate_for("TextSink", &config(&SOURCE)).unwrap_err();
+    let refused = validator.validate_for("TextSink", &config(&SOURCE).into()).unwrap_err();
     assert_eq!(
         refused.message,
         "Included connector type TextSource does not match request type TextSink"
     );
-    assert!(validator.validate_for("TextSourceConnector", &config(&SOURCE)).is_ok());
+    assert!(validator.validate_for("TextSourceConnector", &config(&SOURCE).into()).is_ok());
 }
 
 #[test]
@@ -236,4 +236,27 @@ fn topic_creation_asks_for_the_default_groups_numbers() {
             "topic.creation.g.include"
         ]
     );
+}
+
+#[test]
+fn a_null_value_is_an_error_of_its_key() {
+    let submitted = Submitted {
+        config: config(&SOURCE),
+        nulls: vec!["tasks.max".to_owned(), "unknown.key".to_owned()],
+    };
+    let null = "Null value can not be supplied as the configuration value.";
+    let infos = validator(&[]).validate_for("TextSource", &submitted).unwrap();
+    let (first, tasks) =
+        (&infos.configs[0], infos.configs.iter().find(|info| info.value.name == "tasks.max"));
+    let tasks = tasks.unwrap();
+    assert_eq!((first.value.name.as_str(), &first.definition), ("unknown.key", &None));
+    assert_eq!(first.value.errors, [null]);
+    assert_eq!(
+        (tasks.value.value.as_deref(), &tasks.value.errors[..]),
+        (None, &[null.to_owned()][..])
+    );
+    assert_eq!(infos.error_count, 2);
+    let refused = validator(&[]).definition("a", submitted).unwrap_err();
+    assert_eq!(refused.status, crate::requests::ErrorStatus::BadRequest);
+    assert!(refused.message.contains("2 error(s)"), "{refused}");
 }

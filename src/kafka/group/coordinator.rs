@@ -117,6 +117,16 @@ impl Coordinator {
         who: &Committer,
         offsets: &[(TopicPartition, i64)],
     ) -> Result<(), KafkaError> {
+        self.commit_while(who, offsets, KafkaError::is_retriable).await
+    }
+
+    /// As [`Self::commit`], repeated only after errors of which `again` says so.
+    pub async fn commit_while(
+        &self,
+        who: &Committer,
+        offsets: &[(TopicPartition, i64)],
+        again: impl Fn(&KafkaError) -> bool,
+    ) -> Result<(), KafkaError> {
         let mut topics: BTreeMap<&Rc<str>, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
         for (name, offset) in offsets {
             let partition = OffsetCommitRequestPartition::default()
@@ -148,14 +158,14 @@ impl Coordinator {
             }
             Ok(())
         };
-        self.patiently(once).await
+        self.patiently(once, again).await
     }
 
-    /// The group's committed offsets of `names`; those without one are left out. With `stable`,
-    /// offsets of open transactions are waited for.
+    /// The group's committed offsets of `names`, or all of them; those without one are left out.
+    /// With `stable`, offsets of open transactions are waited for.
     pub async fn committed(
         &self,
-        names: &[TopicPartition],
+        names: Option<&[TopicPartition]>,
         stable: bool,
     ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, KafkaError> {
         let once = async || {
@@ -165,45 +175,50 @@ impl Coordinator {
             let limit = self.cluster.config().request_timeout;
             read_offsets(&connection.call(&request, limit).await?)
         };
-        self.patiently(once).await
+        self.patiently(once, KafkaError::is_retriable).await
     }
 
     fn offset_fetch_request(
         &self,
-        names: &[TopicPartition],
+        names: Option<&[TopicPartition]>,
         stable: bool,
         version: i16,
     ) -> OffsetFetchRequest {
-        let mut topics: BTreeMap<&Rc<str>, Vec<i32>> = BTreeMap::new();
-        for name in names {
-            topics.entry(&name.topic).or_default().push(name.partition);
-        }
-        let topics = topics.into_iter().map(|(topic, partitions)| {
-            (TopicName(StrBytes::from_string(topic.to_string())), partitions)
+        let topics = names.map(|names| {
+            let mut topics: BTreeMap<&Rc<str>, Vec<i32>> = BTreeMap::new();
+            for name in names {
+                topics.entry(&name.topic).or_default().push(name.partition);
+            }
+            topics.into_iter().map(|(topic, partitions)| {
+                (TopicName(StrBytes::from_string(topic.to_string())), partitions)
+            })
         });
         let request = OffsetFetchRequest::default().with_require_stable(stable && version >= 7);
         let group = GroupId(self.group.clone());
         if version < 8 {
-            let topics = topics.map(|(name, partitions)| {
+            let topic = |(name, partitions)| {
                 OffsetFetchRequestTopic::default()
                     .with_name(name)
                     .with_partition_indexes(partitions)
-            });
-            return request.with_group_id(group).with_topics(Some(topics.collect()));
+            };
+            let topics = topics.map(|topics| topics.map(topic).collect());
+            return request.with_group_id(group).with_topics(topics);
         }
-        let topics = topics.map(|(name, partitions)| {
+        let topic = |(name, partitions)| {
             OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(partitions)
-        });
+        };
         let group = OffsetFetchRequestGroup::default()
             .with_group_id(group)
-            .with_topics(Some(topics.collect()));
+            .with_topics(topics.map(|topics| topics.map(topic).collect()));
         request.with_groups(vec![group])
     }
 
-    /// Repeats what failed for a while, with back-off, within `default.api.timeout.ms`.
-    async fn patiently<T>(
+    /// Repeats what failed with an error of which `again` says so, with back-off, within
+    /// `default.api.timeout.ms`.
+    pub(crate) async fn patiently<T>(
         &self,
         once: impl AsyncFn() -> Result<T, KafkaError>,
+        again: impl Fn(&KafkaError) -> bool,
     ) -> Result<T, KafkaError> {
         let deadline = Instant::now() + self.cluster.config().api_timeout;
         let mut backoff = self.cluster.backoff();
@@ -216,7 +231,7 @@ impl Coordinator {
                 self.forget();
             }
             let wait = backoff.next_wait();
-            if !error.is_retriable() || Instant::now() + wait >= deadline {
+            if !again(&error) || Instant::now() + wait >= deadline {
                 return Err(error);
             }
             sleep(wait).await;

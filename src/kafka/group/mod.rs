@@ -184,7 +184,7 @@ impl Group {
         names: &[TopicPartition],
     ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, KafkaError> {
         let stable = self.inner.config.isolation_level == IsolationLevel::ReadCommitted;
-        self.inner.coordinator.committed(names, stable).await
+        self.inner.coordinator.committed(Some(names), stable).await
     }
 
     /// Leaves the group, unless static, and ends the heartbeats.

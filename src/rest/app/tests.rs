@@ -300,9 +300,9 @@ fn refusals_have_the_jvms_statuses_and_messages() {
         (
             "POST",
             "/connectors",
-            &source(r#","topic":null"#),
-            500,
-            "Non-string value found in original settings for key topic: null",
+            &source(r#","topic":"t","tasks.max":null"#),
+            400,
+            &invalid("Null value can not be supplied as the configuration value.", 1),
         ),
         ("GET", "/connectors/x", "", 404, "Connector x not found"),
         ("GET", "/connectors/x/config", "", 404, "Connector x not found"),
