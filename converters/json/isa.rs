@@ -1,4 +1,4 @@
-//! The byte searches of the JSON scanner, for AVX2, SSE2 and any machine (SWAR).
+//! The byte searches of the JSON scanner, for AVX-512, AVX2, SSE2 and any machine (SWAR).
 //!
 //! One search looks at `WIDTH` bytes from a position of the batch's buffer and answers with a bit a
 //! byte. It may look past the document's end, never past the buffer's: there it answers `None` and
@@ -16,6 +16,9 @@ pub enum Level {
     #[cfg(target_arch = "x86_64")]
     /// 32 bytes at a time.
     Avx2,
+    #[cfg(target_arch = "x86_64")]
+    /// 64 bytes at a time where whole blocks are looked at (learned shapes), else as AVX2.
+    Avx512,
 }
 
 impl Level {
@@ -23,7 +26,11 @@ impl Level {
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if Self::has_avx2() { Self::Avx2 } else { Self::Sse2 }
+            match (Self::has_avx512(), Self::has_avx2()) {
+                (true, _) => Self::Avx512,
+                (false, true) => Self::Avx2,
+                (false, false) => Self::Sse2,
+            }
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
@@ -40,6 +47,9 @@ impl Level {
             if Self::has_avx2() {
                 levels.push(Self::Avx2);
             }
+            if Self::has_avx512() {
+                levels.push(Self::Avx512);
+            }
         }
         levels
     }
@@ -52,6 +62,16 @@ impl Level {
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("bmi2")
             && is_x86_feature_detected!("lzcnt")
+    }
+
+    /// AVX-512 on bytes, in vectors of all widths (Skylake's servers, Zen 4 and later).
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn has_avx512() -> bool {
+        Self::has_avx2()
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
     }
 }
 
@@ -133,7 +153,7 @@ impl Isa for Swar {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Sse2};
+pub(crate) use x86::{Avx2, Avx512, Sse2};
 
 /// What every machine of this kind has: for code off the hottest path, which needs no dispatch.
 #[cfg(target_arch = "x86_64")]
@@ -263,10 +283,41 @@ mod x86 {
             }
         }
     }
+
+    /// Made only by [`Avx512::new`], so whoever has one runs on a machine that can. A string's or a
+    /// number's bytes are few: the searches are those of AVX2, only whole blocks are wider.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx512(Avx2);
+
+    impl Avx512 {
+        #[inline(always)]
+        pub(crate) fn new() -> Option<Self> {
+            super::Level::has_avx512().then_some(Self(Avx2(())))
+        }
+    }
+
+    impl Isa for Avx512 {
+        const WIDTH: usize = Avx2::WIDTH;
+
+        #[inline(always)]
+        fn string_bits(self, buf: &[u8], at: usize) -> Option<StringBits> {
+            self.0.string_bits(buf, at)
+        }
+
+        #[inline(always)]
+        fn non_digits(self, buf: &[u8], at: usize) -> Option<u32> {
+            self.0.non_digits(buf, at)
+        }
+
+        #[inline(always)]
+        fn non_spaces(self, buf: &[u8], at: usize) -> Option<u32> {
+            self.0.non_spaces(buf, at)
+        }
+    }
 }
 
 /// Calls `$work(isa, args…)` compiled for `$level`: one function a level, the AVX2 one with its
-/// instructions switched on for everything that is inlined into it.
+/// instructions switched on for everything that is inlined into it (AVX-512 likewise).
 macro_rules! dispatch {
     ($level:expr, $work:ident, ($($arg:ident : $ty:ty),* $(,)?) -> $ret:ty) => {{
         #[cfg(target_arch = "x86_64")]
@@ -274,7 +325,18 @@ macro_rules! dispatch {
         fn avx2(isa: $crate::json::isa::Avx2, $($arg: $ty),*) -> $ret {
             $work(isa, $($arg),*)
         }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512vl")]
+        fn avx512(isa: $crate::json::isa::Avx512, $($arg: $ty),*) -> $ret {
+            $work(isa, $($arg),*)
+        }
         match $level {
+            #[cfg(target_arch = "x86_64")]
+            $crate::json::isa::Level::Avx512 => match $crate::json::isa::Avx512::new() {
+                // SAFETY: an `Avx512` exists only where the machine has these instructions.
+                Some(isa) => unsafe { avx512(isa, $($arg),*) },
+                None => $work($crate::json::isa::Sse2, $($arg),*),
+            },
             #[cfg(target_arch = "x86_64")]
             $crate::json::isa::Level::Avx2 => match $crate::json::isa::Avx2::new() {
                 // SAFETY: an `Avx2` exists only where the machine has these instructions.
@@ -321,6 +383,9 @@ mod tests {
         {
             agrees(Sse2, &buf);
             if let Some(isa) = Avx2::new() {
+                agrees(isa, &buf);
+            }
+            if let Some(isa) = Avx512::new() {
                 agrees(isa, &buf);
             }
         }

@@ -1,5 +1,7 @@
 //! JSON: checking, parsing, patching and writing, and `JsonConverter`.
 
+mod blocks;
+mod checker;
 mod converter;
 mod isa;
 mod parse;
@@ -7,17 +9,24 @@ pub mod patch;
 mod patch_compile;
 mod patch_emit;
 mod patch_pass;
+mod patch_shapes;
 mod scan;
 mod schema;
+mod shape;
+mod shape_book;
+mod shape_learn;
+mod shape_match;
 pub mod text;
 mod typed;
 pub mod write;
 
+pub use checker::Checker;
 pub use converter::{JsonConverter, JsonConverterConfig};
 pub use isa::Level;
 pub(crate) use parse::last_wins;
 pub use parse::{find_path, parse, parse_text};
 pub use scan::{Checked, JsonError, Kind, MAX_DEPTH, check, check_at};
+pub use shape_book::ShapeCounts;
 pub use write::{DecimalFormat, WriteOptions, write_value};
 
 use crate::converter::DataError;
@@ -40,3 +49,5 @@ pub(crate) fn serialization_error(error: JsonError) -> DataError {
 pub(crate) mod jvm_text;
 #[cfg(test)]
 mod scan_tests;
+#[cfg(test)]
+mod shape_tests;

@@ -14,9 +14,11 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::isa::{Level, dispatch};
 use super::patch_compile::{Constants, Fates, compile, names};
-use super::patch_emit::Emitter;
-use super::patch_pass::{Keys, Scratch, Shape, collect};
+use super::patch_emit::{Emitter, Pieces, RecordEdits};
+use super::patch_pass::{Found, Keys, Scratch, collect};
+use super::patch_shapes::{edits_of_shape, learn_shape};
 use super::scan::{JsonError, Kind};
+use super::shape_book::{ShapeBook, ShapeCounts};
 use super::{empty_text, serialization_error};
 use crate::arena::Arena;
 use crate::converter::DataError;
@@ -95,14 +97,15 @@ pub struct RecordMeta<'r> {
 pub struct PatchPlan {
     level: Level,
     keys: Keys,
-    with_timestamp: Fates,
-    without_timestamp: Option<Fates>,
+    pub(super) with_timestamp: Fates,
+    pub(super) without_timestamp: Option<Fates>,
     text: Arc<[u8]>,
     pub(super) messages: Vec<(u32, String)>,
     first_purpose: Option<&'static str>,
     /// A list with a MaskField refuses null, as Java does; the others pass it on.
     refuses_null: bool,
     pub(super) scratch: Scratch,
+    pub(super) book: ShapeBook,
 }
 
 impl PatchPlan {
@@ -136,7 +139,19 @@ impl PatchPlan {
                 first: vec![0; names.len()],
                 ..Scratch::default()
             },
+            book: ShapeBook::new(level, true),
         })
+    }
+
+    /// The same plan, looking at each document anew: what tests and benches compare with.
+    pub fn without_shapes(mut self) -> Self {
+        self.book = ShapeBook::new(self.level, false);
+        self
+    }
+
+    /// How often documents had a learned shape.
+    pub fn shape_counts(&self) -> ShapeCounts {
+        self.book.counts()
     }
 
     /// Checks `buf[start..end]` and lays the operations over it. Bytes of `buf` around the document
@@ -156,17 +171,39 @@ impl PatchPlan {
         meta: &RecordMeta<'_>,
         arena: &'a Arena,
     ) -> Result<JsonText<'a>, DataError> {
+        let document = &buf[start..end];
+        if let Some(at) = self.book.find(buf, start, end) {
+            let pieces = Pieces { meta, arena, text: arena.pin_bytes(&self.text) };
+            let stamped = meta.timestamp.is_some() || self.without_timestamp.is_none();
+            return Ok(edits_of_shape(&self.book, at, document, stamped, pieces));
+        }
+        self.apply_once(buf, start, end, meta, arena)
+    }
+
+    /// The one-pass patch: says what is wrong, and what there is to learn.
+    #[inline(never)]
+    fn apply_once<'a>(
+        &mut self,
+        buf: &'a [u8],
+        start: usize,
+        end: usize,
+        meta: &RecordMeta<'_>,
+        arena: &'a Arena,
+    ) -> Result<JsonText<'a>, DataError> {
         let (keys, scratch) = (&self.keys, &mut self.scratch);
-        let shape = dispatch!(
+        let found = dispatch!(
             self.level,
             collect,
             (keys: &Keys, scratch: &mut Scratch, buf: &[u8], start: usize, end: usize)
-                -> Result<Shape, JsonError>
+                -> Result<Found, JsonError>
         );
-        let shape = shape.map_err(serialization_error)?;
-        let src = &buf[shape.start..shape.end];
-        if shape.kind != Kind::Object {
-            return self.not_an_object(shape.kind, src);
+        let found = found.map_err(serialization_error)?;
+        let src = &buf[found.start..found.end];
+        if found.kind != Kind::Object {
+            return self.not_an_object(found.kind, src);
+        }
+        if self.book.wants(end - start) {
+            learn_shape(self, &buf[start..end], found);
         }
         let fates = match (&self.without_timestamp, meta.timestamp) {
             (Some(fates), None) => fates,
@@ -176,23 +213,12 @@ impl PatchPlan {
             return Ok(JsonText::verbatim(src));
         }
         let capacity = 2 * self.scratch.hits.len() + 2 * fates.created.len() + 2;
-        let mut emitter = Emitter {
-            plan: self,
-            fates,
-            meta,
-            arena,
-            text: arena.pin_bytes(&self.text),
+        let out = RecordEdits {
+            pieces: Pieces { meta, arena, text: arena.pin_bytes(&self.text) },
             edits: BumpVec::with_capacity_in(capacity, arena.bump()),
-            created: 0,
         };
-        emitter.create();
-        let kept = if fates.keep_others {
-            emitter.keep_others(shape)?
-        } else {
-            emitter.drop_others(shape)?
-        };
-        emitter.append(shape.last_end, kept)?;
-        Ok(JsonText { src, edits: emitter.edits.into_bump_slice() })
+        let out = Emitter::new(self, fates, out).run(found)?;
+        Ok(JsonText { src, edits: out.edits.into_bump_slice() })
     }
 
     #[cold]

@@ -4,29 +4,119 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::patch::{PatchPlan, RecordMeta};
 use super::patch_compile::{CreatedFate, Fates, Literal, Outcome};
-use super::patch_pass::{Hit, Shape};
+use super::patch_pass::{Found, Hit};
+use super::shape::Piece;
 use super::text::write_string;
 use crate::arena::Arena;
 use crate::converter::DataError;
 use crate::json_text::Edit;
 
-/// Turns what the pass found into edits.
-pub(super) struct Emitter<'p, 'a> {
-    pub plan: &'p PatchPlan,
-    pub fates: &'p Fates,
+/// Where edits go: to the record's text, or to a shape's template. Positions count from the
+/// document's start; edits come sorted.
+pub(super) trait Output {
+    /// Replaces `start..end`.
+    fn put(&mut self, start: u32, end: u32, with: Piece);
+    /// Takes `start..end`, which is not empty, away.
+    fn remove(&mut self, start: u32, end: u32);
+}
+
+/// What the pieces of an edit stand for in one record.
+#[derive(Clone, Copy)]
+pub(super) struct Pieces<'p, 'a> {
     pub meta: &'p RecordMeta<'p>,
     pub arena: &'a Arena,
     /// The plan's constant text, kept by the arena.
     pub text: &'a [u8],
+}
+
+impl<'a> Pieces<'_, 'a> {
+    #[inline(always)]
+    pub fn bytes(&self, piece: Piece) -> &'a [u8] {
+        let number =
+            |number: i64| self.arena.alloc_bytes(itoa::Buffer::new().format(number).as_bytes());
+        match piece {
+            Piece::Literal(literal) => &self.text[literal.at as usize..][..literal.len as usize],
+            Piece::Topic => self.topic(),
+            Piece::Partition => number(i64::from(self.meta.partition)),
+            Piece::Timestamp => number(self.meta.timestamp.unwrap_or_default()),
+            Piece::Offset => number(self.meta.offset),
+        }
+    }
+
+    /// The topic's name as a JSON string.
+    fn topic(&self) -> &'a [u8] {
+        let topic = self.meta.topic.as_bytes();
+        let mut text = BumpVec::with_capacity_in(topic.len() + 2, self.arena.bump());
+        // Kafka lets nothing into a name that JSON would escape; a test might.
+        if topic.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte)) {
+            text.push(b'"');
+            text.extend_from_slice(topic);
+            text.push(b'"');
+        } else {
+            let mut escaped = Vec::new();
+            write_string(self.meta.topic, &mut escaped);
+            text.extend_from_slice(&escaped);
+        }
+        text.into_bump_slice()
+    }
+}
+
+/// The edits of one record, in the batch's arena.
+pub(super) struct RecordEdits<'p, 'a> {
+    pub pieces: Pieces<'p, 'a>,
     pub edits: BumpVec<'a, Edit<'a>>,
+}
+
+impl Output for RecordEdits<'_, '_> {
+    #[inline(always)]
+    fn put(&mut self, start: u32, end: u32, with: Piece) {
+        let with = self.pieces.bytes(with);
+        self.edits.push(Edit { start, end, with });
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, start: u32, end: u32) {
+        if let Some(last) = self.edits.last_mut()
+            && last.end == start
+            && last.with.is_empty()
+        {
+            last.end = end;
+            return;
+        }
+        self.edits.push(Edit { start, end, with: b"" });
+    }
+}
+
+/// Turns what the pass found into edits.
+pub(super) struct Emitter<'p, O> {
+    pub plan: &'p PatchPlan,
+    pub fates: &'p Fates,
+    pub out: O,
     /// The created members that come to be, one bit each.
     pub created: u64,
 }
 
-impl<'a> Emitter<'_, 'a> {
+impl<'p, O: Output> Emitter<'p, O> {
+    pub fn new(plan: &'p PatchPlan, fates: &'p Fates, out: O) -> Self {
+        Self { plan, fates, out, created: 0 }
+    }
+
+    /// All edits, or what the first transform that refuses the record says.
+    #[inline(always)]
+    pub fn run(mut self, found: Found) -> Result<O, DataError> {
+        self.create();
+        let kept = if self.fates.keep_others {
+            self.keep_others(found)?
+        } else {
+            self.drop_others(found)?
+        };
+        self.append(found.last_end, kept)?;
+        Ok(self.out)
+    }
+
     /// Decides which of the members that may be created are.
     #[inline]
-    pub fn create(&mut self) {
+    fn create(&mut self) {
         let present = self.plan.scratch.present;
         for (at, fate) in self.fates.created.iter().enumerate() {
             let blocked =
@@ -85,56 +175,23 @@ impl<'a> Emitter<'_, 'a> {
     }
 
     #[inline]
-    fn literal(&self, literal: Literal) -> &'a [u8] {
-        &self.text[literal.at as usize..][..literal.len as usize]
-    }
-
-    #[inline]
-    fn value(&self, outcome: Outcome) -> Result<Option<&'a [u8]>, DataError> {
-        let number = |number: i64| {
-            Some(self.arena.alloc_bytes(itoa::Buffer::new().format(number).as_bytes()))
-        };
+    fn value(&self, outcome: Outcome) -> Result<Option<Piece>, DataError> {
         Ok(match outcome {
             Outcome::Keep => None,
-            Outcome::Literal(literal) => Some(self.literal(literal)),
-            Outcome::Topic => Some(self.topic()),
-            Outcome::Partition => number(i64::from(self.meta.partition)),
-            Outcome::Timestamp => number(self.meta.timestamp.unwrap_or_default()),
-            Outcome::Offset => number(self.meta.offset),
+            Outcome::Literal(literal) => Some(Piece::Literal(literal)),
+            Outcome::Topic => Some(Piece::Topic),
+            Outcome::Partition => Some(Piece::Partition),
+            Outcome::Timestamp => Some(Piece::Timestamp),
+            Outcome::Offset => Some(Piece::Offset),
             Outcome::Fail(_) => return self.check(outcome).map(|()| None),
         })
     }
 
-    /// The topic's name as a JSON string.
-    fn topic(&self) -> &'a [u8] {
-        let topic = self.meta.topic.as_bytes();
-        let mut text = BumpVec::with_capacity_in(topic.len() + 2, self.arena.bump());
-        // Kafka lets nothing into a name that JSON would escape; a test might.
-        if topic.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte)) {
-            text.push(b'"');
-            text.extend_from_slice(topic);
-            text.push(b'"');
-        } else {
-            let mut escaped = Vec::new();
-            write_string(self.meta.topic, &mut escaped);
-            text.extend_from_slice(&escaped);
-        }
-        text.into_bump_slice()
-    }
-
     #[inline]
     fn remove(&mut self, start: u32, end: u32) {
-        if start == end {
-            return;
+        if start != end {
+            self.out.remove(start, end);
         }
-        if let Some(last) = self.edits.last_mut()
-            && last.end == start
-            && last.with.is_empty()
-        {
-            last.end = end;
-            return;
-        }
-        self.edits.push(Edit { start, end, with: b"" });
     }
 
     /// New name and new value of a member that stays.
@@ -142,18 +199,17 @@ impl<'a> Emitter<'_, 'a> {
     fn change(&mut self, hit: &Hit) -> Result<(), DataError> {
         let fate = &self.fates.sources[usize::from(hit.source)];
         if let Some(name) = fate.rename {
-            let with = self.literal(name);
-            self.edits.push(Edit { start: hit.key_start, end: hit.key_end, with });
+            self.out.put(hit.key_start, hit.key_end, Piece::Literal(name));
         }
         if let Some(with) = self.value(fate.outcomes[hit.kind as usize])? {
-            self.edits.push(Edit { start: hit.value_start, end: hit.value_end, with });
+            self.out.put(hit.value_start, hit.value_end, with);
         }
         Ok(())
     }
 
     /// The edits where members that nobody mentions stay; the number of members left.
     #[inline]
-    pub fn keep_others(&mut self, shape: Shape) -> Result<u32, DataError> {
+    fn keep_others(&mut self, found: Found) -> Result<u32, DataError> {
         let plan = self.plan;
         let mut gone = 0;
         for hit in &plan.scratch.hits {
@@ -169,11 +225,11 @@ impl<'a> Emitter<'_, 'a> {
             }
             gone += 1;
         }
-        Ok(shape.members - gone)
+        Ok(found.members - gone)
     }
 
     /// The edits where members that nobody mentions go; the number of members left.
-    pub fn drop_others(&mut self, shape: Shape) -> Result<u32, DataError> {
+    fn drop_others(&mut self, found: Found) -> Result<u32, DataError> {
         let plan = self.plan;
         let mut kept = 0;
         let mut kept_end = 1;
@@ -190,13 +246,13 @@ impl<'a> Emitter<'_, 'a> {
             kept += 1;
             kept_end = hit.value_end;
         }
-        self.remove(kept_end, shape.last_end);
+        self.remove(kept_end, found.last_end);
         Ok(kept)
     }
 
     /// Puts what is created behind the last member.
     #[inline]
-    pub fn append(&mut self, at: u32, kept: u32) -> Result<(), DataError> {
+    fn append(&mut self, at: u32, kept: u32) -> Result<(), DataError> {
         let mut comma = kept > 0;
         let fates = self.fates;
         for (index, fate) in fates.created.iter().enumerate() {
@@ -215,11 +271,11 @@ impl<'a> Emitter<'_, 'a> {
 
     #[inline]
     fn append_one(&mut self, at: u32, fate: &CreatedFate, comma: bool) -> Result<(), DataError> {
-        let text = self.literal(fate.text);
-        let with = if comma { text } else { &text[1..] };
-        self.edits.push(Edit { start: at, end: at, with });
+        let Literal { at: from, len } = fate.text;
+        let text = if comma { fate.text } else { Literal { at: from + 1, len: len - 1 } };
+        self.out.put(at, at, Piece::Literal(text));
         if let Some(with) = self.value(fate.outcome)? {
-            self.edits.push(Edit { start: at, end: at, with });
+            self.out.put(at, at, with);
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub(super) struct Hit {
 
 /// The document as the pass found it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(super) struct Found {
     pub start: usize,
     pub end: usize,
     pub kind: Kind,
@@ -103,7 +103,7 @@ pub(super) fn collect<I: Isa>(
     buf: &[u8],
     start: usize,
     end: usize,
-) -> Result<Shape, JsonError> {
+) -> Result<Found, JsonError> {
     scratch.hits.clear();
     scratch.present = 0;
     let mut scanner = Scanner::new(isa, buf, start, end);
@@ -112,25 +112,25 @@ pub(super) fn collect<I: Isa>(
     }
     scanner.space();
     let first = scanner.at;
-    let mut shape = Shape { start: first, end, kind: Kind::Empty, members: 0, last_end: 1 };
+    let mut found = Found { start: first, end, kind: Kind::Empty, members: 0, last_end: 1 };
     if first == end {
-        return Ok(shape);
+        return Ok(found);
     }
     if scanner.peek() != b'{' {
-        shape.kind = scanner.value(0)?;
-        shape.end = scanner.at;
-        return scanner.finish().map(|()| shape);
+        found.kind = scanner.value(0)?;
+        found.end = scanner.at;
+        return scanner.finish().map(|()| found);
     }
-    shape.kind = Kind::Object;
+    found.kind = Kind::Object;
     scanner.at += 1;
     scanner.space();
     if scanner.peek() == b'}' {
         scanner.at += 1;
     } else {
-        members(&mut scanner, keys, scratch, buf, &mut shape)?;
+        members(&mut scanner, keys, scratch, buf, &mut found)?;
     }
-    shape.end = scanner.at;
-    scanner.finish().map(|()| shape)
+    found.end = scanner.at;
+    scanner.finish().map(|()| found)
 }
 
 /// From the first member of the object to behind its closing brace.
@@ -140,9 +140,9 @@ fn members<I: Isa>(
     keys: &Keys,
     scratch: &mut Scratch,
     buf: &[u8],
-    shape: &mut Shape,
+    found: &mut Found,
 ) -> Result<(), JsonError> {
-    let first = shape.start;
+    let first = found.start;
     let place = |at: usize| (at - first) as u32;
     // The last hit waits to be told where the next member begins.
     let mut waits = false;
@@ -169,8 +169,8 @@ fn members<I: Isa>(
                 source,
                 kind,
                 superseded: false,
-                ordinal: shape.members,
-                prev_end: shape.last_end,
+                ordinal: found.members,
+                prev_end: found.last_end,
                 key_start: place(key_start),
                 key_end: place(key_end),
                 value_start: place(value_start),
@@ -178,8 +178,8 @@ fn members<I: Isa>(
                 next_start: value_end,
             });
         }
-        shape.members += 1;
-        shape.last_end = value_end;
+        found.members += 1;
+        found.last_end = value_end;
         scanner.space();
         match scanner.peek() {
             b',' => {

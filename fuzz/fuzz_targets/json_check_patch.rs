@@ -1,5 +1,6 @@
 //! Checking and patching of JSON text: agrees with another parser on what is JSON, gives JSON, and
-//! gives the same with every set of instructions, whatever stands around the document.
+//! gives the same with every set of instructions, whatever stands around the document; and learned
+//! shapes say exactly what the one pass says.
 #![no_main]
 
 use std::cell::RefCell;
@@ -7,7 +8,7 @@ use std::cell::RefCell;
 use libfuzzer_sys::fuzz_target;
 use millrace_converters::Arena;
 use millrace_converters::json::patch::{Inserted, JsonOp, PatchPlan, RecordMeta};
-use millrace_converters::json::{Kind, Level, check_at};
+use millrace_converters::json::{Checker, Kind, Level, check_at};
 
 fn insert(name: &str, what: Inserted) -> JsonOp {
     JsonOp::Insert { name: name.to_owned(), what }
@@ -45,7 +46,9 @@ thread_local! {
         lists()
             .iter()
             .map(|ops| {
-                let at = |level| PatchPlan::compile_at(ops, level).expect("few names");
+                let plan = |level| PatchPlan::compile_at(ops, level).expect("few names");
+                // What came before must not matter, so that a finding can be repeated.
+                let at = |level| plan(level).without_shapes();
                 Level::available().into_iter().map(at).collect()
             })
             .collect(),
@@ -57,8 +60,60 @@ fn is_json(document: &[u8]) -> bool {
     std::str::from_utf8(document).is_ok_and(whole)
 }
 
+/// Edits and text, or the error in full.
+fn answer(plan: &mut PatchPlan, buffer: &[u8], end: usize, timestamp: Option<i64>) -> String {
+    let arena = Arena::new();
+    let meta = RecordMeta { topic: "to\"pic", partition: 3, timestamp, offset: 1 << 40 };
+    format!("{:?}", plan.apply(buffer, 0, end, &meta, &arena))
+}
+
+/// The document is learned; then come documents that differ from it in a byte or two, told by
+/// `changes`: a place and what becomes of it. Whatever they are, shapes must not matter.
+fn shapes(which: u8, changes: &[u8], document: &[u8]) {
+    let lists = lists();
+    let ops = &lists[usize::from(which) % lists.len()];
+    for level in Level::available() {
+        let mut learned = PatchPlan::compile_at(ops, level).expect("few names");
+        let mut once = PatchPlan::compile_at(ops, level).expect("few names").without_shapes();
+        let mut checker = Checker::at(level);
+        let mut next = document.to_vec();
+        for turn in 0..=changes.len() / 3 {
+            let end = next.len();
+            let mut buffer = next.clone();
+            // Spare bytes in every second turn: the end of the document as it was learned.
+            if turn % 2 == 1 {
+                buffer.extend_from_slice(&document[end.min(document.len())..]);
+                buffer.resize(buffer.len() + 64, b'"');
+            }
+            let timestamp = (turn % 3 > 0).then_some(5);
+            let expected = answer(&mut once, &buffer, end, timestamp);
+            assert_eq!(answer(&mut learned, &buffer, end, timestamp), expected, "{level:?}");
+            assert_eq!(checker.check(&buffer, 0, end), check_at(level, &buffer, 0, end));
+            let Some([place, how, byte]) = changes[turn * 3..].first_chunk() else { break };
+            // From what was learned again, or further.
+            if how & 4 == 0 {
+                next = document.to_vec();
+            }
+            let place = usize::from(*place) * (next.len() + 1) / 256;
+            match how & 3 {
+                0 if place < next.len() => next[place] = *byte,
+                1 if place < next.len() => {
+                    next.remove(place);
+                }
+                2 => next.insert(place, *byte),
+                _ => next.truncate(place),
+            }
+        }
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let [around, fill, document @ ..] = data else { return };
+    // The first bytes tell the changes, the rest is the document that is learned.
+    if let Some((changes, rest)) = document.split_at_checked(3 * usize::from(around & 7)) {
+        shapes(*fill, changes, rest);
+        shapes(*fill, changes, document);
+    }
     // What stands before and after must not matter.
     let (before, after) = (usize::from(around & 15), usize::from(around >> 4) * 4);
     let mut buffer = vec![*fill; before];

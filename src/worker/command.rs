@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millrace_api::Config;
 use millrace_api::plugin::Plugins;
+use millrace_converters::json::ShapeCounts;
 
 use crate::metrics::Asking;
 
@@ -146,6 +147,8 @@ pub struct Progress {
     pub records_dropped: u64,
     /// Bytes of keys and values read (uncompressed).
     pub bytes_in: u64,
+    /// JSON keys and values of a sink task that had a learned shape, and those that had none.
+    pub shapes: ShapeCounts,
     /// By topic and partition: the next offset to read and the bulk job's end. Of a sink task
     /// without end, the partitions that records came from, with -1 for the end.
     pub partitions: BTreeMap<(String, i32), (i64, i64)>,

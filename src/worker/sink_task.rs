@@ -254,6 +254,7 @@ impl WorkerSinkTask {
             return;
         }
         self.next_report = now + Duration::from_millis(250);
+        self.progress.shapes = self.chain.shape_counts();
         self.note_positions();
         self.reporter.progress(self.progress.clone());
     }
@@ -275,6 +276,8 @@ impl WorkerSinkTask {
     async fn shut_down(&mut self, finished: bool) -> Result<(), ConnectError> {
         let closed = self.close_partitions(finished).await;
         self.task.stop().await;
+        self.progress.shapes = self.chain.shape_counts();
+        tracing::debug!(task = %self.reporter.id(), "shapes: {}", self.progress.shapes);
         self.note_positions();
         self.reporter.last_progress(self.progress.clone());
         closed

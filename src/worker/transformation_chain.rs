@@ -10,7 +10,7 @@ use millrace_api::sink::{Need, Needs};
 use millrace_api::transformation::Side;
 use millrace_converters::converter::{Detail, Shortcut};
 use millrace_converters::json::patch::{JsonOp, PatchPlan, RecordMeta};
-use millrace_converters::json::{self, Kind};
+use millrace_converters::json::{Checker, Kind, ShapeCounts};
 use millrace_converters::{Arena, Converter, DataError, JsonText, SchemaAndValue, Value};
 use millrace_kafka::record_batch::RawRecord;
 
@@ -21,9 +21,9 @@ use crate::plan::{Converters, Step};
 enum Lane {
     /// Any bytes will do and nobody reads them.
     Skip,
-    /// One JSON document, checked.
-    Json,
-    /// One JSON object, checked and edited in the same pass.
+    /// One JSON document, checked: as a whole only where it has no learned shape.
+    Json(Box<Checker>),
+    /// One JSON object, checked and edited in the same pass, likewise.
     Patch(Box<PatchPlan>),
     /// Through the converter.
     Convert(Detail),
@@ -33,10 +33,19 @@ impl Lane {
     fn name(&self) -> &'static str {
         match self {
             Self::Skip => "raw bytes, not looked at",
-            Self::Json => "JSON text, checked, not parsed",
-            Self::Patch(_) => "JSON text, checked and patched in one pass",
+            Self::Json(_) => "JSON text, checked with learned shapes, not parsed",
+            Self::Patch(_) => "JSON text, checked and patched in one pass, with learned shapes",
             Self::Convert(Detail::Text) => "converter, JSON text allowed",
             Self::Convert(Detail::Full) => "converter, typed values",
+        }
+    }
+
+    /// How often this side's documents had a learned shape; `None`: the lane learns none.
+    fn shape_counts(&self) -> Option<ShapeCounts> {
+        match self {
+            Self::Json(checker) => Some(checker.shape_counts()),
+            Self::Patch(plan) => Some(plan.shape_counts()),
+            Self::Skip | Self::Convert(_) => None,
         }
     }
 }
@@ -109,6 +118,9 @@ impl Chain {
             format!("value: {} ({})", self.value.name(), self.converters.value.class_name()),
             format!("headers: {}", if self.headers { "decoded" } else { "not looked at" }),
         ];
+        for (side, lane) in [("key", &self.key), ("value", &self.value)] {
+            lines.extend(lane.shape_counts().map(|counts| format!("{side} shapes: {counts}")));
+        }
         lines.extend(
             self.patched
                 .iter()
@@ -122,6 +134,12 @@ impl Chain {
             format!("then {}{condition}", step.transformation.class_name())
         }));
         lines
+    }
+
+    /// How often keys and values had a learned shape, since the task's start.
+    pub(crate) fn shape_counts(&self) -> ShapeCounts {
+        let sides = [&self.key, &self.value].into_iter();
+        sides.filter_map(Lane::shape_counts).fold(ShapeCounts::default(), std::ops::Add::add)
     }
 
     pub(crate) fn begin_batch(&mut self) {
@@ -307,7 +325,7 @@ fn lane(converter: &dyn Converter, need: Need, looked_at: bool, plan: Option<Pat
     let unread = need == Need::Nothing && !looked_at;
     match converter.shortcut() {
         Shortcut::Bytes | Shortcut::Utf8 if unread => Lane::Skip,
-        Shortcut::SchemalessJson if !looked_at && need != Need::Full => Lane::Json,
+        Shortcut::SchemalessJson if !looked_at && need != Need::Full => Lane::Json(Box::default()),
         _ if looked_at => Lane::Convert(Detail::Full),
         _ => Lane::Convert(need.detail()),
     }
@@ -344,9 +362,9 @@ fn datum<'a>(
         }
         (_, None) => Value::Null,
         (Lane::Skip, Some(bytes)) => Value::Bytes(bytes),
-        (Lane::Json, Some(bytes)) => {
+        (Lane::Json(checker), Some(bytes)) => {
             let start = place(segment.buffer, bytes);
-            match json::check(segment.buffer, start, start + bytes.len()) {
+            match checker.check(segment.buffer, start, start + bytes.len()) {
                 Ok(checked) if matches!(checked.kind, Kind::Null | Kind::Empty) => Value::Null,
                 Ok(checked) => {
                     let src = &segment.buffer[checked.start..checked.end];

@@ -1,0 +1,227 @@
+//! Blocks of 64 bytes, all at once: what a learned shape needs to know of a document.
+//!
+//! The bytes that can end a string or a number become one bit each, so that the end of a value is
+//! found by counting zeros in a word instead of looking at the text again; and a literal of the
+//! shape is compared with the text in one step. Loads are of whole blocks that the caller has cut
+//! out of the buffer, so nothing here can look past its end.
+
+use super::isa::Swar;
+
+/// Bytes of a block.
+pub(crate) const BLOCK: usize = 64;
+
+/// What a block holds; bit `i` stands for byte `i`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockBits {
+    /// Quote, backslash or control character.
+    pub special: u64,
+    /// Anything but `0` to `9`.
+    pub non_digits: u64,
+    /// Not ASCII.
+    pub high: u64,
+}
+
+pub(crate) trait Blocks: Copy {
+    fn bits(self, block: &[u8; BLOCK]) -> BlockBits;
+    /// Are the first `len` bytes (1 to 64) the same?
+    fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool;
+}
+
+/// Ones below bit `len`, 1 to 64.
+#[inline(always)]
+fn below(len: usize) -> u64 {
+    u64::MAX >> ((BLOCK - len) & (BLOCK - 1))
+}
+
+impl Blocks for Swar {
+    #[inline(always)]
+    fn bits(self, block: &[u8; BLOCK]) -> BlockBits {
+        use super::isa::Isa;
+        let mut bits = BlockBits { special: 0, non_digits: 0, high: 0 };
+        for at in (0..BLOCK).step_by(Self::WIDTH) {
+            if let (Some(text), Some(digits)) =
+                (self.string_bits(block, at), self.non_digits(block, at))
+            {
+                bits.special |= u64::from(text.special) << at;
+                bits.high |= u64::from(text.high) << at;
+                bits.non_digits |= u64::from(digits) << at;
+            }
+        }
+        bits
+    }
+
+    #[inline(always)]
+    fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
+        let word = |bytes: &[u8; BLOCK], at: usize| {
+            bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+        };
+        let mut at = 0;
+        while len - at > 8 {
+            if word(a, at) != word(b, at) {
+                return false;
+            }
+            at += 8;
+        }
+        // One to eight bytes are left, and the block has all eight.
+        (word(a, at) ^ word(b, at)) << (8 * (8 - (len - at))) == 0
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::super::isa::{Avx2, Avx512, Isa, Sse2};
+    use super::{BLOCK, BlockBits, Blocks, below};
+
+    impl Blocks for Sse2 {
+        #[inline(always)]
+        fn bits(self, block: &[u8; BLOCK]) -> BlockBits {
+            let mut bits = BlockBits { special: 0, non_digits: 0, high: 0 };
+            for at in (0..BLOCK).step_by(Self::WIDTH) {
+                if let (Some(text), Some(digits)) =
+                    (self.string_bits(block, at), self.non_digits(block, at))
+                {
+                    bits.special |= u64::from(text.special) << at;
+                    bits.high |= u64::from(text.high) << at;
+                    bits.non_digits |= u64::from(digits) << at;
+                }
+            }
+            bits
+        }
+
+        #[inline(always)]
+        fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
+            let mut same = 0;
+            for at in (0..BLOCK).step_by(16) {
+                // SAFETY: SSE2 is part of x86_64; `at + 16` is at most the length of both.
+                let part = unsafe {
+                    let a = _mm_loadu_si128(a.as_ptr().add(at).cast());
+                    let b = _mm_loadu_si128(b.as_ptr().add(at).cast());
+                    _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) as u32
+                };
+                same |= u64::from(part) << at;
+                // Most literals are short.
+                if len <= at + 16 {
+                    break;
+                }
+            }
+            !same & below(len) == 0
+        }
+    }
+
+    impl Blocks for Avx2 {
+        #[inline(always)]
+        fn bits(self, block: &[u8; BLOCK]) -> BlockBits {
+            let mut bits = BlockBits { special: 0, non_digits: 0, high: 0 };
+            for at in (0..BLOCK).step_by(Self::WIDTH) {
+                if let (Some(text), Some(digits)) =
+                    (self.string_bits(block, at), self.non_digits(block, at))
+                {
+                    bits.special |= u64::from(text.special) << at;
+                    bits.high |= u64::from(text.high) << at;
+                    bits.non_digits |= u64::from(digits) << at;
+                }
+            }
+            bits
+        }
+
+        #[inline(always)]
+        fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
+            let half = |at: usize| {
+                // SAFETY: `self` proves AVX2; `at` is 0 or 32, so 32 bytes follow in both.
+                unsafe {
+                    let a = _mm256_loadu_si256(a.as_ptr().add(at).cast());
+                    let b = _mm256_loadu_si256(b.as_ptr().add(at).cast());
+                    u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) as u32)
+                }
+            };
+            // Most literals are short.
+            let same = if len <= 32 { half(0) } else { half(0) | half(32) << 32 };
+            !same & below(len) == 0
+        }
+    }
+
+    impl Blocks for Avx512 {
+        #[inline(always)]
+        fn bits(self, block: &[u8; BLOCK]) -> BlockBits {
+            // SAFETY: `self` proves AVX-512 F and BW; the load reads the 64 bytes of `block`.
+            unsafe {
+                let v = _mm512_loadu_si512(block.as_ptr().cast());
+                let quote = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'"' as i8));
+                let slash = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'\\' as i8));
+                let control = _mm512_cmplt_epu8_mask(v, _mm512_set1_epi8(0x20));
+                let digit = _mm512_sub_epi8(v, _mm512_set1_epi8(b'0' as i8));
+                BlockBits {
+                    special: quote | slash | control,
+                    non_digits: _mm512_cmpgt_epu8_mask(digit, _mm512_set1_epi8(9)),
+                    high: _mm512_movepi8_mask(v),
+                }
+            }
+        }
+
+        #[inline(always)]
+        fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
+            // SAFETY: `self` proves AVX-512 F, BW and VL; the loads read the first 32 or all 64
+            // bytes of both.
+            unsafe {
+                // A load of 64 bytes would nearly always touch two cache lines.
+                if len <= 32 {
+                    let a = _mm256_loadu_si256(a.as_ptr().cast());
+                    let b = _mm256_loadu_si256(b.as_ptr().cast());
+                    return _mm256_mask_cmpneq_epi8_mask(below(len) as u32, a, b) == 0;
+                }
+                let a = _mm512_loadu_si512(a.as_ptr().cast());
+                let b = _mm512_loadu_si512(b.as_ptr().cast());
+                _mm512_mask_cmpneq_epi8_mask(below(len), a, b) == 0
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::isa::{Isa, Level, dispatch};
+
+    fn all<I: Isa + Blocks>(isa: I, text: &[u8]) -> Vec<BlockBits> {
+        text.windows(BLOCK).map(|block| isa.bits(block.first_chunk().expect("64 bytes"))).collect()
+    }
+
+    fn compared<I: Isa + Blocks>(isa: I, a: &[u8], b: &[u8], len: usize) -> bool {
+        isa.equal(a.first_chunk().expect("64 bytes"), b.first_chunk().expect("64 bytes"), len)
+    }
+
+    #[test]
+    fn every_byte_at_every_place() {
+        let text: Vec<u8> = (0..=255u8).chain((0..=255u8).rev()).collect();
+        for level in Level::available() {
+            let text = text.as_slice();
+            let found = dispatch!(level, all, (text: &[u8]) -> Vec<BlockBits>);
+            for (from, bits) in found.iter().enumerate() {
+                for (i, &byte) in text[from..from + BLOCK].iter().enumerate() {
+                    let bit = |mask: u64| mask >> i & 1 == 1;
+                    assert_eq!(bit(bits.special), byte == b'"' || byte == b'\\' || byte < 0x20);
+                    assert_eq!(bit(bits.high), byte >= 0x80);
+                    assert_eq!(bit(bits.non_digits), !byte.is_ascii_digit());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_looks_at_the_first_bytes_only() {
+        let a: Vec<u8> = (0..64).collect();
+        for level in Level::available() {
+            for differs in 0..64 {
+                let mut b = a.clone();
+                b[differs] ^= 0x80;
+                for len in 1..=64 {
+                    let (a, b) = (&a, &b);
+                    let same = dispatch!(level, compared, (a: &[u8], b: &[u8], len: usize) -> bool);
+                    assert_eq!(same, differs >= len, "{level:?} {differs} {len}");
+                }
+            }
+        }
+    }
+}

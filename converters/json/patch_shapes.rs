@@ -1,0 +1,109 @@
+//! The patch with learned shapes: what it decided for one document, kept for all of its layout.
+
+use super::patch::PatchPlan;
+use super::patch_compile::{Fates, Literal, SourceFate};
+use super::patch_emit::{Emitter, Output, Pieces};
+use super::patch_pass::Found;
+use super::shape::{Piece, Shape, Step, Template};
+use super::shape_book::ShapeBook;
+use super::shape_learn::learn;
+use crate::converter::DataError;
+use crate::json_text::{Edit, JsonText};
+
+/// The edits of a document that has the shape `at`; the book's workspace tells where its values end.
+#[inline(always)]
+pub(super) fn edits_of_shape<'a>(
+    book: &ShapeBook,
+    at: usize,
+    document: &'a [u8],
+    stamped: bool,
+    pieces: Pieces<'_, 'a>,
+) -> JsonText<'a> {
+    let shape = book.shape(at);
+    let ends = &book.workspace.ends;
+    let lead = shape.lead as u32;
+    let src = &document[shape.lead..document.len() - shape.trail];
+    let template = &shape.templates[usize::from(!stamped)];
+    let place = |place: super::shape::Place| ends[usize::from(place.slot)] + place.delta - lead;
+    let edits = pieces.arena.bump().alloc_slice_fill_with(template.len(), |at| {
+        let step = &template[at];
+        let with = pieces.bytes(step.with);
+        Edit { start: place(step.start), end: place(step.end), with }
+    });
+    JsonText { src, edits }
+}
+
+/// Learns the shape of a document that the pass has just been over; its hits are in the scratch.
+#[cold]
+pub(super) fn learn_shape(plan: &mut PatchPlan, document: &[u8], found: Found) {
+    let strict = |at: usize| {
+        let hit = plan.scratch.hits.iter();
+        hit.filter(|hit| hit.value_start as usize + leading(document) == at).any(|hit| {
+            let fates = [Some(&plan.with_timestamp), plan.without_timestamp.as_ref()];
+            fates
+                .into_iter()
+                .flatten()
+                .any(|fates| asks_for_kind(&fates.sources[usize::from(hit.source)]))
+        })
+    };
+    let Some(mut shape) = learn(document, strict) else { return };
+    let Ok(stamped) = template(plan, &plan.with_timestamp, &shape, found) else { return };
+    let unstamped = match &plan.without_timestamp {
+        Some(fates) => template(plan, fates, &shape, found),
+        None => Ok(Template::new()),
+    };
+    let Ok(unstamped) = unstamped else { return };
+    shape.templates = [stamped, unstamped];
+    plan.book.learn(shape);
+}
+
+fn leading(document: &[u8]) -> usize {
+    document.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// Does what becomes of the member depend on the kind of its value?
+fn asks_for_kind(fate: &SourceFate) -> bool {
+    fate.outcomes.iter().any(|outcome| *outcome != fate.outcomes[0])
+}
+
+/// The edits of the document at hand as places of its shape.
+fn template(
+    plan: &PatchPlan,
+    fates: &Fates,
+    shape: &Shape,
+    found: Found,
+) -> Result<Template, DataError> {
+    let draft = Emitter::new(plan, fates, Draft::default()).run(found)?;
+    let place = |at: u32| shape.place(at as usize + shape.lead);
+    let steps = draft.edits.into_iter().map(|(start, end, with)| Step {
+        start: place(start),
+        end: place(end),
+        with,
+    });
+    Ok(steps.collect())
+}
+
+/// What a removed range is replaced by: a literal of no length.
+const NOTHING: Piece = Piece::Literal(Literal { at: 0, len: 0 });
+
+/// Edits with places of the learned document, as a record's edits would be.
+#[derive(Default)]
+struct Draft {
+    edits: Vec<(u32, u32, Piece)>,
+}
+
+impl Output for Draft {
+    fn put(&mut self, start: u32, end: u32, with: Piece) {
+        self.edits.push((start, end, with));
+    }
+
+    fn remove(&mut self, start: u32, end: u32) {
+        if let Some((_, last_end, NOTHING)) = self.edits.last_mut()
+            && *last_end == start
+        {
+            *last_end = end;
+            return;
+        }
+        self.edits.push((start, end, NOTHING));
+    }
+}

@@ -1,0 +1,216 @@
+//! The shapes that a plan has learned, and when it learns, replaces and gives them up.
+//!
+//! Every document that is compared and has none of the shapes is a miss; while there is room its
+//! shape is learned. After each [`WINDOW`] of documents the book looks back: shapes that nothing had
+//! make room for others; where more missed than matched the book is emptied and sleeps, so that
+//! records without a common layout pay for a try now and then only. It sleeps longer each time.
+
+use std::fmt;
+
+use super::isa::{Level, dispatch};
+use super::shape::Shape;
+use super::shape_match::{Candidates, MAX_LENGTH, Workspace, find};
+
+/// Shapes of a plan at a time.
+const MAX_SHAPES: usize = 16;
+
+/// Documents between two looks back.
+const WINDOW: u32 = 256;
+
+/// Documents that a book sleeps for, at first and at most.
+const FIRST_SLEEP: u64 = 16 * WINDOW as u64;
+const LONGEST_SLEEP: u64 = 4096 * WINDOW as u64;
+
+/// What learning shapes came to; counts since the plan was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShapeCounts {
+    /// Documents that had a learned shape.
+    pub hits: u64,
+    /// Documents that were compared with the shapes, and had none or were not JSON.
+    pub misses: u64,
+    /// Documents that were not compared, because shapes had been given up.
+    pub passed: u64,
+    /// Shapes learned.
+    pub learned: u64,
+    /// Times that all shapes were given up for a while.
+    pub given_up: u64,
+}
+
+impl fmt::Display for ShapeCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hits, misses, passed, learned, given_up } = self;
+        write!(
+            f,
+            "{learned} learned, {hits} documents matched, {misses} did not, {passed} passed by \
+             after shapes were given up {given_up} times"
+        )
+    }
+}
+
+impl std::ops::Add for ShapeCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            hits: self.hits + other.hits,
+            misses: self.misses + other.misses,
+            passed: self.passed + other.passed,
+            learned: self.learned + other.learned,
+            given_up: self.given_up + other.given_up,
+        }
+    }
+}
+
+/// See the module's doc.
+#[derive(Debug)]
+pub(super) struct ShapeBook {
+    level: Level,
+    shapes: Vec<Shape>,
+    /// See [`Candidates::shared`].
+    shared: Vec<u16>,
+    /// The shape that came last, and what came last behind each: layouts often take turns.
+    last: usize,
+    follower: [u8; MAX_SHAPES],
+    pub workspace: Workspace,
+    /// Documents of each shape in this window.
+    used: [u32; MAX_SHAPES],
+    window_hits: u32,
+    window_misses: u32,
+    /// Documents to let pass before the next try.
+    sleep: u64,
+    next_sleep: u64,
+    /// Never compares anything.
+    off: bool,
+    counts: ShapeCounts,
+}
+
+impl ShapeBook {
+    pub fn new(level: Level, on: bool) -> Self {
+        Self {
+            level,
+            shapes: Vec::new(),
+            shared: Vec::new(),
+            last: 0,
+            follower: [0; MAX_SHAPES],
+            workspace: Workspace::default(),
+            used: [0; MAX_SHAPES],
+            window_hits: 0,
+            window_misses: 0,
+            sleep: 0,
+            next_sleep: FIRST_SLEEP,
+            off: !on,
+            counts: ShapeCounts::default(),
+        }
+    }
+
+    pub fn counts(&self) -> ShapeCounts {
+        let mut counts = self.counts;
+        counts.hits += u64::from(self.window_hits);
+        counts.misses += u64::from(self.window_misses);
+        counts
+    }
+
+    /// The shape that `buf[start..end]` has, the ends of its values in the workspace.
+    #[inline]
+    pub fn find(&mut self, buf: &[u8], start: usize, end: usize) -> Option<usize> {
+        if self.window_hits + self.window_misses >= WINDOW {
+            self.look_back();
+        }
+        if self.sleep > 0 || self.off {
+            return self.pass();
+        }
+        let candidates = Candidates {
+            shapes: &self.shapes,
+            shared: &self.shared,
+            first: usize::from(self.follower[self.last]),
+        };
+        let workspace = &mut self.workspace;
+        let found = dispatch!(
+            self.level,
+            find,
+            (
+                candidates: Candidates<'_>,
+                workspace: &mut Workspace,
+                buf: &[u8],
+                start: usize,
+                end: usize,
+            ) -> Option<usize>
+        );
+        let Some(found) = found else {
+            self.window_misses += 1;
+            return None;
+        };
+        self.follower[self.last] = found as u8;
+        self.last = found;
+        self.used[found] += 1;
+        self.window_hits += 1;
+        Some(found)
+    }
+
+    /// The shape with that number; what [`Self::find`] gave holds until the next call of it or of
+    /// [`Self::learn`].
+    #[inline(always)]
+    pub fn shape(&self, at: usize) -> &Shape {
+        &self.shapes[at]
+    }
+
+    /// A document that had no shape: would the book learn its?
+    #[inline]
+    pub fn wants(&self, length: usize) -> bool {
+        self.sleep == 0 && !self.off && self.shapes.len() < MAX_SHAPES && length <= MAX_LENGTH
+    }
+
+    /// Takes the shape of a document that missed; the documents of its layout will have it.
+    #[cold]
+    pub fn learn(&mut self, shape: Shape) {
+        if !self.wants(0) {
+            return;
+        }
+        self.counts.learned += 1;
+        // The same but for the kinds of values that the plan does not ask for?
+        if !self.shapes.iter_mut().any(|known| known.widen(&shape)) {
+            self.shapes.push(shape);
+        }
+        self.compare_all();
+    }
+
+    fn compare_all(&mut self) {
+        self.shared.clear();
+        for a in &self.shapes {
+            self.shared.extend(self.shapes.iter().map(|b| a.shared(b) as u16));
+        }
+        self.last = 0;
+        self.follower = [0; MAX_SHAPES];
+    }
+
+    #[inline]
+    fn pass(&mut self) -> Option<usize> {
+        self.counts.passed += u64::from(!self.off);
+        self.sleep = self.sleep.saturating_sub(1);
+        None
+    }
+
+    /// At a window's end: goes on, makes room, or gives up.
+    #[cold]
+    fn look_back(&mut self) {
+        self.counts.hits += u64::from(self.window_hits);
+        self.counts.misses += u64::from(self.window_misses);
+        let (hits, misses) = (self.window_hits, self.window_misses);
+        (self.window_hits, self.window_misses) = (0, 0);
+        let used = std::mem::take(&mut self.used);
+        if misses > hits {
+            self.counts.given_up += 1;
+            self.shapes.clear();
+            self.shared.clear();
+            self.sleep = self.next_sleep;
+            self.next_sleep = (self.next_sleep * 2).min(LONGEST_SLEEP);
+            return;
+        }
+        self.next_sleep = FIRST_SLEEP;
+        if misses > WINDOW / 16 && self.shapes.len() == MAX_SHAPES {
+            let mut used = used.iter();
+            self.shapes.retain(|_| used.next().is_some_and(|used| *used > 0));
+            self.compare_all();
+        }
+    }
+}
