@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use millrace_broker::{Broker, BrokerOptions};
 
-use super::{Failure, loggers, probe, signals};
+use super::{Failure, loggers, runtime, signals};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     loggers::start("info");
-    probe()?;
+    runtime(None, 1)?;
     let options = BrokerOptions::new(arguments.listen, &arguments.dir);
     let broker = Broker::spawn_thread(options, None).map_err(|error| {
         Failure::startup(format!(

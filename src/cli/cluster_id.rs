@@ -9,8 +9,9 @@ use millrace_kafka::config::ClientConfig;
 use millrace_net::rt;
 
 /// Asks on a core of its own until a broker answers; that thread ends then.
-pub(crate) fn look_up(context: Arc<HerderContext>) {
-    let options = rt::CoreOptions::new("cluster-id", None);
+pub(crate) fn look_up(context: Arc<HerderContext>, runtime: Option<rt::RuntimeChoice>) {
+    let mut options = rt::CoreOptions::new("cluster-id", None);
+    options.runtime = runtime;
     let started = rt::start_core(options, move || async move {
         let Ok(parsed) = ClientConfig::parse(&context.config.properties) else { return };
         let cluster = Cluster::new(parsed.config);

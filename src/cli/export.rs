@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use millrace_worker::command::{Bounds, Position};
-use millrace_worker::engine::{Engine, EngineOptions};
+use millrace_worker::engine::Engine;
 
 use super::job::{self, Outcome, used};
 use super::prepare::Prepared;
 use super::progress::{Bar, bytes, grouped};
-use super::{Failure, Files, loggers, probe, signals};
+use super::{Failure, Files, loggers, runtime, signals};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -65,10 +65,9 @@ pub(crate) fn export(
     until: Option<Position>,
     stop: &std::sync::Arc<std::sync::atomic::AtomicBool>,
 ) -> Result<Outcome, Failure> {
-    probe()?;
+    let mut options = prepared.worker.engine_options();
+    options.runtime = Some(runtime(options.runtime, options.cpus.len())?);
     let tasks = prepared.tasks(&|share| Bounds { share, from, until })?;
-    let options =
-        EngineOptions { cpus: prepared.worker.cores.clone(), spin_us: prepared.worker.spin_us() };
     let (engine, reports) = Engine::start(&options)
         .map_err(|error| Failure::startup(format!("the engine cannot start: {error}")))?;
     let mut bar = Bar::new();

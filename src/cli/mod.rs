@@ -15,8 +15,10 @@ mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Once;
 
 use clap::{Args, Parser, Subcommand};
+use millrace_net::rt::{Missing, RUNTIME_VARIABLE, RuntimeChoice};
 
 /// Exit codes as Kafka's own scripts have them.
 pub(crate) const USAGE: u8 = 1;
@@ -101,10 +103,35 @@ impl Failure {
     }
 }
 
-/// Looks at what the engine needs of the machine before anything starts.
-pub(crate) fn probe() -> Result<(), Failure> {
-    millrace_net::rt::probe().map_err(|missing| {
-        let all: Vec<String> = missing.iter().map(|one| format!("  {one}")).collect();
-        Failure::startup(format!("the engine cannot start on this machine:\n{}", all.join("\n")))
-    })
+/// Decides what so many cores run on: as the worker's file says, else as the environment does. Where
+/// io_uring was to be and cannot, the log says why, once.
+pub(crate) fn runtime(
+    wanted: Option<RuntimeChoice>,
+    cores: usize,
+) -> Result<RuntimeChoice, Failure> {
+    let (choice, origin) = match wanted {
+        Some(choice) => (choice, "millrace.runtime"),
+        None => (RuntimeChoice::from_env().map_err(Failure::startup)?, RUNTIME_VARIABLE),
+    };
+    let lines = |missing: &[Missing]| -> String {
+        missing.iter().map(|one| format!("\n  {one}")).collect()
+    };
+    let decision = choice.decide(cores).map_err(|missing| {
+        Failure::startup(format!(
+            "the engine cannot start with {origin}=io_uring on this machine:{}\n  or set {origin}=auto, \
+             which runs on epoll here",
+            lines(&missing)
+        ))
+    })?;
+    static SAID: Once = Once::new();
+    if !decision.missing.is_empty() {
+        SAID.call_once(|| {
+            tracing::warn!(
+                "the engine runs on epoll; io_uring would be faster, but:{}\n  set \
+                 millrace.runtime=epoll, or {RUNTIME_VARIABLE}=epoll, to be content with it",
+                lines(&decision.missing)
+            );
+        });
+    }
+    Ok(decision.runtime.into())
 }

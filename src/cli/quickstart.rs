@@ -14,7 +14,7 @@ use super::export::export;
 use super::job::{Outcome, used};
 use super::prepare::{Prepared, worker_of};
 use super::progress::{bytes, grouped};
-use super::{Failure, loggers, plugins, probe, signals, standalone};
+use super::{Failure, loggers, plugins, runtime, signals, standalone};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -37,7 +37,7 @@ const BUCKET: &str = "quickstart";
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let loggers = loggers::start("warn");
-    probe()?;
+    runtime(None, 1)?;
     let dir = folder(arguments.dir.as_deref())?;
     let stop = signals::stop_flag();
     let broker = match &arguments.bootstrap_servers {

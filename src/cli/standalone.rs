@@ -11,12 +11,12 @@ use millrace_herder::requests::Request;
 use millrace_herder::{HerderHandle, StandaloneHerder};
 use millrace_rest::RestOptions;
 use millrace_worker::command::TargetState;
-use millrace_worker::engine::{Engine, EngineOptions};
+use millrace_worker::engine::Engine;
 
 use super::cluster_id;
 use super::loggers::Loggers;
 use super::prepare::worker_of;
-use super::{CONNECTOR, Failure, broker, loggers, plugins, probe, signals};
+use super::{CONNECTOR, Failure, broker, loggers, plugins, runtime, signals};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -44,8 +44,9 @@ pub(crate) fn serve(
 ) -> Result<(), Failure> {
     let plugins = plugins::gather();
     let config = worker_of(file, &plugins, "the worker's configuration")?;
-    probe()?;
-    let options = EngineOptions { cpus: config.cores.clone(), spin_us: config.spin_us() };
+    let mut options = config.engine_options();
+    options.runtime = Some(runtime(options.runtime, options.cpus.len())?);
+    let on = options.runtime;
     let (engine, reports) = Engine::start(&options)
         .map_err(|error| Failure::startup(format!("the engine cannot start: {error}")))?;
     let herder = StandaloneHerder::start(config, (*plugins).clone(), Box::new(engine), reports)
@@ -58,7 +59,7 @@ pub(crate) fn serve(
     for address in &rest.bound {
         tracing::info!("REST API on http://{address}");
     }
-    cluster_id::look_up(Arc::clone(&herder.context));
+    cluster_id::look_up(Arc::clone(&herder.context), on);
     let stop = signals::stop_flag();
     let created = create_all(&herder, files, more);
     if created.is_ok() {

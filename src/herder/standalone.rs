@@ -13,7 +13,7 @@
 //! # let plugins = millrace_api::plugin::Plugins::default();
 //! let file = properties::load("worker.properties".as_ref())?;
 //! let config = WorkerConfig::standalone(file, &plugins).map_err(|errors| format!("{errors:?}"))?;
-//! let options = EngineOptions { cpus: config.cores.clone(), spin_us: config.spin_us() };
+//! let options = config.engine_options();
 //! let (engine, reports) = Engine::start(&options)?;
 //! let herder = StandaloneHerder::start(config, plugins, Box::new(engine), reports)?;
 //! let file = properties::load_connector("file-sink.properties".as_ref())?;

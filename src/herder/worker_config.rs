@@ -13,6 +13,7 @@ use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Parsed, Type, Validator,
 };
 use millrace_api::plugin::Plugins;
+use millrace_worker::engine::{EngineOptions, RuntimeChoice};
 
 use crate::config_providers::ConfigProviders;
 use crate::cores;
@@ -108,6 +109,7 @@ const MILLRACE: &[Row] = &[
         Low,
         Validator::OneOf(&["batch", "record", "off"]),
     ),
+    ("millrace.runtime", Type::String, Null, Low, Validator::OneOf(RuntimeChoice::NAMES)),
     ("millrace.memory.bytes", Type::Long, Null, Low, Validator::AtLeast(16 << 20)),
 ];
 
@@ -203,6 +205,17 @@ impl WorkerConfig {
     /// `task.shutdown.graceful.timeout.ms`.
     pub fn graceful_timeout(&self) -> Duration {
         Duration::from_millis(self.parsed.long("task.shutdown.graceful.timeout.ms").max(0) as u64)
+    }
+
+    /// `millrace.runtime`; `None` leaves it to the environment (`MILLRACE_RUNTIME`), or to what the
+    /// machine allows.
+    pub fn runtime(&self) -> Option<RuntimeChoice> {
+        self.parsed.get("millrace.runtime").and_then(|name| name.parse().ok())
+    }
+
+    /// What the engine is started with.
+    pub fn engine_options(&self) -> EngineOptions {
+        EngineOptions { cpus: self.cores.clone(), spin_us: self.spin_us(), runtime: self.runtime() }
     }
 
     /// `millrace.latency.spin.us`.
@@ -330,6 +343,7 @@ mod tests {
             ("plugin.discovery", "maybe"),
             ("topic.creation.enable", "yes"),
             ("millrace.cores", "none"),
+            ("millrace.runtime", "uring"),
             ("rest.extension.classes", "com.example.Auth"),
             ("value.converter", "com.example.Nope"),
         ]);
@@ -343,12 +357,13 @@ mod tests {
             "Invalid value maybe for configuration plugin.discovery: String must be one of (case",
             "Invalid value yes for configuration topic.creation.enable: Expected value to be",
             "Invalid value none for configuration millrace.cores",
+            "Invalid value uring for configuration millrace.runtime: String must be one of: auto, io_",
             "Invalid value [com.example.Auth] for configuration rest.extension.classes",
             "Class com.example.Nope could not be found.",
         ] {
             assert!(text.contains(expected), "{expected}\nis not in\n{text}");
         }
-        assert_eq!(errors.len(), 7, "{text}");
+        assert_eq!(errors.len(), 8, "{text}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The runtime layer: executors, sockets, TLS, timers and files of a data core, and an HTTP/1.1 client.
 //!
-//! glommio's types stay inside [`rt`]; every other room sees only what stands here, so that another
-//! engine can take its place per core.
+//! The engines' types stay inside [`rt`]; every other room sees only what stands here, and runs on
+//! io_uring and on epoll alike.
 //!
-//! Mailboxes between threads are plain bounded `flume` channels: they wake std, tokio and glommio
-//! threads alike, so nothing of our own stands around them. Whole batches and commands cross, never
+//! Mailboxes between threads are plain bounded `flume` channels: they wake std and tokio threads and
+//! cores alike, so nothing of our own stands around them. Whole batches and commands cross, never
 //! records.
 
 pub mod http;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+pub use millrace_net::rt::RuntimeChoice;
+
 use crate::command::{Command, Report, TaskId, TaskSpec};
 use crate::metrics::{Measurement, Scope};
 
@@ -12,6 +14,8 @@ pub struct EngineOptions {
     pub cpus: Vec<usize>,
     /// How long a core may spin before it parks, in microseconds (`millrace.latency.spin.us`).
     pub spin_us: u64,
+    /// io_uring or epoll (`millrace.runtime`); `None` asks the environment (`MILLRACE_RUNTIME`).
+    pub runtime: Option<RuntimeChoice>,
 }
 
 /// The control plane's end: places tasks and passes commands on. `Send`, lives on the sidecar.
@@ -39,6 +43,7 @@ impl Engine {
             let reports = reports.clone();
             let mut core = millrace_net::rt::CoreOptions::new(format!("core-{cpu}"), Some(cpu));
             core.spin = std::time::Duration::from_micros(options.spin_us);
+            core.runtime = options.runtime;
             let thread = millrace_net::rt::start_core(core, move || {
                 crate::core::run(cpu, commands, reports)
             })?;

@@ -1,33 +1,17 @@
 //! Executors and tasks.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::time::Duration;
 
-use super::{panic_message, probe};
-use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
-
-/// How a core's executor is started.
-#[derive(Clone, Debug)]
-pub struct CoreOptions {
-    pub name: String,
-    /// The CPU to pin to; `None` leaves the placement to the kernel.
-    pub cpu: Option<usize>,
-    /// Longest time that a busy task keeps others waiting.
-    pub preempt_ms: u64,
-    /// Time to spin before the core parks; zero parks at once.
-    pub spin: Duration,
-}
-
-impl CoreOptions {
-    pub fn new(name: impl Into<String>, cpu: Option<usize>) -> Self {
-        Self { name: name.into(), cpu, preempt_ms: 1, spin: Duration::ZERO }
-    }
-}
+use super::options::CoreOptions;
+use super::runtime::Runtime;
+use super::{epoll, panic_message, uring};
 
 /// A running core.
 pub struct CoreThread {
     inner: std::thread::JoinHandle<()>,
+    runtime: Runtime,
 }
 
 impl CoreThread {
@@ -35,63 +19,76 @@ impl CoreThread {
     pub fn join(self) -> Result<(), String> {
         self.inner.join().map_err(|panic| panic_message(&*panic))
     }
+
+    /// The engine that it runs on.
+    pub fn runtime(&self) -> Runtime {
+        self.runtime
+    }
+}
+
+thread_local! {
+    /// The engine of this core, on a core's thread.
+    static HERE: Cell<Option<Runtime>> = const { Cell::new(None) };
+}
+
+/// The engine of this core.
+///
+/// # Panics
+/// On a thread that is no core: a mistake of the code that calls, never of the input.
+#[inline]
+pub(super) fn here() -> Runtime {
+    HERE.get().expect("this is called on a core")
 }
 
 /// Starts a thread with an executor on it and runs the future that `main` makes there to its end.
 ///
 /// # Errors
-/// What [`probe`] says is missing (the engine itself would panic), the CPU does not exist, or no thread
-/// could be started.
+/// io_uring is asked for and what [`super::probe`] says is missing (the engine itself would panic), the
+/// environment names no engine, the CPU does not exist, or no thread could be started.
 pub fn start_core<F, Fut>(options: CoreOptions, main: F) -> io::Result<CoreThread>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    probe().map_err(|missing| {
-        let all: Vec<_> = missing.iter().map(ToString::to_string).collect();
-        io::Error::new(io::ErrorKind::Unsupported, all.join("; "))
-    })?;
+    let runtime = options.decide()?;
     let (ready, started) = std::sync::mpsc::sync_channel(1);
     let inner = std::thread::Builder::new().name(options.name.clone()).spawn(move || {
-        let placement = options.cpu.map_or(Placement::Unbound, Placement::Fixed);
-        let executor = LocalExecutorBuilder::new(placement)
-            .name(&options.name)
-            .preempt_timer(Duration::from_millis(options.preempt_ms))
-            .spin_before_park(options.spin)
-            .io_memory(256 << 10)
-            .make();
-        match executor {
-            Ok(executor) => {
-                let _ = ready.send(Ok(()));
-                executor.run(async move { main().await });
-            }
-            Err(error) => {
-                let _ = ready.send(Err(io::Error::other(error.to_string())));
-            }
+        HERE.set(Some(runtime));
+        let ready = move |result| drop(ready.send(result));
+        match runtime {
+            Runtime::IoUring => uring::run(&options, ready, main),
+            Runtime::Epoll => epoll::run(&options, ready, main),
         }
     })?;
     match started.recv() {
-        Ok(Ok(())) => Ok(CoreThread { inner }),
+        Ok(Ok(())) => Ok(CoreThread { inner, runtime }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::other("the core's thread ended before it started")),
     }
 }
 
+enum Inner<T> {
+    Uring(uring::Task<T>),
+    Epoll(epoll::Task<T>),
+}
+
 /// A spawned task. Dropping the handle cancels the task; [`Task::detach`] lets it run on.
-pub struct Task<T>(Option<glommio::Task<T>>);
+pub struct Task<T>(Option<Inner<T>>);
 
 impl<T: 'static> Task<T> {
     pub fn detach(mut self) {
-        if let Some(task) = self.0.take() {
-            task.detach();
+        match self.0.take() {
+            Some(Inner::Uring(task)) => drop(task.detach()),
+            Some(Inner::Epoll(task)) => task.detach(),
+            None => {}
         }
     }
 
     /// Cancels the task and waits until its future is dropped.
     pub async fn cancel(mut self) -> Option<T> {
-        match self.0.take() {
-            Some(task) => task.cancel().await,
-            None => None,
+        match self.0.take()? {
+            Inner::Uring(task) => task.cancel().await,
+            Inner::Epoll(task) => task.cancel().await,
         }
     }
 }
@@ -103,42 +100,42 @@ impl<T> Future for Task<T> {
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<T> {
-        let task = self.0.as_mut().expect("a task is awaited once");
-        std::pin::Pin::new(task).poll(cx)
+        match self.0.as_mut().expect("a task is awaited once") {
+            Inner::Uring(task) => std::pin::Pin::new(task).poll(cx),
+            Inner::Epoll(task) => std::pin::Pin::new(task).poll(cx),
+        }
     }
 }
 
 /// Runs `future` on this core, beside the caller. A panic in it ends the core: code of others runs in
 /// [`super::spawn_caught`].
 pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    Task(Some(glommio::spawn_local(future)))
+    Task(Some(match here() {
+        Runtime::IoUring => Inner::Uring(uring::spawn(future)),
+        Runtime::Epoll => Inner::Epoll(epoll::spawn(future)),
+    }))
 }
 
 /// As [`spawn`], for what must not wait behind a busy task: control messages, heartbeats.
 pub fn spawn_urgent<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    thread_local! {
-        static URGENT: std::cell::OnceCell<glommio::TaskQueueHandle> =
-            const { std::cell::OnceCell::new() };
-    }
-    let queue = URGENT.with(|queue| {
-        *queue.get_or_init(|| {
-            glommio::executor().create_task_queue(
-                Shares::Static(1000),
-                Latency::Matters(Duration::from_micros(200)),
-                "urgent",
-            )
-        })
-    });
-    Task(Some(glommio::spawn_local_into(future, queue).expect("the queue was made on this core")))
+    Task(Some(match here() {
+        Runtime::IoUring => Inner::Uring(uring::spawn_urgent(future)),
+        Runtime::Epoll => Inner::Epoll(epoll::spawn_urgent(future)),
+    }))
 }
 
 /// Lets others run if this task has had its share; 17 ns when it has not. Once a batch.
 pub async fn yield_if_needed() {
-    glommio::yield_if_needed().await;
+    match here() {
+        Runtime::IoUring => uring::yield_if_needed().await,
+        Runtime::Epoll => epoll::yield_if_needed().await,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::rt::{on_core, sleep};
 

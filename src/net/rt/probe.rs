@@ -1,4 +1,4 @@
-//! What the engine needs of the machine, asked before anything starts.
+//! What io_uring needs of the machine, asked before anything starts.
 
 use std::fmt;
 use std::io;
@@ -19,12 +19,14 @@ impl fmt::Display for Missing {
 /// Bytes of locked memory that one executor's rings need at least.
 const MEMLOCK_NEEDED: u64 = 512 << 10;
 
-/// Tries io_uring and looks at the limit on locked memory, whose soft value is raised for this process
+/// Tries io_uring's three calls and looks at the limit on locked memory, whose soft value is raised for this process
 /// as far as its hard value allows.
-pub fn probe() -> Result<(), Vec<Missing>> {
+///
+/// `cores` is how many executors there will be.
+pub fn probe(cores: usize) -> Result<(), Vec<Missing>> {
     let missing: Vec<_> = [
         try_io_uring().err().map(|error| io_uring_missing(&error)),
-        memlock().and_then(memlock_missing),
+        memlock().and_then(|limit| memlock_missing(limit, cores)),
     ]
     .into_iter()
     .flatten()
@@ -40,14 +42,30 @@ fn try_io_uring() -> io::Result<()> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: `fd` is the descriptor that the kernel has just made and nobody else knows.
+    // Each of the three calls may be forbidden for itself. This one submits nothing and waits for
+    // nothing; the other forgets buffers that were never registered, which is refused for that reason.
+    // SAFETY: `fd` is the ring that the kernel has just made; no memory is handed over.
+    let entered = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, 0, 0, 0, 0, 0) };
+    let entered = if entered < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    const IORING_UNREGISTER_BUFFERS: libc::c_int = 1;
+    // SAFETY: as above.
+    let registered =
+        unsafe { libc::syscall(libc::SYS_io_uring_register, fd, IORING_UNREGISTER_BUFFERS, 0, 0) };
+    let registered = if registered < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    // SAFETY: `fd` is the ring's descriptor, which nobody else knows.
     unsafe { libc::close(fd as libc::c_int) };
-    Ok(())
+    let forbidden = |error: &io::Error| {
+        matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES | libc::ENOSYS))
+    };
+    match entered.and(registered) {
+        Err(error) if forbidden(&error) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn io_uring_missing(error: &io::Error) -> Missing {
     let remedy = match error.raw_os_error() {
-        Some(libc::EPERM) => {
+        Some(libc::EPERM | libc::EACCES) => {
             "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp \
              profile and set the sysctl kernel.io_uring_disabled to 0"
         }
@@ -76,8 +94,8 @@ fn memlock() -> Option<u64> {
     Some(limit.rlim_cur)
 }
 
-fn memlock_missing(limit: u64) -> Option<Missing> {
-    (limit < MEMLOCK_NEEDED).then(|| Missing {
+fn memlock_missing(limit: u64, cores: usize) -> Option<Missing> {
+    (limit < MEMLOCK_NEEDED.saturating_mul(cores as u64)).then(|| Missing {
         what: format!("only {limit} bytes of memory may be locked"),
         remedy: "raise it to 512 KiB a core or more (ulimit -l, LimitMEMLOCK=)",
     })
@@ -89,7 +107,7 @@ mod tests {
 
     #[test]
     fn this_machine_runs_the_other_tests() {
-        assert_eq!(probe(), Ok(()));
+        assert_eq!(probe(2), Ok(()));
     }
 
     #[test]
@@ -103,9 +121,10 @@ mod tests {
             let missing = io_uring_missing(&io::Error::from_raw_os_error(errno));
             assert!(missing.to_string().contains(remedy), "{missing}");
         }
-        let missing = memlock_missing(64 << 10).unwrap();
+        let missing = memlock_missing(64 << 10, 1).unwrap();
         assert!(missing.to_string().starts_with("only 65536 bytes"), "{missing}");
-        assert_eq!(memlock_missing(MEMLOCK_NEEDED), None);
-        assert_eq!(memlock_missing(libc::RLIM_INFINITY), None);
+        assert_eq!(memlock_missing(MEMLOCK_NEEDED, 1), None);
+        assert!(memlock_missing(MEMLOCK_NEEDED, 2).is_some());
+        assert_eq!(memlock_missing(libc::RLIM_INFINITY, 1000), None);
     }
 }

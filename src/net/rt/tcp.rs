@@ -8,31 +8,47 @@ use std::task::{Context, Poll};
 
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-fn lift<T>(error: glommio::GlommioError<T>) -> io::Error {
-    error.into()
-}
+use super::exec::here;
+use super::runtime::Runtime;
+use super::{epoll, uring};
 
 /// The kernel's `IOV_MAX`.
 const MAX_SLICES: usize = 1024;
 
 /// A connection. `TCP_NODELAY` is always set. Implements the `futures` IO traits for TLS and HTTP.
-pub struct TcpStream(glommio::net::TcpStream);
+pub struct TcpStream(Stream);
+
+enum Stream {
+    Uring(uring::TcpStream),
+    Epoll(epoll::TcpStream),
+}
+
+/// The same on either engine.
+macro_rules! on_either {
+    ($stream:expr, $inner:pat => $work:expr) => {
+        match $stream {
+            Stream::Uring($inner) => $work,
+            Stream::Epoll($inner) => $work,
+        }
+    };
+}
 
 impl TcpStream {
     /// Connects to an address; names are resolved elsewhere, never on the core.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = glommio::net::TcpStream::connect(address).await.map_err(lift)?;
-        stream.set_nodelay(true).map_err(lift)?;
-        Ok(Self(stream))
+        Ok(Self(match here() {
+            Runtime::IoUring => Stream::Uring(uring::connect(address).await?),
+            Runtime::Epoll => Stream::Epoll(epoll::TcpStream::connect(address).await?),
+        }))
     }
 
     /// Reads what is there, at least one byte unless the peer has closed (0).
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).await
+        on_either!(&mut self.0, stream => stream.read(buffer).await)
     }
 
     pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes).await
+        on_either!(&mut self.0, stream => stream.write_all(bytes).await)
     }
 
     /// Writes the slices as if they were one, in as few calls as the kernel allows.
@@ -57,13 +73,21 @@ impl TcpStream {
     }
 
     fn with_socket<T>(&self, work: impl FnOnce(&socket2::Socket) -> T) -> T {
-        // SAFETY: the descriptor is open as long as `self.0`, which outlives the call.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) };
-        work(&socket2::SockRef::from(&fd))
+        match &self.0 {
+            Stream::Uring(stream) => {
+                // SAFETY: the descriptor is open as long as `stream`, which outlives the call.
+                let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+                work(&socket2::SockRef::from(&fd))
+            }
+            Stream::Epoll(stream) => work(stream.socket()),
+        }
     }
 
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.peer_addr().map_err(lift)
+        match &self.0 {
+            Stream::Uring(stream) => uring::peer_addr(stream),
+            Stream::Epoll(stream) => stream.peer_addr(),
+        }
     }
 }
 
@@ -73,7 +97,7 @@ impl AsyncRead for TcpStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        on_either!(&mut self.0, stream => Pin::new(stream).poll_read(cx, buffer))
     }
 }
 
@@ -83,52 +107,69 @@ impl AsyncWrite for TcpStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        on_either!(&mut self.0, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
-    /// One `sendmsg` where the socket has room; the engine itself knows only single slices, and waits.
+    /// One `sendmsg` where the socket has room; glommio itself knows only single slices, and waits.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let slices = &slices[..slices.len().min(MAX_SLICES)];
-        if slices.len() > 1 {
-            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            match self.with_socket(|s| s.send_vectored_with_flags(slices, flags)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
+        let stream = match &mut self.0 {
+            Stream::Epoll(stream) => return Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Uring(_) if slices.len() > 1 => {
+                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+                match self.with_socket(|s| s.send_vectored_with_flags(slices, flags)) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    sent => return Poll::Ready(sent),
+                }
+                &mut self.0
             }
-        }
-        let first = slices.iter().find(|slice| !slice.is_empty());
-        Pin::new(&mut self.0).poll_write(cx, first.map_or(&[], |slice| slice))
+            stream => stream,
+        };
+        let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+        on_either!(stream, stream => Pin::new(stream).poll_write(cx, first))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        on_either!(&mut self.0, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+        on_either!(&mut self.0, stream => Pin::new(stream).poll_close(cx))
     }
 }
 
 /// A listening socket.
-pub struct TcpListener(glommio::net::TcpListener);
+pub struct TcpListener(Listener);
+
+enum Listener {
+    Uring(uring::TcpListener),
+    Epoll(epoll::TcpListener),
+}
 
 impl TcpListener {
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        glommio::net::TcpListener::bind(address).map(Self).map_err(lift)
+        Ok(Self(match here() {
+            Runtime::IoUring => Listener::Uring(uring::TcpListener::bind(address)?),
+            Runtime::Epoll => Listener::Epoll(epoll::TcpListener::bind(address)?),
+        }))
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr().map_err(lift)
+        match &self.0 {
+            Listener::Uring(listener) => listener.local_addr(),
+            Listener::Epoll(listener) => listener.local_addr(),
+        }
     }
 
     pub async fn accept(&self) -> io::Result<TcpStream> {
-        let stream = self.0.accept().await.map_err(lift)?;
-        stream.set_nodelay(true).map_err(lift)?;
-        Ok(TcpStream(stream))
+        Ok(TcpStream(match &self.0 {
+            Listener::Uring(listener) => Stream::Uring(listener.accept().await?),
+            Listener::Epoll(listener) => Stream::Epoll(listener.accept().await?),
+        }))
     }
 }
 
@@ -145,7 +186,7 @@ mod tests {
             let reader = spawn(async move {
                 let mut stream = listener.accept().await.unwrap();
                 let mut all = Vec::new();
-                stream.0.read_to_end(&mut all).await.unwrap();
+                stream.read_to_end(&mut all).await.unwrap();
                 (all, stream)
             });
             let mut stream = TcpStream::connect(address).await.unwrap();

@@ -6,8 +6,15 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::exec::here;
+use super::runtime::Runtime;
+use super::{epoll, uring};
+
 pub async fn sleep(duration: Duration) {
-    glommio::timer::sleep(duration).await;
+    match here() {
+        Runtime::IoUring => uring::sleep(duration).await,
+        Runtime::Epoll => epoll::sleep(duration).await,
+    }
 }
 
 /// A wait reached its limit.
@@ -33,4 +40,49 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Res
         timer.as_mut().poll(cx).map(|()| Err(Elapsed))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::rt::on_core;
+
+    #[test]
+    fn nothing_fires_early_and_what_is_short_fires_first() {
+        on_core(|| async {
+            let start = Instant::now();
+            let order = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+            let tasks: Vec<_> = [30u64, 0, 12, 3]
+                .into_iter()
+                .map(|ms| {
+                    let order = order.clone();
+                    crate::rt::spawn(async move {
+                        sleep(Duration::from_millis(ms)).await;
+                        assert!(start.elapsed() >= Duration::from_millis(ms));
+                        order.borrow_mut().push(ms);
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await;
+            }
+            assert_eq!(*order.borrow(), [0, 3, 12, 30]);
+        });
+    }
+
+    #[test]
+    fn a_limit_ends_the_wait_and_only_then() {
+        on_core(|| async {
+            let never = std::future::pending::<()>();
+            assert_eq!(timeout(Duration::from_millis(2), never).await, Err(Elapsed));
+            assert_eq!(timeout(Duration::MAX / 4, async { 1 }).await, Ok(1));
+            let short = async {
+                sleep(Duration::from_millis(1)).await;
+                2
+            };
+            assert_eq!(timeout(Duration::from_secs(60), short).await, Ok(2));
+        });
+    }
 }
