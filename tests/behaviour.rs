@@ -5,6 +5,7 @@
 //! - `parity`: the same topic, and the same requests, through the JVM worker and through ours.
 //! - `faults`: wrong configuration, absent peers, full disks, bad records.
 //! - `tasks`: several tasks of one connector, paused and resumed.
+//! - `oracle`: converters and transforms, record by record, beside the JVM's own classes.
 //! - `readme`: the commands that the README and the examples show.
 
 #[path = "rig/mod.rs"]
@@ -14,6 +15,8 @@ mod rig;
 mod export;
 #[path = "faults/mod.rs"]
 mod faults;
+#[path = "oracle/mod.rs"]
+mod oracle;
 #[path = "parity/mod.rs"]
 mod parity;
 #[path = "readme/mod.rs"]

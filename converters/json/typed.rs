@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::parse::{Reader, last_wins};
+use super::parse::{Reader, finite, last_wins};
 use super::scan::Kind;
 use super::write::decimal_scale;
 use crate::arena::Arena;
@@ -110,16 +110,20 @@ impl<'a> Typed<'a> {
         Ok(self.reader.arena.alloc_bytes(&bytes))
     }
 
-    /// `longValue()` of a number; 0 of anything else.
+    /// `longValue()` of a number; 0 of anything else. A number beyond 64 bits is refused, where
+    /// Java keeps its low bits.
     fn long(&mut self) -> Result<i64, DataError> {
-        let Some((_, text)) = self.reader.number()? else {
+        let Some((kind, text)) = self.reader.number()? else {
             self.reader.skip()?;
             return Ok(0);
         };
-        Ok(match text.parse() {
-            Ok(number) => number,
-            Err(_) => BigDecimal::parse(text).map_or(0, |number| number.long_value()),
-        })
+        if let Ok(number) = text.parse() {
+            return Ok(number);
+        }
+        if kind == Kind::Integer || finite(text)?.abs() >= i64::MIN.unsigned_abs() as f64 {
+            return Err(DataError::new(format!("Integer {text} does not fit into 64 bits")));
+        }
+        Ok(BigDecimal::parse(text).map_or(0, |number| number.long_value()))
     }
 
     fn float<T: std::str::FromStr + Default>(&mut self) -> Result<T, DataError> {
@@ -127,6 +131,7 @@ impl<'a> Typed<'a> {
             self.reader.skip()?;
             return Ok(T::default());
         };
+        finite(text)?;
         Ok(text.parse().unwrap_or_default())
     }
 
@@ -185,15 +190,32 @@ impl<'a> Typed<'a> {
 
     fn array(&mut self, schema: &'a Schema) -> Result<Value<'a>, DataError> {
         let items = element(&schema.value_schema)?;
-        if self.reader.scan.peek() != b'[' {
-            self.reader.skip()?;
-            return Ok(Value::Array(&[]));
+        match self.reader.scan.peek() {
+            b'[' => {}
+            // To Jackson the items of an object are its members' values.
+            b'{' => return self.member_values(items),
+            _ => {
+                self.reader.skip()?;
+                return Ok(Value::Array(&[]));
+            }
         }
         let mut values = self.reader.arena.vec();
         self.items(|typed| {
             values.push(typed.value(items)?);
             Ok(())
         })?;
+        Ok(Value::Array(values.into_bump_slice()))
+    }
+
+    fn member_values(&mut self, items: &'a Schema) -> Result<Value<'a>, DataError> {
+        let mut entries = self.reader.arena.vec();
+        self.members(|typed, key| {
+            entries.push((Value::Str(key), typed.value(items)?));
+            Ok(())
+        })?;
+        last_wins(&mut entries);
+        let mut values = self.reader.arena.vec();
+        values.extend(entries.iter().map(|(_, value)| *value));
         Ok(Value::Array(values.into_bump_slice()))
     }
 

@@ -11,6 +11,7 @@ mod progress;
 mod quickstart;
 mod signals;
 mod standalone;
+mod transform;
 mod validate;
 
 use std::path::PathBuf;
@@ -49,6 +50,8 @@ enum Command {
     Plugins,
     /// Check a connector's configuration without running it
     Validate(validate::Arguments),
+    /// Try a connector's converters and transforms: records in on standard input, records out
+    Transform(transform::Arguments),
 }
 
 /// A connector file and its worker's.
@@ -76,6 +79,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Broker(arguments) => broker::run(arguments),
         Command::Plugins => plugins::print(),
         Command::Validate(arguments) => validate::run(arguments),
+        Command::Transform(arguments) => transform::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

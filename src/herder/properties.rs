@@ -126,11 +126,7 @@ pub fn load_connector(path: &Path) -> Result<ConnectorFile, String> {
 
 /// As [`load_connector`], of the file's text.
 pub fn connector(text: &str) -> Result<ConnectorFile, String> {
-    let (config, name, target) = if text.trim_start().starts_with('{') {
-        json_connector(text)?
-    } else {
-        (parse(text), None, TargetState::Started)
-    };
+    let (config, name, target) = parts(text)?;
     let name = name
         .or_else(|| config.get("name").map(|name| name.trim().to_owned()))
         .filter(|name| !name.is_empty())
@@ -140,7 +136,30 @@ pub fn connector(text: &str) -> Result<ConnectorFile, String> {
     Ok(ConnectorFile { name, config, target })
 }
 
-fn json_connector(text: &str) -> Result<(Config, Option<String>, TargetState), String> {
+/// A connector file's settings, for what needs no connector: the name may be missing.
+pub fn load_settings(path: &Path) -> Result<Config, String> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+    let (mut config, name, _) =
+        parts(&text(&bytes)).map_err(|error| format!("{shown}: {error}"))?;
+    if let Some(name) = name {
+        config.entry("name".to_owned()).or_insert(name);
+    }
+    Ok(config)
+}
+
+/// Settings, the name that stands beside them, and the initial state.
+type Parts = (Config, Option<String>, TargetState);
+
+fn parts(text: &str) -> Result<Parts, String> {
+    if text.trim_start().starts_with('{') {
+        json_connector(text)
+    } else {
+        Ok((parse(text), None, TargetState::Started))
+    }
+}
+
+fn json_connector(text: &str) -> Result<Parts, String> {
     let value: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("not valid JSON: {error}"))?;
     let object = value.as_object().ok_or("a connector file in JSON must be an object")?;

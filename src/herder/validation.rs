@@ -171,7 +171,7 @@ impl Validator {
         let plugin = self.plugin(&config)?;
         let mut check = Check { config: &config, configs: Vec::new() };
         for key in &framework(plugin.is_sink()).keys {
-            self.framework_key(&mut check, key, plugin);
+            self.framework_key(&mut check, key, Some(plugin));
         }
         for aliased in [Aliased::Transform, Aliased::Predicate] {
             self.aliased(&mut check, aliased);
@@ -197,6 +197,24 @@ impl Validator {
         Ok(check.finish(name))
     }
 
+    /// What does not concern the connector itself: the framework's other keys, converters,
+    /// transforms and predicates. The connector's class may be missing or not built in.
+    pub fn validate_chain(&self, config: &Config) -> ConfigInfos {
+        let config = self.worker.providers.resolve(config);
+        let mut check = Check { config: &config, configs: Vec::new() };
+        for key in &framework(true).keys {
+            let given = config.contains_key(&key.name);
+            if given || !matches!(key.name.as_str(), "name" | "connector.class") {
+                self.framework_key(&mut check, key, None);
+            }
+        }
+        for aliased in [Aliased::Transform, Aliased::Predicate] {
+            self.aliased(&mut check, aliased);
+        }
+        self.converters(&mut check);
+        check.finish(String::new())
+    }
+
     fn plugin(&self, config: &Config) -> Answer<&ConnectorPlugin> {
         let Some(class) = config.get("connector.class").map(|class| class.trim()) else {
             let pairs: Vec<_> =
@@ -217,11 +235,20 @@ impl Validator {
     }
 
     /// Some framework keys have defaults and recommendations that depend on the worker.
-    fn framework_key(&self, check: &mut Check<'_>, key: &ConfigKey, plugin: &ConnectorPlugin) {
+    fn framework_key(
+        &self,
+        check: &mut Check<'_>,
+        key: &ConfigKey,
+        plugin: Option<&ConnectorPlugin>,
+    ) {
         check.key(key, &key.name);
         let Some(info) = check.configs.last_mut() else { return };
         match key.name.as_str() {
-            "connector.plugin.version" => info.set_version(plugin.version),
+            "connector.plugin.version" => {
+                if let Some(plugin) = plugin {
+                    info.set_version(plugin.version);
+                }
+            }
             "key.converter.plugin.version"
             | "value.converter.plugin.version"
             | "header.converter.plugin.version" => {

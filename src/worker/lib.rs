@@ -21,3 +21,4 @@ mod source_task;
 mod task;
 mod topic_creation;
 mod transformation_chain;
+pub mod trial;

@@ -36,7 +36,7 @@ fn refused(what: &str, errors: &[ConfigError]) -> ConnectError {
 }
 
 /// `config`'s keys under `prefix`, the prefix cut off.
-fn under(config: &Config, prefix: &str) -> Config {
+pub(crate) fn under(config: &Config, prefix: &str) -> Config {
     config
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())))

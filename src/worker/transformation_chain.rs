@@ -360,6 +360,8 @@ fn datum<'a>(
         (Lane::Convert(detail), _) => {
             return converter.to_connect_data(segment.topic, bytes, *detail, arena);
         }
+        // What a transform makes of null, it says itself.
+        (Lane::Patch(_), None) => return Err(DataError::new(String::new())),
         (_, None) => Value::Null,
         (Lane::Skip, Some(bytes)) => Value::Bytes(bytes),
         (Lane::Json(checker), Some(bytes)) => {
@@ -389,7 +391,10 @@ fn datum<'a>(
                 offset: raw.offset,
             };
             let text = plan.apply(segment.buffer, start, start + bytes.len(), &meta, arena)?;
-            if text.src == b"null" { Value::Null } else { Value::Json(arena.alloc(text)) }
+            if text.src == b"null" {
+                return Err(DataError::new(String::new()));
+            }
+            Value::Json(arena.alloc(text))
         }
     };
     Ok(SchemaAndValue { schema: None, value })

@@ -27,9 +27,19 @@ fn envelopes_as_the_jvm_reads_them() {
     }
     assert!(count > 60);
     let arena = Arena::new();
-    let wide = br#"{"schema":null,"payload":123456789012345678901234567890}"#;
-    let error = converter.to_connect_data("t", Some(wide), Detail::Full, &arena).unwrap_err();
-    assert!(error.message.contains("64 bits"));
+    // What the JVM wraps or makes infinite without a word.
+    for (schema, payload, what) in [
+        ("null", "123456789012345678901234567890", "64 bits"),
+        (r#"{"type":"int64"}"#, "123456789012345678901234567890", "64 bits"),
+        (r#"{"type":"int64"}"#, "1e30", "64 bits"),
+        ("null", "1e400", "double"),
+        (r#"{"type":"double"}"#, "-1e400", "double"),
+    ] {
+        let wide = format!(r#"{{"schema":{schema},"payload":{payload}}}"#);
+        let wide = Some(wide.as_bytes());
+        let error = converter.to_connect_data("t", wide, Detail::Full, &arena).unwrap_err();
+        assert!(error.message.contains(what), "{}", error.message);
+    }
     assert!(converter.to_connect_data("t", None, Detail::Full, &arena).unwrap().value.is_null());
 }
 
