@@ -24,6 +24,7 @@ struct Subject {
     worker: Arc<Config>,
     /// Placeholders resolved.
     config: Config,
+    runtime: Option<rt::RuntimeChoice>,
     /// Counts the threads.
     _busy: Arc<()>,
 }
@@ -88,6 +89,7 @@ impl StandaloneHerder {
             plugin,
             worker: Arc::clone(&self.context.config.properties),
             config,
+            runtime: self.context.config.runtime(),
             _busy: Arc::clone(&self.offset_threads),
         })
     }
@@ -170,7 +172,8 @@ fn on_a_core<T: Send + 'static>(
     work: impl AsyncFnOnce(&Subject) -> Answer<T> + Send + 'static,
 ) {
     let (reply, or_else) = reply.shared();
-    let options = rt::CoreOptions::new("offsets", None);
+    let mut options = rt::CoreOptions::new("offsets", None);
+    options.runtime = subject.runtime;
     let started = rt::start_core(options, move || async move {
         reply.send(work(&subject).await);
         // The connections' tasks end before their core does.

@@ -6,6 +6,7 @@ use millrace_api::error::ConnectError;
 use millrace_kafka::admin::{Admin, NewTopic};
 use millrace_kafka::producer::{AppendError, Producer};
 use millrace_kafka::record_batch::RawRecord;
+use millrace_net::rt;
 
 use crate::command::TaskId;
 use crate::error_policy::{Consumed, Failure};
@@ -87,8 +88,12 @@ impl DeadLetters {
         }
     }
 
-    pub(crate) async fn flush(&mut self) -> Result<(), ConnectError> {
-        self.producer.flush().await.map_err(produce_error)
+    /// `false` when Kafka has not taken all of them within `patience`.
+    pub(crate) async fn flush(&mut self, patience: Duration) -> Result<bool, ConnectError> {
+        match rt::timeout(patience, self.producer.flush()).await {
+            Ok(flushed) => flushed.map(|()| true).map_err(produce_error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Ends the producer's task before its core may end.

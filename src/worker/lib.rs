@@ -13,6 +13,7 @@ mod outgoing;
 mod plan;
 mod reporter;
 pub mod settings;
+mod sink_assignment;
 mod sink_batch;
 mod sink_offsets;
 mod sink_task;

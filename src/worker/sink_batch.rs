@@ -1,6 +1,6 @@
 //! One polled batch on its way to the sink: converted, transformed, failed records dealt with.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millrace_api::error::{ConnectError, Stage};
 use millrace_api::record::{Origin, Record, TimestampType};
@@ -193,11 +193,12 @@ impl Errors {
         Ok(())
     }
 
-    /// Waits until Kafka has every dead letter; their offsets may be committed only then.
-    pub(crate) async fn settle(&mut self) -> Result<(), ConnectError> {
+    /// Waits until Kafka has every dead letter: offsets may be committed only then. `false` when it
+    /// has not in that time.
+    pub(crate) async fn settle(&mut self, patience: Duration) -> Result<bool, ConnectError> {
         match &mut self.dead_letters {
-            Some(dead_letters) => dead_letters.flush().await,
-            None => Ok(()),
+            Some(dead_letters) => dead_letters.flush(patience).await,
+            None => Ok(true),
         }
     }
 }

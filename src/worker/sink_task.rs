@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use millrace_api::error::{ConnectError, ErrorKind, Stage};
-use millrace_api::record::{Record, TopicPartition};
-use millrace_api::sink::{Offsets, SinkTask, SinkTaskContext};
+use millrace_api::record::{Origin, Record, TopicPartition};
+use millrace_api::sink::{SinkTask, SinkTaskContext};
 use millrace_converters::Arena;
-use millrace_kafka::consumer::{Consumer, Fetched, Polled};
+use millrace_kafka::consumer::{Consumer, Fetched, Handle, Polled};
 use millrace_net::rt;
 
 use crate::bounds::BoundedJob;
@@ -16,6 +16,7 @@ use crate::control::{Control, HEARING};
 use crate::kafka_errors::consume_error;
 use crate::metrics::{LatencyStage, Span as Times};
 use crate::reporter::Reporter;
+use crate::sink_assignment::{Assignment, Occasion};
 use crate::sink_batch::{Conversion, Errors, recycle};
 use crate::sink_offsets::SinkOffsets;
 use crate::transformation_chain::Chain;
@@ -32,12 +33,15 @@ pub(crate) struct WorkerSinkTask {
     pub task: Box<dyn SinkTask>,
     pub context: Rc<SinkTaskContext>,
     pub consumer: Consumer,
+    /// Of the consumer.
+    pub handle: Handle,
     pub chain: Chain,
     pub errors: Errors,
     pub job: Option<BoundedJob>,
     pub control: Rc<Control>,
     pub reporter: Reporter,
     pub flush_interval: Duration,
+    pub flush_timeout: Duration,
     pub offsets: SinkOffsets,
     pub arena: Arena,
     pub next_commit: Instant,
@@ -101,18 +105,22 @@ impl WorkerSinkTask {
                     context: &self.context,
                     offsets: &mut self.offsets,
                     reporter: &self.reporter,
+                    handle: &self.handle,
                     job: self.job.as_ref(),
+                    paused: self.paused,
+                    patience: self.flush_timeout,
                     arena: &self.arena,
                     records,
+                    gone: Vec::new(),
                     times: &mut self.times,
                 };
                 let delivered = delivery.run(&fetched).await;
                 self.records = recycle(delivery.records);
                 delivered?;
             }
-            Polled::Assigned(_) => self.assigned().await?,
-            Polled::Revoking(partitions) => self.revoked(&api_names(&partitions)).await?,
-            Polled::Lost(partitions) => self.lost(&api_names(&partitions)).await?,
+            Polled::News(news) => drop(self.assignment().take(news).await?),
+            // During a rebalance everything rests: a time-based flush could be another's by now.
+            Polled::Empty if self.handle.is_suspended() => {}
             Polled::Empty => self.idle().await?,
         }
         self.arena.reset();
@@ -132,89 +140,29 @@ impl WorkerSinkTask {
         }
     }
 
-    async fn assigned(&mut self) -> Result<(), ConnectError> {
-        let positions = self.consumer.positions().await.map_err(consume_error)?;
-        let known = self.offsets.consumed();
-        let new: Offsets = positions
-            .into_iter()
-            .map(|(name, offset)| (api_name(&name), offset))
-            .filter(|(name, _)| !known.contains_key(name))
-            .collect();
-        if new.is_empty() {
-            return Ok(());
+    fn assignment(&mut self) -> Assignment<'_> {
+        Assignment {
+            task: &mut *self.task,
+            offsets: &mut self.offsets,
+            errors: &mut self.errors,
+            reporter: &self.reporter,
+            handle: &self.handle,
+            is_bulk: self.job.is_some(),
+            paused: self.paused,
+            patience: self.flush_timeout,
         }
-        self.offsets.assign(&new);
-        if self.paused {
-            self.consumer.pause(&self.consumer.assignment());
-        }
-        self.task.open(&new).await
-    }
-
-    async fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<(), ConnectError> {
-        self.commit(true).await?;
-        self.lost(partitions).await
-    }
-
-    async fn lost(&mut self, partitions: &[TopicPartition]) -> Result<(), ConnectError> {
-        self.offsets.revoke(partitions);
-        partitions.iter().for_each(|name| self.reporter.metrics().latency().forget(name));
-        self.task.close(partitions).await
     }
 
     async fn commit_if_due(&mut self) -> Result<(), ConnectError> {
+        if self.handle.is_suspended() {
+            // Committed before the rebalance began; what is held now may be another's soon.
+            return Ok(());
+        }
         if Instant::now() < self.next_commit && !self.context.take_commit_request() {
             return Ok(());
         }
         self.next_commit = Instant::now() + self.flush_interval;
-        self.commit(false).await
-    }
-
-    /// Asks the sink what is durable and commits that. When the sink cannot say, reading goes back
-    /// to what is committed; when Kafka cannot take it, the next interval tries again.
-    async fn commit(&mut self, closing: bool) -> Result<(), ConnectError> {
-        self.errors.settle().await?;
-        if self.offsets.consumed().is_empty() {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let durable = match self.task.pre_commit(self.offsets.consumed()).await {
-            Ok(durable) => durable,
-            Err(error) if closing || error.kind == ErrorKind::Fatal => return Err(error),
-            Err(error) => {
-                self.reporter.trouble(Some(format!("offsets are not committed: {error}")));
-                for (partition, offset) in self.offsets.rewind() {
-                    self.reporter.metrics().latency().forget(&partition);
-                    self.consumer.seek(&kafka_name(&partition), offset);
-                }
-                return Ok(());
-            }
-        };
-        self.reporter.metrics().latency().durable(&durable);
-        let news = self.offsets.to_commit(durable);
-        if news.is_empty() {
-            return Ok(());
-        }
-        let offsets: Vec<_> =
-            news.iter().map(|(partition, offset)| (kafka_name(partition), *offset)).collect();
-        match self.consumer.commit(&offsets).await {
-            Ok(()) => {
-                self.offsets.committed(&news);
-                self.reporter.metrics().latency().took(LatencyStage::Commit, started.elapsed());
-            }
-            Err(error) if self.job.is_some() && !error.is_retriable() => {
-                return Err(ConnectError::fatal(format!(
-                    "the offsets of the consumer group cannot be committed; is a worker running the \
-                     connector {} at the same time?",
-                    self.reporter.id().connector
-                ))
-                .at(Stage::KafkaConsume)
-                .caused_by(error));
-            }
-            Err(error) => {
-                tracing::warn!(task = %self.reporter.id(), %error, "offsets could not be committed");
-            }
-        }
-        Ok(())
+        self.assignment().commit(Occasion::Interval).await
     }
 
     fn apply_seeks(&mut self) {
@@ -288,7 +236,7 @@ impl WorkerSinkTask {
         if finished {
             self.finish().await?;
         }
-        let committed = self.commit(true).await;
+        let committed = self.assignment().commit(Occasion::End).await;
         let all: Vec<TopicPartition> = self.offsets.consumed().keys().cloned().collect();
         if !all.is_empty() {
             self.task.close(&all).await?;
@@ -314,6 +262,9 @@ impl WorkerSinkTask {
     }
 }
 
+/// The shortest wait of a task that holds a batch.
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// How long leaving the group may take.
 const LEAVE: Duration = Duration::from_secs(3);
 
@@ -328,9 +279,14 @@ struct Delivery<'t, 'a> {
     context: &'t SinkTaskContext,
     offsets: &'t mut SinkOffsets,
     reporter: &'t Reporter,
+    handle: &'t Handle,
     job: Option<&'t BoundedJob>,
+    paused: bool,
+    patience: Duration,
     arena: &'a Arena,
     records: Vec<Record<'a>>,
+    /// Partitions that went to other tasks while the batch waited, and its records of them with them.
+    gone: Vec<TopicPartition>,
     times: &'t mut Vec<Times>,
 }
 
@@ -357,6 +313,9 @@ impl<'a> Delivery<'_, 'a> {
         self.conversion.progress.records_out += self.records.len() as u64;
         for (segment, times) in fetched.segments().zip(&*self.times) {
             let name = api_name(segment.name());
+            if self.gone.contains(&name) {
+                continue;
+            }
             let end = self.job.map_or(i64::MAX, |job| job.end(&name));
             let next = segment.next_offset().min(end);
             self.offsets.taken(&name, next);
@@ -383,7 +342,7 @@ impl<'a> Delivery<'_, 'a> {
                     self.context.take_errant();
                     self.reporter.trouble(Some(error.to_string()));
                     let wanted = self.context.take_timeout().unwrap_or(wait);
-                    if !self.conversion.control.sleep(wanted).await {
+                    if !self.hold(wanted).await? {
                         return Ok(false);
                     }
                     wait = (wait * 2).min(RETRY_MOST);
@@ -391,6 +350,39 @@ impl<'a> Delivery<'_, 'a> {
                 Err(error) => return Err(put_error(error)),
             }
         }
+    }
+
+    /// Waits before the batch is handed over again. Meanwhile the group is answered: rebalances do
+    /// not wait for this sink, and what goes to other tasks leaves the batch. `false` when the task
+    /// is to stop.
+    async fn hold(&mut self, wait: Duration) -> Result<bool, ConnectError> {
+        let until = Instant::now() + wait;
+        while !self.conversion.control.stopping() {
+            if let Some(news) = self.handle.news().map_err(consume_error)? {
+                let mut assignment = Assignment {
+                    task: &mut *self.task,
+                    offsets: &mut *self.offsets,
+                    errors: &mut *self.conversion.errors,
+                    reporter: self.reporter,
+                    handle: self.handle,
+                    is_bulk: self.job.is_some(),
+                    paused: self.paused,
+                    patience: self.patience,
+                };
+                let gone = assignment.take(news).await?;
+                self.records.retain(|record| !gone.iter().any(|name| is_of(record, name)));
+                self.gone.extend(gone);
+                self.handle.done();
+                continue;
+            }
+            self.handle.done();
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() && !self.handle.is_suspended() {
+                return Ok(true);
+            }
+            rt::sleep(left.clamp(MOMENT, HEARING)).await;
+        }
+        Ok(false)
     }
 
     /// Records that the sink itself gave up go where `errors.*` says.
@@ -404,6 +396,12 @@ impl<'a> Delivery<'_, 'a> {
     }
 }
 
+/// The record was read from that partition, whatever transforms call its topic now.
+fn is_of(record: &Record<'_>, name: &TopicPartition) -> bool {
+    matches!(record.origin, Origin::Sink { topic, partition, .. }
+        if partition == name.partition && *topic == *name.topic)
+}
+
 fn put_error(error: ConnectError) -> ConnectError {
     if error.stage.is_some() { error } else { error.at(Stage::TaskPut) }
 }
@@ -412,7 +410,9 @@ pub(crate) fn api_name(name: &millrace_kafka::partitions::TopicPartition) -> Top
     TopicPartition { topic: Rc::clone(&name.topic), partition: name.partition }
 }
 
-fn api_names(names: &[millrace_kafka::partitions::TopicPartition]) -> Vec<TopicPartition> {
+pub(crate) fn api_names(
+    names: &[millrace_kafka::partitions::TopicPartition],
+) -> Vec<TopicPartition> {
     names.iter().map(api_name).collect()
 }
 

@@ -90,6 +90,7 @@ async fn sink(
     Ok(WorkerSinkTask {
         task,
         context,
+        handle: consumer.handle(),
         consumer,
         chain,
         errors: Errors { policy: ErrorPolicy::new(spec.id.clone(), settings), dead_letters },
@@ -97,6 +98,7 @@ async fn sink(
         control,
         reporter,
         flush_interval,
+        flush_timeout: settings::flush_timeout(&spec.worker),
         offsets,
         arena: Arena::new(),
         next_commit: Instant::now() + flush_interval,

@@ -1,4 +1,4 @@
-//! Tasks that share a group: together they deliver everything, once.
+//! Tasks that share a group, of one worker or of several: together they deliver everything, once.
 
 use std::time::Duration;
 
@@ -108,4 +108,63 @@ fn a_topic_that_comes_later_is_delivered() {
     let keys = s3::keys(&bucket);
     let of = |topic: &str| keys.iter().filter(|key| key.contains(topic)).count();
     assert_eq!((of("topics/later-one/"), of("topics/later-two/")), (4, 3), "{keys:?}");
+}
+
+/// Workers come and go while parts of objects are in the first one's hands.
+fn workers_come_and_go(protocol: &str) {
+    let (kafka, s3) = (kafka::shared(), s3::shared());
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let name = format!("come-and-go-{protocol}");
+    let bucket = s3.bucket(&name);
+    fill(kafka, &name, 4, 2_400, "lz4");
+    let more = [
+        ("flush.size", "1000"),
+        ("consumer.override.partition.assignment.strategy", protocol),
+        ("consumer.override.heartbeat.interval.ms", "200"),
+    ];
+    let start = |dir: &std::path::Path| {
+        let connector = connector(dir, &name, &name, &s3.url(), &more);
+        let worker = Worker::start(dir, &kafka.bootstrap(), &[], &[&connector]);
+        wait_for("a running task", Duration::from_secs(20), || {
+            let (_, status) = worker.get(&format!("/connectors/{name}/status"));
+            status["tasks"][0]["state"] == "RUNNING"
+        });
+        worker
+    };
+    let produce = |from: u64| {
+        for partition in 0..4 {
+            let lines: String =
+                (from..from + 1_600).filter(|id| id % 4 == partition).map(event).collect();
+            kafka.produce(&name, partition as i32, "zstd", false, &lines);
+        }
+    };
+    let group = format!("connect-{name}");
+    let first = start(dirs[0].path());
+    wait_for("all partitions in one hand", Duration::from_secs(30), || members(&group) == [4]);
+    let mut second = start(dirs[1].path());
+    wait_for("two each", Duration::from_secs(30), || members(&group) == [2, 2]);
+    // 600 of each partition are held; 400 more complete an object of 1000.
+    produce(2_400);
+    wait_for("four objects", Duration::from_secs(30), || s3::keys(&bucket).len() == 4);
+    produce(4_000);
+    second.process.terminate();
+    assert!(second.process.wait(Duration::from_secs(20)).success(), "{}", second.process.log());
+    wait_for("one hand again", Duration::from_secs(30), || members(&group) == [4]);
+    for round in 0..2 {
+        produce(5_600 + round * 1_600);
+    }
+    wait_for("eight objects", Duration::from_secs(30), || s3::keys(&bucket).len() == 8);
+    assert_each_once(&documents(&s3::objects(&bucket)), 8_000);
+    let (_, status) = first.get(&format!("/connectors/{name}/status"));
+    assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
+}
+
+#[test]
+fn workers_come_and_go_and_each_record_is_delivered_once_eagerly() {
+    workers_come_and_go("range");
+}
+
+#[test]
+fn workers_come_and_go_and_each_record_is_delivered_once_cooperatively() {
+    workers_come_and_go("cooperative-sticky");
 }

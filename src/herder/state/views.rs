@@ -71,15 +71,17 @@ impl State {
 }
 
 impl Task {
-    pub(super) fn status(&self, worker_id: &Arc<str>, version: &'static str) -> StateInfo {
+    fn status(&self, of: &Connector, worker_id: &Arc<str>) -> StateInfo {
         let (state, trace) = match &self.state {
-            Some(TaskState::Running) => ("RUNNING", None),
+            // A source that has nothing more to give is well, and idle.
+            Some(TaskState::Finished) if of.target == TargetState::Paused => ("PAUSED", None),
+            Some(TaskState::Running | TaskState::Finished) => ("RUNNING", None),
             Some(TaskState::Paused) => ("PAUSED", None),
             Some(TaskState::Failed(trace)) => ("FAILED", Some(trace.clone())),
-            Some(TaskState::Unassigned | TaskState::Finished) | None => ("UNASSIGNED", None),
+            Some(TaskState::Unassigned) | None => ("UNASSIGNED", None),
         };
         let (id, worker_id) = (Some(self.id.task), Arc::clone(worker_id));
-        StateInfo { id, state, trace, worker_id, version }
+        StateInfo { id, state, trace, worker_id, version: of.definition.version }
     }
 }
 
@@ -101,7 +103,7 @@ impl Connector {
         ConnectorStateInfo {
             name: name.into(),
             connector: StateInfo { id: None, state, trace, worker_id: worker, version },
-            tasks: self.tasks.iter().map(|task| task.status(worker_id, version)).collect(),
+            tasks: self.tasks.iter().map(|task| task.status(self, worker_id)).collect(),
             type_: self.type_name(),
         }
     }

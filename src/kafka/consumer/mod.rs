@@ -4,10 +4,12 @@
 //!    [`Consumer::assign`] (the caller says which).
 //! 2. [`Consumer::poll`], again and again, at least once in `max.poll.interval.ms`. It lends
 //!    batches out until the next poll. Positions move as batches are lent.
-//! 3. On [`Polled::Revoking`] flush and commit before the next poll; on [`Polled::Lost`] drop what
-//!    is buffered; on [`Polled::Assigned`] seek or just go on.
-//! 4. [`Consumer::close`] leaves the group; dropping the consumer lets its session time out.
+//! 3. On [`News::Rebalancing`] and [`News::Revoking`] flush and commit before the next poll; on
+//!    [`News::Lost`] drop what is buffered; on [`News::Assigned`] seek or just go on.
+//! 4. While a batch is held for longer than a moment, [`Handle`] hears the group's news.
+//! 5. [`Consumer::close`] leaves the group; dropping the consumer lets its session time out.
 
+mod handle;
 mod polled;
 mod resolver;
 
@@ -17,17 +19,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use millrace_net::rt::{Task, sleep, spawn, timeout};
+use millrace_net::rt::{Task, sleep, timeout};
 
-pub use polled::{Batch, Fetched, Polled, Segment, SegmentRecords};
+pub use handle::Handle;
+pub use polled::{Batch, Fetched, News, Polled, Segment, SegmentRecords};
 use polled::{Opened, Run};
 
 use crate::cluster::Cluster;
 use crate::compression::{Decompressor, Scratch};
 use crate::config::ConsumerConfig;
-use crate::error::{ErrorKind, KafkaError};
+use crate::error::KafkaError;
 use crate::fetch::fetcher::{Event, Fetcher, Surroundings};
-use crate::group::{Group, GroupEvent, OffsetAndMetadata, Subscription};
+use crate::group::{Group, OffsetAndMetadata, Subscription};
 use crate::local::Doorbell;
 use crate::offsets::{EARLIEST, LATEST, Listed, list_offsets};
 use crate::partitions::{PartitionId, Partitions, Position, TopicPartition};
@@ -40,7 +43,18 @@ pub(crate) struct Shared {
     /// Why partitions can't be read yet; `None` while all is well.
     pub trouble: RefCell<Option<KafkaError>>,
     pub resolving: Cell<bool>,
+    pub resolver: RefCell<Option<Task<()>>>,
     pub group: RefCell<Option<Rc<Group>>>,
+    /// Handed out as news, to be done with by the next poll.
+    pub told: RefCell<Option<Told>>,
+    /// All partitions are up for assignment: nothing is lent.
+    pub suspended: Cell<bool>,
+}
+
+/// News that the group waits for an answer to.
+pub(crate) enum Told {
+    Rebalancing,
+    Revoking(Vec<TopicPartition>),
 }
 
 /// See the module.
@@ -53,9 +67,6 @@ pub struct Consumer {
     turn: usize,
     /// The state of partitions and metadata that fetchers were last set up for.
     placed: Option<(u64, u64)>,
-    resolver: Option<Task<()>>,
-    /// Handed out by the last poll, to be given up by the next.
-    revoking: Option<Vec<TopicPartition>>,
     decompressor: Decompressor,
     scratch: Scratch,
     batches: Vec<Opened>,
@@ -69,7 +80,10 @@ impl Consumer {
             doorbell: Rc::default(),
             trouble: RefCell::default(),
             resolving: Cell::new(false),
+            resolver: RefCell::default(),
             group: RefCell::default(),
+            told: RefCell::default(),
+            suspended: Cell::new(false),
         };
         Self {
             cluster,
@@ -78,8 +92,6 @@ impl Consumer {
             fetchers: Vec::new(),
             turn: 0,
             placed: None,
-            resolver: None,
-            revoking: None,
             decompressor: Decompressor::new(),
             scratch: Scratch::new(),
             batches: Vec::new(),
@@ -89,6 +101,11 @@ impl Consumer {
 
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// What can be done while batches are lent out.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.cluster.clone(), self.config.clone(), self.shared.clone())
     }
 
     /// Joins the group of `group.id` for the topics of `subscription`.
@@ -135,8 +152,8 @@ impl Consumer {
         self.take_back();
         let deadline = Instant::now() + max_wait;
         loop {
-            if let Some(news) = self.news()? {
-                return Ok(news);
+            if let Some(news) = self.handle().news()? {
+                return Ok(Polled::News(news));
             }
             self.tend();
             let now = Instant::now();
@@ -159,7 +176,7 @@ impl Consumer {
         }
     }
 
-    /// Ends the loan of the last poll and the ownership of what was being revoked.
+    /// Ends the loan of the last poll, and what it told is done.
     fn take_back(&mut self) {
         self.scratch.clear();
         self.batches.clear();
@@ -167,42 +184,7 @@ impl Consumer {
         for fetcher in &mut self.fetchers {
             fetcher.held = false;
         }
-        let group = self.shared.group.borrow().clone();
-        let Some(group) = group else { return };
-        group.polled();
-        if let Some(revoked) = self.revoking.take() {
-            let mut partitions = self.shared.partitions.borrow_mut();
-            for name in &revoked {
-                partitions.remove(name);
-            }
-            drop(partitions);
-            group.revoked();
-        }
-    }
-
-    /// What the group or an error has to say before anything is read.
-    fn news(&mut self) -> Result<Option<Polled<'static>>, KafkaError> {
-        if let Some(error) = self.shared.partitions.borrow_mut().fatal.take() {
-            return Err(error);
-        }
-        let group = self.shared.group.borrow().clone();
-        let Some(group) = group else { return Ok(None) };
-        let Some(event) = group.next_event()? else { return Ok(None) };
-        let mut partitions = self.shared.partitions.borrow_mut();
-        Ok(Some(match event {
-            GroupEvent::Revoking(names) => {
-                self.revoking = Some(names.clone());
-                Polled::Revoking(names)
-            }
-            GroupEvent::Lost(names) => {
-                names.iter().for_each(|name| partitions.remove(name));
-                Polled::Lost(names)
-            }
-            GroupEvent::Assigned(names) => {
-                names.iter().for_each(|name| partitions.add(name, Position::Committed));
-                Polled::Assigned(names)
-            }
-        }))
+        self.handle().done();
     }
 
     /// Starts what partitions need, and fetchers for the brokers that lead them.
@@ -222,11 +204,7 @@ impl Consumer {
             self.placed = Some((partitions.changes, metadata.version));
         }
         drop(partitions);
-        if !self.shared.resolving.get() && resolver::has_work(&self.shared) {
-            self.shared.resolving.set(true);
-            let (cluster, config) = (self.cluster.clone(), self.config.clone());
-            self.resolver = Some(spawn(resolver::resolve(cluster, config, self.shared.clone())));
-        }
+        self.handle().resolve();
     }
 
     /// Ready with a fetcher's index when batches were gathered from it, with `None` when something
@@ -234,6 +212,9 @@ impl Consumer {
     fn poll_fetchers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<usize, KafkaError>>> {
         if self.shared.doorbell.poll_rung(cx) {
             return Poll::Ready(None);
+        }
+        if self.shared.suspended.get() {
+            return Poll::Pending;
         }
         let count = self.fetchers.len();
         let changes = self.shared.partitions.borrow().changes;
@@ -357,33 +338,8 @@ impl Consumer {
     /// As [`Self::position`] for all partitions, waiting until they are known, at most
     /// `default.api.timeout.ms`.
     pub async fn positions(&mut self) -> Result<Vec<(TopicPartition, i64)>, KafkaError> {
-        let deadline = Instant::now() + self.config.client.api_timeout;
-        loop {
-            if let Some(error) = self.shared.partitions.borrow_mut().fatal.take() {
-                return Err(error);
-            }
-            if self.shared.partitions.borrow().undecided().is_empty() {
-                break;
-            }
-            self.tend();
-            if Instant::now() >= deadline {
-                let trouble = self.shared.trouble.borrow().clone();
-                let late = || KafkaError::new(ErrorKind::Timeout, "positions are still unknown");
-                return Err(trouble.unwrap_or_else(late));
-            }
-            let shared = self.shared.clone();
-            let rung = poll_fn(move |cx| match shared.doorbell.poll_rung(cx) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            });
-            let _ = timeout(Duration::from_millis(100), rung).await;
-        }
-        let partitions = self.shared.partitions.borrow();
-        let known = partitions.iter().filter_map(|slot| match slot.position {
-            Position::At(offset) => Some((slot.name.clone(), offset)),
-            _ => None,
-        });
-        Ok(known.collect())
+        self.tend();
+        self.handle().positions().await
     }
 
     /// Goes on reading at `offset`. False if the partition is not read here.
@@ -491,7 +447,8 @@ impl Consumer {
     /// Leaves the group (unless a static member) and closes all connections of its own. Commit
     /// before.
     pub async fn close(self) {
-        if let Some(task) = self.resolver {
+        let resolver = self.shared.resolver.borrow_mut().take();
+        if let Some(task) = resolver {
             task.cancel().await;
         }
         let group = self.shared.group.borrow_mut().take();

@@ -12,16 +12,27 @@ use crate::record_batch::{BatchError, BatchHeader, OpenBatch, RawRecord, Records
 pub enum Polled<'a> {
     /// Records to work on, until the next poll.
     Records(Fetched<'a>),
+    /// Of the group; nothing else happens before the next poll.
+    News(News),
+    /// Nothing came within the time given.
+    Empty,
+}
+
+/// What the group has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// All partitions, which these are, are shared out anew. Still the caller's: commit now; the
+    /// next poll lets the group go on. Until then nothing is lent; what others get comes as
+    /// [`News::Lost`], and then [`News::Assigned`] ends it. What stays goes on where it was.
+    Rebalancing(Vec<TopicPartition>),
     /// These partitions go to other members. Still the caller's: flush and commit now; the next
-    /// poll gives them up and lets the group go on.
+    /// poll gives them up and lets the group go on. Others are read meanwhile.
     Revoking(Vec<TopicPartition>),
     /// These partitions are other members' already; committing for them fails.
     Lost(Vec<TopicPartition>),
-    /// These partitions are new here (possibly none, after a first join); reading begins where the
-    /// group left off, unless the caller seeks first.
+    /// These partitions are new here (possibly none); reading begins where the group left off,
+    /// unless the caller seeks first.
     Assigned(Vec<TopicPartition>),
-    /// Nothing came within the time given.
-    Empty,
 }
 
 /// A batch that passed its checks.

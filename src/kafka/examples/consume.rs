@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use millrace_kafka::cluster::Cluster;
 use millrace_kafka::config::{ConsumerConfig, OffsetReset};
-use millrace_kafka::consumer::{Consumer, Polled};
+use millrace_kafka::consumer::{Consumer, News, Polled};
 use millrace_kafka::group::Subscription;
 use millrace_kafka::partitions::{Position, TopicPartition};
 use millrace_kafka::{KafkaError, admin::Admin};
@@ -135,14 +135,14 @@ async fn consume(run: Run) -> Result<(), KafkaError> {
                 }
             }
             Polled::Empty => {}
-            Polled::Assigned(names) => {
+            Polled::News(News::Assigned(names)) => {
                 println!("assigned {}", list(&names));
             }
-            Polled::Revoking(names) => {
-                println!("revoking {}", list(&names));
+            Polled::News(News::Rebalancing(names) | News::Revoking(names)) => {
+                println!("giving up or rebalancing {}", list(&names));
                 commit(&consumer, &names).await;
             }
-            Polled::Lost(names) => println!("lost {}", list(&names)),
+            Polled::News(News::Lost(names)) => println!("lost {}", list(&names)),
         }
         if consumer.group().is_some_and(|group| group.is_member())
             && last_commit.elapsed() >= run.commit_every

@@ -52,6 +52,7 @@ impl Inner {
     /// One generation: from before the join to the heartbeat that ends it.
     async fn round(&self) -> Result<(), Failure> {
         let topics = self.topics().await?;
+        self.offer().await?;
         let before = self.membership.borrow().before_join(&topics);
         self.revoke(before).await?;
         let request = self.membership.borrow().join_request(&topics).map_err(Failure::Fatal)?;
@@ -73,6 +74,14 @@ impl Inner {
         self.trouble.borrow_mut().take();
         tracing::debug!(group = self.config.group_id, added = ?change.added,
             revoked = ?change.revoked, "assigned");
+        self.offered.set(false);
+        if !self.membership.borrow().is_cooperative() {
+            if !change.revoked.is_empty() {
+                self.tell(GroupEvent::Lost(change.revoked));
+            }
+            self.tell(GroupEvent::Assigned(change.added));
+            return self.stay(&topics).await;
+        }
         let again = !change.revoked.is_empty();
         self.revoke(change.revoked).await?;
         self.tell(GroupEvent::Assigned(change.added));
@@ -114,16 +123,37 @@ impl Inner {
         known.collect()
     }
 
-    /// Has the consumer give partitions up and waits for it, with heartbeats.
+    /// Before an eager member joins it works on nothing that it holds. Offered once an assignment:
+    /// joining may take more than one attempt.
+    async fn offer(&self) -> Result<(), Failure> {
+        let names = {
+            let membership = self.membership.borrow();
+            if membership.is_cooperative() || membership.owned.is_empty() || self.offered.get() {
+                return Ok(());
+            }
+            membership.owned.clone()
+        };
+        self.ask(GroupEvent::Rebalancing(names)).await?;
+        self.offered.set(true);
+        Ok(())
+    }
+
+    /// Has the consumer give partitions up.
     async fn revoke(&self, names: Vec<TopicPartition>) -> Result<(), Failure> {
-        if names.is_empty() {
-            return Ok(());
+        if !names.is_empty() {
+            self.ask(GroupEvent::Revoking(names.clone())).await?;
+            self.membership.borrow_mut().give_up(&names);
         }
-        self.revoking.set(true);
-        self.tell(GroupEvent::Revoking(names.clone()));
-        while self.revoking.get() {
+        Ok(())
+    }
+
+    /// Tells the consumer and waits until it has dealt with it, with heartbeats.
+    async fn ask(&self, event: GroupEvent) -> Result<(), Failure> {
+        self.asking.set(true);
+        self.tell(event);
+        while self.asking.get() {
             let _ = timeout(self.config.heartbeat_interval, self.bell.listen()).await;
-            if !self.revoking.get() {
+            if !self.asking.get() {
                 break;
             }
             match self.heartbeat().await {
@@ -136,13 +166,13 @@ impl Inner {
                 Err(failure) => return Err(failure),
             }
         }
-        self.membership.borrow_mut().give_up(&names);
         Ok(())
     }
 
     /// What was held is another's. A revocation that was not told yet is void by this.
     fn lost(&self, names: Vec<TopicPartition>) {
-        self.revoking.set(false);
+        self.asking.set(false);
+        self.offered.set(false);
         self.events.borrow_mut().clear();
         if !names.is_empty() {
             tracing::warn!(group = self.config.group_id, ?names, "partitions were lost");

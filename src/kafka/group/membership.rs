@@ -1,10 +1,10 @@
 //! The life of one member of a classic consumer group, without IO: requests out, responses in.
 //!
 //! ```text
-//!            before_join: eager members give all up, cooperative ones keep theirs
+//!            before_join: eager members stop their work, cooperative ones go on
 //!   ┌──────▶ join_request ─▶ on_join ─▶ sync request (the leader's holds the assignment)
 //!   │                                        │
-//!   │   on_sync: what to revoke, what is new ◀┘
+//!   │   on_sync: what is gone, what is new ◀─┘
 //!   │        │ something to revoke: after that, again
 //!   └────────┤
 //!            ▼
@@ -69,6 +69,8 @@ pub struct Membership {
     /// −1 outside of the group.
     pub generation: i32,
     pub owned: Vec<TopicPartition>,
+    /// The generation that gave it.
+    owned_generation: i32,
     protocol: Option<AssignmentStrategy>,
     /// What this member, as the leader, based its assignment on.
     led: Option<BTreeMap<Rc<str>, usize>>,
@@ -88,6 +90,7 @@ impl Membership {
             member_id: StrBytes::new(),
             generation: -1,
             owned: Vec::new(),
+            owned_generation: -1,
             protocol: None,
             led: None,
         }
@@ -108,10 +111,11 @@ impl Membership {
         self.led.as_ref()
     }
 
-    /// What must be given up before the group is joined (again) for `topics`.
+    /// What a cooperative member must give up before the group is joined (again) for `topics`.
+    /// Eager members hear from the assignment what they have to give up.
     pub fn before_join(&self, topics: &[Rc<str>]) -> Vec<TopicPartition> {
         let cooperative = self.is_cooperative();
-        let gone = |name: &&TopicPartition| !cooperative || !topics.contains(&name.topic);
+        let gone = |name: &&TopicPartition| cooperative && !topics.contains(&name.topic);
         self.owned.iter().filter(gone).cloned().collect()
     }
 
@@ -135,13 +139,14 @@ impl Membership {
                     Some(sticky_data::encode_cooperative(self.generation))
                 }
                 AssignmentStrategy::Sticky => {
-                    Some(sticky_data::encode_eager(&self.owned, self.generation))
+                    Some(sticky_data::encode_eager(&self.owned, self.owned_generation))
                 }
                 AssignmentStrategy::Range | AssignmentStrategy::RoundRobin => None,
             };
             let metadata = MemberMetadata {
                 topics: topics.to_vec(),
-                owned: self.owned.clone(),
+                // An eager member owns nothing while it joins: what moves moves at once.
+                owned: if self.is_cooperative() { self.owned.clone() } else { Vec::new() },
                 generation: self.generation,
                 rack: self.rack.clone(),
                 user_data,
@@ -224,20 +229,29 @@ impl Membership {
             .with_assignments(assignments))
     }
 
-    /// Takes the assignment. What is new is owned from here on; what is revoked stays owned until
-    /// [`Self::give_up`].
+    /// Takes the assignment. What is new is owned from here on; what is revoked stays owned by a
+    /// cooperative member until [`Self::give_up`], and is another's already of an eager one.
+    ///
+    /// An eager member keeps what two generations in a row give it. Had it missed one, another may
+    /// have had its partitions meanwhile: all of them are lost then, and come anew.
     pub fn on_sync(&mut self, response: &SyncGroupResponse) -> Result<Change, Failure> {
         self.check(response.error_code, "SyncGroup")?;
         let assigned = decode_assignment(response.assignment.clone()).map_err(Failure::Fatal)?;
         let missing = |names: &[TopicPartition], from: &[TopicPartition]| {
             names.iter().filter(|name| !from.contains(name)).cloned().collect::<Vec<_>>()
         };
-        let change = Change {
-            revoked: missing(&self.owned, &assigned),
-            added: missing(&assigned, &self.owned),
-        };
-        self.owned.extend(change.added.iter().cloned());
-        Ok(change)
+        let eager = !self.is_cooperative();
+        let missed = eager && self.generation > self.owned_generation.saturating_add(1);
+        let kept: &[TopicPartition] = if missed { &[] } else { &assigned };
+        let revoked = missing(&self.owned, kept);
+        let added = if missed { assigned.clone() } else { missing(&assigned, &self.owned) };
+        if eager {
+            self.owned = assigned;
+        } else {
+            self.owned.extend(added.iter().cloned());
+        }
+        self.owned_generation = self.generation;
+        Ok(Change { revoked, added })
     }
 
     pub fn heartbeat_request(&self) -> HeartbeatRequest {

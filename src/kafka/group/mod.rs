@@ -3,6 +3,9 @@
 //! The [`membership`] decides, the [`coordinator`] talks, and a task of its own (in the urgent
 //! queue, so that a busy sink does not starve its heartbeats) drives the two. What it has to tell
 //! waits for the consumer's next poll; before anything is given up it waits for the poll after that.
+//!
+//! An eager member offers all that it holds before it joins, but gives up only what the assignment
+//! then takes: nobody else can have had a partition that the very next generation leaves with us.
 
 pub mod assignor;
 pub mod coordinator;
@@ -39,7 +42,9 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the group has to tell the consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupEvent {
-    /// To be given up; [`Group::revoked`] says that it was.
+    /// All that is held, offered; [`Group::answered`] says that it is not worked on.
+    Rebalancing(Vec<TopicPartition>),
+    /// To be given up; [`Group::answered`] says that it was.
     Revoking(Vec<TopicPartition>),
     Lost(Vec<TopicPartition>),
     Assigned(Vec<TopicPartition>),
@@ -64,8 +69,10 @@ struct Inner {
     doorbell: Rc<Doorbell>,
     /// Rung for the driver: a revocation is done, the consumer polls again.
     bell: Bell,
-    /// A revocation was told and is not done yet.
-    revoking: Cell<bool>,
+    /// Something was told that the consumer has not answered yet.
+    asking: Cell<bool>,
+    /// What is held was offered since the last assignment.
+    offered: Cell<bool>,
     last_poll: Cell<Instant>,
     trouble: RefCell<Option<KafkaError>>,
     fatal: RefCell<Option<KafkaError>>,
@@ -88,7 +95,8 @@ impl Group {
             events: RefCell::default(),
             doorbell,
             bell: Bell::default(),
-            revoking: Cell::new(false),
+            asking: Cell::new(false),
+            offered: Cell::new(false),
             last_poll: Cell::new(Instant::now()),
             trouble: RefCell::default(),
             fatal: RefCell::default(),
@@ -137,9 +145,9 @@ impl Group {
         }
     }
 
-    /// The consumer gave up what it was told to.
-    pub(crate) fn revoked(&self) {
-        self.inner.revoking.set(false);
+    /// The consumer gave up what it was told to, or works on nothing that is offered.
+    pub(crate) fn answered(&self) {
+        self.inner.asking.set(false);
         self.inner.bell.ring();
     }
 

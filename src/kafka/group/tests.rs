@@ -183,7 +183,28 @@ fn a_member_takes_its_id_leads_and_owns() {
     assert_eq!(given, names(&[("t", 0), ("t", 1)]));
     let change = membership.on_sync(&synced(&[("t", 0), ("t", 1)])).unwrap();
     assert_eq!(change, Change { revoked: vec![], added: given.clone() });
-    assert_eq!(membership.before_join(&["t".into()]), given, "an eager member gives all up");
+    assert_eq!(
+        membership.before_join(&["t".into()]),
+        [],
+        "an eager member waits for the assignment"
+    );
+}
+
+#[test]
+fn an_eager_member_keeps_what_the_next_generation_leaves_it() {
+    let mut membership = membership("range");
+    membership.generation = 4;
+    membership.on_sync(&synced(&[("t", 0), ("t", 1)])).unwrap();
+    membership.generation = 5;
+    let change = membership.on_sync(&synced(&[("t", 1), ("t", 2)])).unwrap();
+    assert_eq!(change, Change { revoked: names(&[("t", 0)]), added: names(&[("t", 2)]) });
+    assert_eq!(membership.owned, names(&[("t", 1), ("t", 2)]));
+    // Generation 6 was joined and never synced: another may have had them in it.
+    membership.generation = 7;
+    let change = membership.on_sync(&synced(&[("t", 1), ("t", 3)])).unwrap();
+    let (gone, come) = (names(&[("t", 1), ("t", 2)]), names(&[("t", 1), ("t", 3)]));
+    assert_eq!(change, Change { revoked: gone, added: come.clone() });
+    assert_eq!(membership.owned, come);
 }
 
 #[test]
