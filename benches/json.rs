@@ -1,4 +1,5 @@
-//! JSON stages on one 254-byte record: check, patch with three transforms, parse, write.
+//! JSON stages on one 254-byte record: check, patch with three transforms, parse, write; the first
+//! two with learned shapes and, `once`, without.
 //!
 //! `cargo bench --bench json`; the figure of a record is the time of a 1000-record pass over one
 //! buffer divided by 1000, which is how the task sees it.
@@ -9,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millrace_converters::converter::{Converter, Detail};
 use millrace_converters::json::patch::{Inserted, JsonOp, PatchPlan, RecordMeta};
 use millrace_converters::json::{
-    JsonConverter, JsonConverterConfig, Level, WriteOptions, check_at, find_path, parse,
+    Checker, JsonConverter, JsonConverterConfig, Level, WriteOptions, check_at, find_path, parse,
     write_value,
 };
 use millrace_converters::{Arena, JsonText};
@@ -76,7 +77,8 @@ fn stages(c: &mut Criterion) {
         for write in [false, true] {
             let name = if write { "patch3+write" } else { "patch3" };
             group.bench_function(format!("{name}/{level:?}"), |b| {
-                let mut plan = PatchPlan::compile_at(&three_transforms(), level).unwrap();
+                let plan = PatchPlan::compile_at(&three_transforms(), level).unwrap();
+                let mut plan = plan.without_shapes();
                 let mut arena = Arena::new();
                 let mut out = Vec::with_capacity(buf.len() * 2);
                 let meta = RecordMeta { topic: "orders", partition: 0, timestamp: None, offset: 0 };
@@ -90,6 +92,101 @@ fn stages(c: &mut Criterion) {
                             out.push(b'\n');
                         }
                         black_box(text.edits);
+                    }
+                    black_box(out.len());
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The events that whole processes are measured with (`perf/events.rs`), `members` in their midst;
+/// `text` is repeated to fill the last member.
+fn event(number: u64, members: &str, text: &str) -> String {
+    let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let head = format!(
+        concat!(
+            r#"{{"id":{:010},"ts":{},{}"user":{{"name":"user-{:06}","country":"DE"}},"#,
+            r#""ip":"10.{:03}.{:03}.{:03}","ua":"Mozilla/5.0 (X11; Linux x86_64)","#,
+            r#""amount":{}.{:02},"active":{},"tags":["alpha","beta"],"#,
+            r#""ref":"https://example.org/{:016x}","note":""#
+        ),
+        1_000_000_000 + number,
+        1_700_000_000_000 + number,
+        members,
+        mixed % 1_000_000,
+        100 + mixed % 100,
+        100 + (mixed >> 8) % 100,
+        100 + (mixed >> 16) % 100,
+        100 + mixed % 900,
+        (mixed >> 24) % 100,
+        if mixed.is_multiple_of(2) { "true " } else { "false" },
+        mixed,
+    );
+    let fill = 254usize.saturating_sub(head.len() + 2).div_ceil(text.len().min(254));
+    format!("{head}{}\"}}", text.repeat(fill))
+}
+
+/// Batches by how their records vary; the patch and the check, as they learn and without.
+fn shapes(c: &mut Criterion) {
+    let turns = |kinds: u64| move |at: u64| event(at, &format!("\"kind{}\":1,", at % kinds), "x");
+    let optional = |at: u64| {
+        let mixed = at.wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
+        let members = ["a", "b", "c", "d"].iter().enumerate();
+        let members = members.filter(|(bit, _)| mixed >> bit & 1 == 1);
+        event(at, &members.map(|(_, name)| format!("\"{name}\":1,")).collect::<String>(), "x")
+    };
+    let long = "a longer text, as people write them ".repeat(50);
+    let batches: [(&str, &dyn Fn(u64) -> String); 8] = [
+        ("254 bytes", &|at| event(at, "", "x")),
+        ("2 in turn", &turns(2)),
+        ("4 in turn", &turns(4)),
+        ("16 in turn", &turns(16)),
+        ("optional members", &optional),
+        ("no two alike", &|at| event(at, &format!("\"m{at}\":1,"), "x")),
+        ("escapes", &|at| event(at, "", "\\n, ")),
+        ("long strings", &|at| event(at, "", &long)),
+    ];
+    let mut group = c.benchmark_group("shapes");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    for (name, record) in batches {
+        let mut buf = Vec::new();
+        let mut ranges = Vec::new();
+        for at in 0..RECORDS as u64 {
+            let start = buf.len();
+            buf.extend_from_slice(record(at).as_bytes());
+            ranges.push((start, buf.len()));
+        }
+        // As behind the records of a batch.
+        buf.resize(buf.len() + 128, 0);
+        for learned in [false, true] {
+            let way = if learned { "learned" } else { "once" };
+            group.bench_function(format!("check/{name}/{way}"), |b| {
+                let mut checker = Checker::new();
+                b.iter(|| {
+                    for &(start, end) in &ranges {
+                        black_box(match learned {
+                            true => checker.check(&buf, start, end),
+                            false => check_at(Level::detect(), &buf, start, end),
+                        })
+                        .unwrap();
+                    }
+                });
+            });
+            group.bench_function(format!("patch3+write/{name}/{way}"), |b| {
+                let plan = PatchPlan::compile(&three_transforms()).unwrap();
+                let mut plan = if learned { plan } else { plan.without_shapes() };
+                let mut arena = Arena::new();
+                let mut out = Vec::with_capacity(buf.len() * 2);
+                let meta = RecordMeta { topic: "orders", partition: 0, timestamp: None, offset: 0 };
+                b.iter(|| {
+                    arena.reset();
+                    out.clear();
+                    for &(start, end) in &ranges {
+                        let text = plan.apply(&buf, start, end, &meta, &arena).unwrap();
+                        text.write_to(&mut out);
+                        out.push(b'\n');
                     }
                     black_box(out.len());
                 });
@@ -177,5 +274,5 @@ fn envelope(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, stages, values, envelope);
+criterion_group!(benches, stages, shapes, values, envelope);
 criterion_main!(benches);

@@ -7,11 +7,26 @@ use crate::rig::kafka::Kafka;
 
 pub const TOPIC: &str = "perf-events";
 
+/// The same with members that come and go.
+pub const VARIED: &str = "perf-events-varied";
+
 /// One event; always 254 bytes.
 pub fn event(number: u64) -> String {
+    with_members(number, "")
+}
+
+/// One event of 32 layouts: four members that may be there or not, and a blank. 254 bytes.
+pub fn varied(number: u64) -> String {
+    let mixed = number.wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
+    let members = ["a", "b", "c", "d"].into_iter().enumerate();
+    let members = members.filter(|(at, _)| mixed >> at & 1 == 1);
+    with_members(number, &members.map(|(_, name)| format!("\"{name}\":1,")).collect::<String>())
+}
+
+fn with_members(number: u64, members: &str) -> String {
     let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let head = format!(
-        "{{\"id\":{:010},\"ts\":{},\"user\":{{\"name\":\"user-{:06}\",\"country\":\"DE\"}},\
+        "{{\"id\":{:010},\"ts\":{},{members}\"user\":{{\"name\":\"user-{:06}\",\"country\":\"DE\"}},\
          \"ip\":\"10.{:03}.{:03}.{:03}\",\"ua\":\"Mozilla/5.0 (X11; Linux x86_64)\",\
          \"amount\":{}.{:02},\"active\":{},\"tags\":[\"alpha\",\"beta\"],\
          \"ref\":\"https://example.org/{:016x}\",\"note\":\"",
@@ -30,12 +45,12 @@ pub fn event(number: u64) -> String {
     format!("{head}{}\"}}", "x".repeat(fill))
 }
 
-/// Fills the topic, in lz4 batches of about 64 KiB of lines.
-pub fn fill(kafka: &Kafka, records: u64) {
-    kafka.create_topic(TOPIC, 1);
+/// Fills one of the topics, in lz4 batches of about 64 KiB of lines.
+pub fn fill(kafka: &Kafka, topic: &str, records: u64) {
+    kafka.create_topic(topic, 1);
     let mut child = kafka
         .kcat()
-        .args(["-P", "-t", TOPIC, "-p", "0", "-z", "lz4"])
+        .args(["-P", "-t", topic, "-p", "0", "-z", "lz4"])
         .args(["-X", "batch.size=220000", "-X", "linger.ms=50"])
         .args(["-X", "batch.num.messages=250"])
         .stdin(Stdio::piped())
@@ -43,7 +58,8 @@ pub fn fill(kafka: &Kafka, records: u64) {
         .expect("kcat");
     let mut input = BufWriter::with_capacity(1 << 20, child.stdin.take().expect("piped"));
     for number in 0..records {
-        writeln!(input, "{}", event(number)).expect("kcat reads");
+        let line = if topic == VARIED { varied(number) } else { event(number) };
+        writeln!(input, "{line}").expect("kcat reads");
     }
     drop(input);
     assert!(child.wait().expect("kcat").success(), "kcat could not produce");
@@ -54,9 +70,10 @@ mod tests {
     #[test]
     fn every_event_has_254_bytes() {
         for number in [0, 1, 999, 123_456_789] {
-            let event = super::event(number);
-            assert_eq!(event.len(), 254, "{event}");
-            serde_json::from_str::<serde_json::Value>(&event).expect("JSON");
+            for event in [super::event(number), super::varied(number)] {
+                assert_eq!(event.len(), 254, "{event}");
+                serde_json::from_str::<serde_json::Value>(&event).expect("JSON");
+            }
         }
     }
 }

@@ -10,7 +10,9 @@ use crate::{events, ours, scenario};
 /// to run ours under; its CPU time counts too.
 pub fn run(records: u64) {
     let kafka = Kafka::start();
-    events::fill(&kafka, records);
+    for topic in [events::TOPIC, events::VARIED] {
+        events::fill(&kafka, topic, records);
+    }
     kafka.create_topic(ours::SOURCE_TOPIC, 1);
     println!("ready");
     for (run, line) in std::io::stdin().lock().lines().map_while(Result::ok).enumerate() {

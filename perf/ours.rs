@@ -4,7 +4,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::events::TOPIC;
 use crate::rig::kafka::Kafka;
 use crate::rig::s3;
 use crate::rig::worker::{binary, properties, worker_file};
@@ -35,18 +34,21 @@ pub fn measure(
     let mut pairs = vec![("name", name.as_str()), ("tasks.max", "1")];
     match scenario.kind {
         Kind::Null => {
-            pairs.extend([("connector.class", "millrace.NullSinkConnector"), ("topics", TOPIC)]);
+            pairs.extend([
+                ("connector.class", "millrace.NullSinkConnector"),
+                ("topics", scenario.topic),
+            ]);
         }
         Kind::File => pairs.extend([
             ("connector.class", "org.apache.kafka.connect.file.FileStreamSinkConnector"),
-            ("topics", TOPIC),
+            ("topics", scenario.topic),
             ("file", out.to_str().expect("a path")),
         ]),
         Kind::S3 => {
             s3::shared().bucket(&bucket);
             pairs.extend([
                 ("connector.class", "io.confluent.connect.s3.S3SinkConnector"),
-                ("topics", TOPIC),
+                ("topics", scenario.topic),
                 ("s3.bucket.name", &bucket),
                 ("s3.region", "us-east-1"),
                 ("store.url", &url),

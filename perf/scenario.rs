@@ -1,10 +1,14 @@
 //! What is measured.
 
+use crate::events::{TOPIC, VARIED};
+
 /// One row of the table: the same connector settings for both workers where both have them.
 pub struct Scenario {
     pub name: &'static str,
     pub title: &'static str,
     pub kind: Kind,
+    /// The topic that a sink reads.
+    pub topic: &'static str,
     /// Beside name, class, topics: for both.
     pub connector: &'static [(&'static str, &'static str)],
     pub jvm: bool,
@@ -61,6 +65,7 @@ pub fn all() -> Vec<Scenario> {
         name,
         title,
         kind,
+        topic: TOPIC,
         connector,
         jvm,
         budget_ns,
@@ -78,6 +83,30 @@ pub fn all() -> Vec<Scenario> {
             480,
             14.0,
         ),
+        Scenario {
+            topic: VARIED,
+            ..row(
+                "json-varied",
+                "JSON checked, members vary, null sink",
+                Null,
+                JSON,
+                false,
+                480,
+                0.0,
+            )
+        },
+        Scenario {
+            topic: VARIED,
+            ..row(
+                "smt-varied",
+                "JSON, members vary, 3 transforms, JSON lines, null sink",
+                Null,
+                json_smt!(("null.format", "json")),
+                false,
+                480,
+                0.0,
+            )
+        },
         row("s3-none", "the same to S3, no compression", Object, S3, false, 560, 0.0),
         row(
             "s3-unsigned",

@@ -40,7 +40,6 @@ pub fn run(options: &Options) {
     let classes = jvm::compile(dir.path());
     eprintln!("starting Kafka and filling {} events …", options.records);
     let kafka = Kafka::start();
-    events::fill(&kafka, options.records);
     for topic in [ours::SOURCE_TOPIC, "perf-source-jvm"] {
         kafka.create_topic(topic, 1);
     }
@@ -48,6 +47,12 @@ pub fn run(options: &Options) {
     let chosen = scenario::all().into_iter().filter(|scenario| {
         options.only.is_empty() || options.only.iter().any(|only| only == scenario.name)
     });
+    let chosen: Vec<Scenario> = chosen.collect();
+    for topic in [events::TOPIC, events::VARIED] {
+        if chosen.iter().any(|scenario| scenario.topic == topic) {
+            events::fill(&kafka, topic, options.records);
+        }
+    }
     for scenario in chosen {
         let mut row = Row { scenario, ours: Vec::new(), jvm: Vec::new(), peak_rss_mb: 0.0 };
         for run in 0..options.runs {

@@ -6,7 +6,7 @@ use super::shape_book::{ShapeBook, ShapeCounts};
 use super::shape_learn::learn;
 
 /// [`check_at`] with learned shapes before it: the same answer, sooner. One instance a task and side
-/// of a record; bounded memory (a few shapes of at most 64 KiB).
+/// of a record; bounded memory (a few shapes of some KiB).
 pub struct Checker {
     level: Level,
     book: ShapeBook,

@@ -13,6 +13,9 @@ use super::scan::Kind;
 /// More values than that are not learned: comparing would pay, but shapes would grow large.
 pub(super) const MAX_SLOTS: usize = 192;
 
+/// Nor is more text between values than that: bounds the shapes' memory.
+const MAX_LITERALS: usize = 8 * 1024;
+
 /// What a slot takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
@@ -165,6 +168,11 @@ impl Shape {
         };
         shape.cut_segments();
         shape
+    }
+
+    /// Small enough to be kept.
+    pub fn fits(&self) -> bool {
+        self.bare.len() <= MAX_LITERALS
     }
 
     /// Where that place of the learned document is in any document of the shape.

@@ -11,8 +11,8 @@ use super::isa::{Level, dispatch};
 use super::shape::Shape;
 use super::shape_match::{Candidates, MAX_LENGTH, Workspace, find};
 
-/// Shapes of a plan at a time.
-const MAX_SHAPES: usize = 16;
+/// Shapes of a plan at a time: six members that may be there or not make as many.
+pub(super) const MAX_SHAPES: usize = 64;
 
 /// Documents between two looks back.
 const WINDOW: u32 = 256;
@@ -168,19 +168,23 @@ impl ShapeBook {
         }
         self.counts.learned += 1;
         // The same but for the kinds of values that the plan does not ask for?
-        if !self.shapes.iter_mut().any(|known| known.widen(&shape)) {
-            self.shapes.push(shape);
+        match self.shapes.iter_mut().position(|known| known.widen(&shape)) {
+            Some(at) => self.compare(at),
+            None => {
+                self.shapes.push(shape);
+                self.compare(self.shapes.len() - 1);
+            }
         }
-        self.compare_all();
     }
 
-    fn compare_all(&mut self) {
-        self.shared.clear();
-        for a in &self.shapes {
-            self.shared.extend(self.shapes.iter().map(|b| a.shared(b) as u16));
+    /// Notes how much of a new or changed shape's head each other one has.
+    fn compare(&mut self, at: usize) {
+        self.shared.resize(MAX_SHAPES * MAX_SHAPES, 0);
+        for (other, shape) in self.shapes.iter().enumerate() {
+            let shared = self.shapes[at].shared(shape) as u16;
+            self.shared[at * MAX_SHAPES + other] = shared;
+            self.shared[other * MAX_SHAPES + at] = shared;
         }
-        self.last = 0;
-        self.follower = [0; MAX_SHAPES];
     }
 
     #[inline]
@@ -197,11 +201,11 @@ impl ShapeBook {
         self.counts.misses += u64::from(self.window_misses);
         let (hits, misses) = (self.window_hits, self.window_misses);
         (self.window_hits, self.window_misses) = (0, 0);
-        let used = std::mem::take(&mut self.used);
+        let used = std::mem::replace(&mut self.used, [0; MAX_SHAPES]);
         if misses > hits {
             self.counts.given_up += 1;
             self.shapes.clear();
-            self.shared.clear();
+            (self.last, self.follower) = (0, [0; MAX_SHAPES]);
             self.sleep = self.next_sleep;
             self.next_sleep = (self.next_sleep * 2).min(LONGEST_SLEEP);
             return;
@@ -210,7 +214,8 @@ impl ShapeBook {
         if misses > WINDOW / 16 && self.shapes.len() == MAX_SHAPES {
             let mut used = used.iter();
             self.shapes.retain(|_| used.next().is_some_and(|used| *used > 0));
-            self.compare_all();
+            (0..self.shapes.len()).for_each(|at| self.compare(at));
+            (self.last, self.follower) = (0, [0; MAX_SHAPES]);
         }
     }
 }

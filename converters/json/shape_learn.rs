@@ -10,7 +10,7 @@ const MAX_CUT_DEPTH: usize = 16;
 /// The shape of `doc`, which the pass has found to be a JSON object with white space around it.
 /// `strict` says of a place where a top-level value begins whether the plan asks for its kind.
 ///
-/// `None`: it has too many values to be worth it.
+/// `None`: it has more values, or more text between them, than a shape may have.
 #[cold]
 pub(super) fn learn(doc: &[u8], strict: impl Fn(usize) -> bool) -> Option<Shape> {
     let mut scanner = Scanner::new(BASELINE, doc, 0, doc.len());
@@ -18,7 +18,7 @@ pub(super) fn learn(doc: &[u8], strict: impl Fn(usize) -> bool) -> Option<Shape>
     let lead = scanner.at;
     let values = cut(&mut scanner, strict)?;
     let trail = doc.len() - scanner.at;
-    Some(Shape::new(doc, values, lead, trail))
+    Some(Shape::new(doc, values, lead, trail)).filter(Shape::fits)
 }
 
 /// The values, in order; the scanner ends behind the closing brace.

@@ -8,6 +8,7 @@ use super::blocks::{BLOCK, Blocks};
 use super::isa::{BASELINE, Isa};
 use super::scan::{Kind, Scanner};
 use super::shape::{Segment, Shape, Slot};
+use super::shape_book::MAX_SHAPES;
 
 /// Documents longer than that are not compared with shapes; bounds the marks' memory.
 pub(super) const MAX_LENGTH: usize = 64 * 1024;
@@ -31,7 +32,7 @@ pub(super) struct Workspace {
 #[derive(Clone, Copy)]
 pub(super) struct Candidates<'s> {
     pub shapes: &'s [Shape],
-    /// For each pair of shapes, the segments at their heads that are the same, row by row.
+    /// For each pair of shapes, the segments at their heads that are the same: [`MAX_SHAPES`] a row.
     pub shared: &'s [u16],
     /// The one that is tried first.
     pub first: usize,
@@ -143,8 +144,7 @@ impl<I: Isa + Blocks> Matcher<'_, I> {
         index: usize,
         at: usize,
     ) -> Option<(usize, usize)> {
-        let count = candidates.shapes.len();
-        let row = candidates.shared.get(current * count..)?.get(..count)?;
+        let row = candidates.shared.get(current * MAX_SHAPES..)?.get(..MAX_SHAPES)?;
         // Not inlined into the function that has the machine's instructions switched on.
         let plain = Matcher { isa: BASELINE, doc: self.doc, wide: self.wide, marks: self.marks };
         row.iter().zip(candidates.shapes).enumerate().find_map(|(other, (&shared, shape))| {
