@@ -10,6 +10,7 @@ mod jvm;
 mod keep;
 mod ours;
 mod scenario;
+mod stand_in;
 mod table;
 
 #[path = "../tests/rig/mod.rs"]

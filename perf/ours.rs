@@ -8,6 +8,7 @@ use crate::rig::kafka::Kafka;
 use crate::rig::s3;
 use crate::rig::worker::{binary, properties, worker_file};
 use crate::scenario::{Kind, Scenario};
+use crate::stand_in;
 
 /// What the kernel says of a process that has ended.
 pub struct Used {
@@ -31,6 +32,8 @@ pub fn measure(
     let name = format!("ours-{}-{run}", scenario.name);
     let (bucket, url) = (format!("perf-{}-{run}", scenario.name), s3::shared().url());
     let iterations = records.to_string();
+    let elasticsearch = stand_in::url();
+    let indexed = stand_in::actions();
     let mut pairs = vec![("name", name.as_str()), ("tasks.max", "1")];
     match scenario.kind {
         Kind::Null => {
@@ -59,6 +62,11 @@ pub fn measure(
                 ("flush.size", "500000"),
             ]);
         }
+        Kind::Elasticsearch => pairs.extend([
+            ("connector.class", "io.confluent.connect.elasticsearch.ElasticsearchSinkConnector"),
+            ("topics", TOPIC),
+            ("connection.url", elasticsearch),
+        ]),
         Kind::Source => pairs.extend([
             ("connector.class", "millrace.DatagenSourceConnector"),
             ("kafka.topic", SOURCE_TOPIC),
@@ -80,6 +88,9 @@ pub fn measure(
     let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
     let (status, usage) = run_to_end(under, &connector, &worker, &dir.path().join("ours.log"));
     assert!(status.success(), "{name} failed: {}", log(&dir.path().join("ours.log")));
+    if scenario.kind == Kind::Elasticsearch {
+        assert_eq!(stand_in::actions() - indexed, records, "actions that reached the stand-in");
+    }
     let cpu = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
     Used {
         cpu_ns_per_record: (cpu(usage.ru_utime) + cpu(usage.ru_stime)) / records as f64,

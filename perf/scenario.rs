@@ -22,6 +22,7 @@ pub enum Kind {
     Null,
     File,
     S3,
+    Elasticsearch,
     Source,
 }
 
@@ -60,7 +61,7 @@ const STRINGS: &[(&str, &str)] =
     &[("value.converter", "org.apache.kafka.connect.storage.StringConverter")];
 
 pub fn all() -> Vec<Scenario> {
-    use Kind::{File, Null, S3 as Object, Source};
+    use Kind::{Elasticsearch, File, Null, S3 as Object, Source};
     let row = |name, title, kind, connector, jvm, budget_ns, ratio| Scenario {
         name,
         title,
@@ -142,6 +143,15 @@ pub fn all() -> Vec<Scenario> {
             json_smt!(("s3.compression.type", "gzip"), ("s3.compression.level", "6")),
             false,
             3650,
+            0.0,
+        ),
+        row(
+            "elasticsearch",
+            "JSON, 3 transforms, bulk requests to a stand-in that answers at once",
+            Elasticsearch,
+            json_smt!(("key.ignore", "true"), ("schema.ignore", "true")),
+            false,
+            550,
             0.0,
         ),
         row("file", "strings, FileStream sink", File, STRINGS, true, 320, 10.0),

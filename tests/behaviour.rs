@@ -1,6 +1,7 @@
 //! Behaviour by capability, against the real systems: one binary, so that they start once.
 //!
 //! - `export`: the bulk job: everything is delivered, once, and goes on after a crash.
+//! - `elasticsearch`: the sink against the real Elasticsearch 8 and OpenSearch 2.
 //! - `rest`: the worker as its REST clients see it.
 //! - `parity`: the same topic, and the same requests, through the JVM worker and through ours.
 //! - `faults`: wrong configuration, absent peers, full disks, bad records.
@@ -11,6 +12,8 @@
 #[path = "rig/mod.rs"]
 mod rig;
 
+#[path = "elasticsearch/mod.rs"]
+mod elasticsearch;
 #[path = "export/mod.rs"]
 mod export;
 #[path = "faults/mod.rs"]

@@ -1,13 +1,27 @@
 //! The bundled connectors, one folder a system.
 
-#[cfg(any(feature = "file", feature = "null", feature = "datagen", feature = "s3"))]
+#[cfg(any(
+    feature = "file",
+    feature = "null",
+    feature = "datagen",
+    feature = "elasticsearch",
+    feature = "s3"
+))]
 use millrace_api::config_def::ConfigError;
 use millrace_api::connector::ConnectorPlugin;
-#[cfg(any(feature = "file", feature = "null", feature = "datagen", feature = "s3"))]
+#[cfg(any(
+    feature = "file",
+    feature = "null",
+    feature = "datagen",
+    feature = "elasticsearch",
+    feature = "s3"
+))]
 use millrace_api::error::ConnectError;
 
 #[cfg(feature = "datagen")]
 pub mod datagen;
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(feature = "null")]
@@ -27,6 +41,8 @@ pub fn plugins() -> Vec<ConnectorPlugin> {
     let mut list = Vec::new();
     #[cfg(feature = "datagen")]
     list.push(datagen::SOURCE);
+    #[cfg(feature = "elasticsearch")]
+    list.push(elasticsearch::SINK);
     #[cfg(feature = "file")]
     list.push(file::SINK);
     #[cfg(feature = "null")]
@@ -37,7 +53,13 @@ pub fn plugins() -> Vec<ConnectorPlugin> {
 }
 
 /// A task that was handed a configuration that its definition refuses.
-#[cfg(any(feature = "file", feature = "null", feature = "datagen", feature = "s3"))]
+#[cfg(any(
+    feature = "file",
+    feature = "null",
+    feature = "datagen",
+    feature = "elasticsearch",
+    feature = "s3"
+))]
 fn refused(errors: Vec<ConfigError>) -> ConnectError {
     let texts: Vec<_> = errors.into_iter().map(|error| error.message).collect();
     ConnectError {

@@ -130,14 +130,14 @@ impl WorkerSinkTask {
 
     /// Nothing came: the sink's chance for time-based work.
     async fn idle(&mut self) -> Result<(), ConnectError> {
-        self.reporter.trouble(self.consumer.trouble().map(|error| error.to_string()));
-        match self.task.put(&[]).await {
-            Err(error) if error.kind == ErrorKind::Retriable => {
-                self.reporter.trouble(Some(error.to_string()));
-                Ok(())
-            }
-            put => put.map_err(put_error),
-        }
+        let put = self.task.put(&[]).await;
+        // Said once: trouble that lasts must not seem to end and begin at each poll.
+        let (trouble, put) = match put {
+            Err(error) if error.kind == ErrorKind::Retriable => (Some(error.to_string()), Ok(())),
+            put => (self.consumer.trouble().map(|error| error.to_string()), put),
+        };
+        self.reporter.trouble(trouble);
+        put.map_err(put_error)
     }
 
     fn assignment(&mut self) -> Assignment<'_> {

@@ -2,6 +2,7 @@
 //! killed with the test process. One that cannot be found fails the test that needs it.
 
 pub mod connect;
+pub mod elasticsearch;
 pub mod kafka;
 pub mod process;
 pub mod s3;

@@ -107,7 +107,8 @@ pub fn call(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, ser
     Some((status, serde_json::from_str(&body).unwrap_or(serde_json::Value::Null)))
 }
 
-fn dechunk(mut rest: &str) -> String {
+/// The content of a chunked body.
+pub fn dechunk(mut rest: &str) -> String {
     let mut whole = String::new();
     while let Some((size, tail)) = rest.split_once("\r\n") {
         let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
