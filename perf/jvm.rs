@@ -58,7 +58,9 @@ pub fn measure(
             ("producer.override.batch.size", "65536"),
             ("producer.override.linger.ms", "20"),
         ]),
-        Kind::S3 => unreachable!("no S3 sink for the JVM is on Maven Central"),
+        Kind::S3 | Kind::Elasticsearch => {
+            unreachable!("no such sink for the JVM is on Maven Central")
+        }
     }
     pairs.extend_from_slice(scenario.connector);
     let connector = properties(dir.path(), "connector.properties", &pairs);

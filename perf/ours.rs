@@ -64,7 +64,7 @@ pub fn measure(
         }
         Kind::Elasticsearch => pairs.extend([
             ("connector.class", "io.confluent.connect.elasticsearch.ElasticsearchSinkConnector"),
-            ("topics", TOPIC),
+            ("topics", scenario.topic),
             ("connection.url", elasticsearch),
         ]),
         Kind::Source => pairs.extend([
