@@ -41,6 +41,14 @@ impl SinkOffsets {
         }
     }
 
+    /// As [`Self::taken`], record by record. A partition that is not assigned is passed over.
+    pub(crate) fn taken_at(&mut self, topic: &str, partition: i32, next: i64) {
+        let of = |name: &TopicPartition| name.partition == partition && *name.topic == *topic;
+        if let Some((_, offset)) = self.consumed.iter_mut().find(|(name, _)| of(name)) {
+            *offset = next;
+        }
+    }
+
     /// Something was taken from that partition since it was assigned.
     pub(crate) fn moved(&self, partition: &TopicPartition) -> bool {
         self.consumed.get(partition) > self.first.get(partition)

@@ -1,5 +1,6 @@
 //! A sink task on its core: from fetched batch to committed offset.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub(crate) struct WorkerSinkTask {
     pub progress: Progress,
     pub next_report: Instant,
     pub paused: bool,
+    /// `max.poll.records`: how many one `put` gets.
+    pub most_records: usize,
     /// The batch's records; empty between iterations, kept for its memory.
     pub records: Vec<Record<'static>>,
     /// When each segment's records were produced; kept for its memory.
@@ -109,8 +112,10 @@ impl WorkerSinkTask {
                     job: self.job.as_ref(),
                     paused: self.paused,
                     patience: self.flush_timeout,
+                    most_records: self.most_records,
                     arena: &self.arena,
                     records,
+                    taken: 0,
                     gone: Vec::new(),
                     times: &mut self.times,
                 };
@@ -283,8 +288,11 @@ struct Delivery<'t, 'a> {
     job: Option<&'t BoundedJob>,
     paused: bool,
     patience: Duration,
+    most_records: usize,
     arena: &'a Arena,
     records: Vec<Record<'a>>,
+    /// So many of the records the sink has taken.
+    taken: usize,
     /// Partitions that went to other tasks while the batch waited, and its records of them with them.
     gone: Vec<TopicPartition>,
     times: &'t mut Vec<Times>,
@@ -304,12 +312,11 @@ impl<'a> Delivery<'_, 'a> {
         }
         let converted = Instant::now();
         metrics.latency().took(LatencyStage::Convert, converted - started);
-        if !self.put().await? {
+        if !self.put_all(fetched).await? {
             return Ok(());
         }
         metrics.latency().took(LatencyStage::Put, converted.elapsed());
         metrics.latency().delivered(&self.records);
-        self.errant(fetched).await?;
         self.conversion.progress.records_out += self.records.len() as u64;
         for (segment, times) in fetched.segments().zip(&*self.times) {
             let name = api_name(segment.name());
@@ -324,13 +331,44 @@ impl<'a> Delivery<'_, 'a> {
         Ok(())
     }
 
-    /// Hands the batch over, the same one again while the sink says so. `false` when the task is
-    /// to stop before it took the batch.
+    /// Hands the batch over, in pieces of `max.poll.records` if that is set. `false` when the task is
+    /// to stop before the sink took all of it.
+    async fn put_all(&mut self, fetched: &Fetched<'a>) -> Result<bool, ConnectError> {
+        loop {
+            if !self.put().await? {
+                return Ok(false);
+            }
+            let piece = self.piece();
+            self.errant(fetched).await?;
+            self.taken = piece.end;
+            if self.taken == self.records.len() {
+                return Ok(true);
+            }
+            for record in &self.records[piece] {
+                if let Origin::Sink { topic, partition, offset, .. } = record.origin {
+                    self.offsets.taken_at(topic, partition, offset + 1);
+                }
+            }
+            // As between two polls: the group is heard, and the wish to stop.
+            if !self.hold(Duration::ZERO).await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// What the sink gets next.
+    fn piece(&self) -> Range<usize> {
+        self.taken..self.records.len().min(self.taken.saturating_add(self.most_records))
+    }
+
+    /// Hands one piece over, the same one again while the sink says so. `false` when the task is to
+    /// stop before it took the piece.
     async fn put(&mut self) -> Result<bool, ConnectError> {
         let mut wait = RETRY_FIRST;
         let mut troubled = false;
         loop {
-            match self.task.put(&self.records).await {
+            let piece = self.piece();
+            match self.task.put(&self.records[piece]).await {
                 Ok(()) => {
                     if troubled {
                         self.reporter.trouble(None);
@@ -370,7 +408,9 @@ impl<'a> Delivery<'_, 'a> {
                     patience: self.patience,
                 };
                 let gone = assignment.take(news).await?;
-                self.records.retain(|record| !gone.iter().any(|name| is_of(record, name)));
+                let stays = |record: &Record<'_>| !gone.iter().any(|name| is_of(record, name));
+                self.taken = self.records[..self.taken].iter().filter(|one| stays(one)).count();
+                self.records.retain(stays);
                 self.gone.extend(gone);
                 self.handle.done();
                 continue;
@@ -388,7 +428,7 @@ impl<'a> Delivery<'_, 'a> {
     /// Records that the sink itself gave up go where `errors.*` says.
     async fn errant(&mut self, fetched: &Fetched<'a>) -> Result<(), ConnectError> {
         for errant in self.context.take_errant() {
-            let Some(record) = self.records.get(errant.index) else { continue };
+            let Some(record) = self.records.get(self.taken + errant.index) else { continue };
             self.conversion.errors.give_up_errant(errant, record, fetched).await?;
             self.conversion.progress.records_dropped += 1;
         }

@@ -79,7 +79,7 @@ async fn sink(
         tracing::debug!(task = %spec.id, "plan: {line}");
     }
     let dead_letters = dead_letters(spec, &settings).await?;
-    let (consumer, job, positions) = reading(spec, &reporter).await?;
+    let Reading { consumer, job, positions, most_records } = reading(spec, &reporter).await?;
     let mut offsets = SinkOffsets::default();
     if !positions.is_empty() {
         offsets.assign(&positions);
@@ -105,29 +105,39 @@ async fn sink(
         progress: Progress::default(),
         next_report: Instant::now(),
         paused: false,
+        most_records,
         records: Vec::new(),
         times: Vec::new(),
     })
 }
 
+/// Where a sink task's records come from.
+struct Reading {
+    consumer: Consumer,
+    job: Option<BoundedJob>,
+    /// Of a bulk job, whose partitions do not come and go.
+    positions: Offsets,
+    /// That one `put` gets.
+    most_records: usize,
+}
+
 /// The consumer: a member of the connector's group, or, for a bulk job, the reader of its share.
-async fn reading(
-    spec: &TaskSpec,
-    reporter: &Reporter,
-) -> Result<(Consumer, Option<BoundedJob>, Offsets), ConnectError> {
+async fn reading(spec: &TaskSpec, reporter: &Reporter) -> Result<Reading, ConnectError> {
     let map = settings::consumer(&spec.worker, &spec.connector, &spec.id);
     let parsed =
         ConsumerConfig::parse(&map).map_err(|problems| client_refused("consumer.", &problems))?;
     ignored(spec, "consumer", &parsed.unknown);
     let subscription = Subscription::of(&spec.connector)?;
     let cluster = Cluster::for_consumer(&parsed.config);
+    let most = parsed.config.max_poll_records.and_then(|most| usize::try_from(most).ok());
+    let most_records = most.unwrap_or(usize::MAX);
     let mut consumer = Consumer::new(cluster, parsed.config);
     let Some(bounds) = &spec.bounds else {
         consumer.subscribe(topics(&subscription)?).map_err(consume_error)?;
-        return Ok((consumer, None, Offsets::new()));
+        return Ok(Reading { consumer, job: None, positions: Offsets::new(), most_records });
     };
     let (job, positions) = assign(&mut consumer, &subscription, bounds, reporter).await?;
-    Ok((consumer, Some(job), positions))
+    Ok(Reading { consumer, job: Some(job), positions, most_records })
 }
 
 fn topics(subscription: &Subscription) -> Result<Topics, ConnectError> {

@@ -23,6 +23,8 @@ pub enum Event {
     Closed(Vec<i32>),
     /// A put that waits at the gate.
     AtTheGate,
+    /// A put of so many records.
+    Put(usize),
     /// Partition and offset of a record that was taken.
     Taken(i32, i64),
     Polled,
@@ -136,6 +138,7 @@ impl SinkTask for Task {
                 return Ok(());
             }
             self.trap.spring("put");
+            self.probe.note(Event::Put(records.len()));
             if self.probe.gated.load(Ordering::SeqCst) {
                 self.probe.note(Event::AtTheGate);
                 while self.probe.gated.load(Ordering::SeqCst) {

@@ -118,6 +118,35 @@ fn a_cooperative_rebalance_does_not_wait_for_a_sink_that_refuses() {
 }
 
 #[test]
+fn a_put_never_gets_more_than_max_poll_records_where_that_is_set() {
+    let bench = Bench::new();
+    let lines: String = (0..100).map(|at| format!("line {at}\n")).collect();
+    bench.produce("pieces", 0, &lines);
+    let sizes = |name: &str, key: &str, value: &str| {
+        let worker = bench.worker(name);
+        let class = ("connector.class", "ProbeSink");
+        worker.put(name, &[class, ("topics", "pieces"), ("probe", name), (key, value)]);
+        let probe = Probe::of(name);
+        wait_for("all records", LIMIT, || probe.taken().len() >= 100);
+        let all: Vec<(i32, i64)> = (0..100).map(|offset| (0, offset)).collect();
+        assert_eq!(probe.taken(), all);
+        let sizes: Vec<usize> = probe
+            .events()
+            .iter()
+            .filter_map(|event| match event {
+                Event::Put(size) => Some(*size),
+                _ => None,
+            })
+            .collect();
+        sizes
+    };
+    let set = sizes("pieces-of-seven", "consumer.override.max.poll.records", "7");
+    assert!(set.iter().all(|size| *size <= 7) && set.len() >= 15, "{set:?}");
+    let unset = sizes("no-pieces", "unknown.key", "7");
+    assert!(unset.iter().any(|size| *size > 7), "{unset:?}");
+}
+
+#[test]
 fn puts_go_on_while_a_cooperative_rebalance_is_under_way() {
     let bench = Bench::new();
     let topic = "puts-go-on";

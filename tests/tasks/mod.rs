@@ -168,3 +168,37 @@ fn workers_come_and_go_and_each_record_is_delivered_once_eagerly() {
 fn workers_come_and_go_and_each_record_is_delivered_once_cooperatively() {
     workers_come_and_go("cooperative-sticky");
 }
+
+#[test]
+fn a_renamed_topic_is_in_the_objects_names_and_each_record_comes_once() {
+    let (kafka, s3) = (kafka::shared(), s3::shared());
+    let dir = tempfile::tempdir().expect("a folder");
+    let (name, bucket) = ("renamed", s3.bucket("renamed"));
+    fill(kafka, name, 2, 20_000, "lz4");
+    let more = [
+        ("flush.size", "500"),
+        ("transforms", "source,mask,shape,route"),
+        ("transforms.route.type", "org.apache.kafka.connect.transforms.RegexRouter"),
+        ("transforms.route.regex", "(.*)"),
+        ("transforms.route.replacement", "new-$1"),
+    ];
+    let connector = connector(dir.path(), name, name, &s3.url(), &more);
+    let quick = [("consumer.session.timeout.ms", "6000"), ("offset.flush.interval.ms", "50")];
+    let start = || Worker::start(dir.path(), &kafka.bootstrap(), &quick, &[&connector]);
+    let mut first = start();
+    wait_for("the first objects", Duration::from_secs(30), || s3::keys(&bucket).len() > 4);
+    first.process.kill();
+    let _second = start();
+    wait_for("all objects", Duration::from_secs(60), || s3::keys(&bucket).len() == 40);
+    assert_each_once(&documents(&s3::objects(&bucket)), 20_000);
+    let keys = s3::keys(&bucket);
+    let place = |key: &str, partition: u32| {
+        let start = format!("topics/new-renamed/partition={partition}/new-renamed+{partition}+");
+        key.strip_prefix(start.as_str()).map(|rest| rest[..10].parse::<u64>().expect("an offset"))
+    };
+    for partition in 0..2 {
+        let starts: Vec<u64> = keys.iter().filter_map(|key| place(key, partition)).collect();
+        let expected: Vec<u64> = (0..20).map(|at| at * 500).collect();
+        assert_eq!(starts, expected, "{keys:?}");
+    }
+}

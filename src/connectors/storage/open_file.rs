@@ -49,6 +49,8 @@ impl Encoding {
 /// One object between its first record and its completion.
 pub struct OpenFile {
     key: String,
+    /// What a transform calls the records' topic; `None`: the topic that they were read from.
+    pub topic: Option<Box<str>>,
     /// The partitioner's folder.
     pub encoded: String,
     /// The times that belong to the folder, if it is one of a time partitioner.
@@ -71,9 +73,16 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    pub fn new(key: String, encoded: String, window: Window, start_offset: i64) -> Self {
+    pub fn new(
+        key: String,
+        topic: Option<&str>,
+        encoded: String,
+        window: Window,
+        start_offset: i64,
+    ) -> Self {
         Self {
             key,
+            topic: topic.map(Box::from),
             encoded,
             window,
             start_offset,
@@ -88,6 +97,12 @@ impl OpenFile {
             compressor: None,
             upload: None,
         }
+    }
+
+    /// Whether records that a transform calls so (`None`: not renamed) belong here.
+    #[inline]
+    pub fn is_of(&self, topic: Option<&str>) -> bool {
+        self.topic.as_deref() == topic
     }
 
     /// Whether a record of `schema` may stand in this file (`schema.compatibility=NONE`: only the same

@@ -1,9 +1,9 @@
 //! The open files of one topic partition, and what of it is durable.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
-use millrace_api::record::{Record, TopicPartition};
+use millrace_api::record::{Origin, Record, TopicPartition};
 
 use super::naming::Naming;
 use super::open_file::{Encoding, OpenFile, WriteError};
@@ -27,6 +27,9 @@ pub struct Shared {
     pub scratch: Vec<u8>,
     /// For folders.
     pub folder: String,
+    /// Topics and partitions in the names of files, and the topic that was read for each: two of
+    /// them would write files of the same names.
+    pub names: BTreeMap<(Box<str>, i32), Rc<str>>,
 }
 
 /// Files that are completed together.
@@ -42,7 +45,8 @@ pub struct PartitionWriter {
     /// The next record that is expected; earlier ones were taken before.
     pub position: i64,
     files: Vec<OpenFile>,
-    by_folder: HashMap<String, usize>,
+    /// By what a transform calls the topic (empty: not renamed), then by folder.
+    by_folder: HashMap<Box<str>, HashMap<String, usize>>,
     /// The file of the last record.
     current: usize,
     progress: Progress,
@@ -81,7 +85,8 @@ impl PartitionWriter {
         now: i64,
         shared: &mut Shared,
     ) -> Result<Written, String> {
-        let (mut index, time) = match self.place(record, now, shared) {
+        let topic = renamed(record);
+        let (mut index, time) = match self.place(record, topic, now, shared) {
             Ok(place) => place,
             Err(why) => return Ok(Written::Errant(WriteError::Record(partition_error(why)))),
         };
@@ -91,7 +96,7 @@ impl PartitionWriter {
         }
         let index = match index {
             Some(index) => index,
-            None => self.open(record, offset, time, shared),
+            None => self.open(record, topic, offset, time, shared)?,
         };
         let batch = shared.batch;
         let file = &mut self.files[index];
@@ -127,17 +132,19 @@ impl PartitionWriter {
     fn place(
         &mut self,
         record: &Record<'_>,
+        topic: Option<&str>,
         now: i64,
         shared: &mut Shared,
     ) -> Result<(Option<usize>, Option<i64>), String> {
         if record.value.value.is_null() {
             shared.folder.clone_from(&shared.tombstone_folder);
-            return Ok((self.find(&shared.folder), None));
+            return Ok((self.find(topic, &shared.folder), None));
         }
         match &shared.partitioner {
             Partitioner::Default => {
                 if let Some(file) = self.files.get(self.current)
                     && file.window == Window::NONE
+                    && file.is_of(topic)
                     && file.encoded != shared.tombstone_folder
                 {
                     return Ok((Some(self.current), None));
@@ -145,26 +152,25 @@ impl PartitionWriter {
                 use std::fmt::Write;
                 shared.folder.clear();
                 let _ = write!(shared.folder, "partition={}", self.partition.partition);
-                Ok((self.find(&shared.folder), None))
+                Ok((self.find(topic, &shared.folder), None))
             }
             Partitioner::Field { fields, delim } => {
                 shared.folder.clear();
                 encode_fields(fields, delim, record, &mut shared.scratch, &mut shared.folder)?;
-                Ok((self.find(&shared.folder), None))
+                Ok((self.find(topic, &shared.folder), None))
             }
             Partitioner::Time(partitioner) => {
                 let time = partitioner.extractor.extract(record, now, &mut shared.scratch)?;
-                if let Some(file) = self.files.get(self.current)
-                    && file.window.contains(time)
-                {
+                let takes = |file: &OpenFile| file.window.contains(time) && file.is_of(topic);
+                if self.files.get(self.current).is_some_and(takes) {
                     return Ok((Some(self.current), Some(time)));
                 }
-                if let Some(index) = self.files.iter().position(|file| file.window.contains(time)) {
+                if let Some(index) = self.files.iter().position(takes) {
                     return Ok((Some(index), Some(time)));
                 }
                 shared.folder.clear();
                 let window = partitioner.encode(time, &mut shared.folder)?;
-                let found = self.find(&shared.folder);
+                let found = self.find(topic, &shared.folder);
                 if let Some(index) = found {
                     // The same folder by another window, as when the clock is set back.
                     self.files[index].window = window;
@@ -174,10 +180,10 @@ impl PartitionWriter {
         }
     }
 
-    fn find(&self, folder: &str) -> Option<usize> {
+    fn find(&self, topic: Option<&str>, folder: &str) -> Option<usize> {
         match self.files.get(self.current) {
-            Some(file) if file.encoded == folder => Some(self.current),
-            _ => self.by_folder.get(folder).copied(),
+            Some(file) if file.encoded == folder && file.is_of(topic) => Some(self.current),
+            _ => self.by_folder.get(topic.unwrap_or_default())?.get(folder).copied(),
         }
     }
 
@@ -204,10 +210,12 @@ impl PartitionWriter {
     fn open(
         &mut self,
         record: &Record<'_>,
+        topic: Option<&str>,
         offset: i64,
         time: Option<i64>,
         shared: &mut Shared,
-    ) -> usize {
+    ) -> Result<usize, String> {
+        self.claim(topic, shared)?;
         // After a rotation the folder may not have been worked out for this record.
         let mut window = Window::NONE;
         shared.folder.clear();
@@ -231,19 +239,48 @@ impl PartitionWriter {
             debug_assert!(placed.is_ok(), "the record was placed before");
         }
         let folder = shared.folder.clone();
-        let TopicPartition { topic, partition } = &self.partition;
-        let key = shared.naming.key(topic, &folder, *partition, offset);
+        let TopicPartition { topic: read, partition } = &self.partition;
+        let key = shared.naming.key(topic.unwrap_or(read), &folder, *partition, offset);
         let index = self.files.len();
-        self.by_folder.insert(folder.clone(), index);
-        self.files.push(OpenFile::new(key, folder, window, offset));
-        index
+        let name = topic.unwrap_or_default();
+        self.by_folder.entry(name.into()).or_default().insert(folder.clone(), index);
+        self.files.push(OpenFile::new(key, topic, folder, window, offset));
+        Ok(index)
+    }
+
+    /// Refuses a name under which another topic's files are written: they would overwrite one
+    /// another where the offsets meet.
+    fn claim(&self, topic: Option<&str>, shared: &mut Shared) -> Result<(), String> {
+        let TopicPartition { topic: read, partition } = &self.partition;
+        let name = topic.unwrap_or(read);
+        match shared.names.get(&(Box::from(name), *partition)) {
+            Some(other) if other != read => Err(format!(
+                "records of the topics {other} and {read} both come as {name}-{partition}, by a \
+                 transform that renames topics: their files would have the same names and overwrite \
+                 one another; write them with a connector of their own each, with another topics.dir"
+            )),
+            Some(_) => Ok(()),
+            None => {
+                shared.names.insert((name.into(), *partition), Rc::clone(read));
+                Ok(())
+            }
+        }
+    }
+
+    /// The names are free for others.
+    pub fn disclaim(&self, shared: &mut Shared) {
+        let TopicPartition { topic, partition } = &self.partition;
+        shared.names.retain(|(_, number), read| number != partition || read != topic);
     }
 
     /// A file whose first record failed was not begun.
     fn forget_if_empty(&mut self, index: usize) {
         if index + 1 == self.files.len() && self.files[index].records == 0 {
-            if let Some(file) = self.files.pop() {
-                self.by_folder.remove(&file.encoded);
+            if let Some(file) = self.files.pop()
+                && let Some(folders) =
+                    self.by_folder.get_mut(file.topic.as_deref().unwrap_or_default())
+            {
+                folders.remove(&file.encoded);
             }
             self.current = 0;
         }
@@ -336,6 +373,19 @@ impl PartitionWriter {
             .flat_map(|sealed| sealed.uploads)
             .chain(self.files.into_iter().filter_map(|file| file.abandon(encoding)))
             .collect()
+    }
+}
+
+/// What a transform calls the record's topic, if it is not the one that was read.
+#[inline]
+fn renamed<'a>(record: &Record<'a>) -> Option<&'a str> {
+    match record.origin {
+        Origin::Sink { topic, .. }
+            if std::ptr::eq(topic, record.topic) || topic == record.topic =>
+        {
+            None
+        }
+        _ => Some(record.topic),
     }
 }
 

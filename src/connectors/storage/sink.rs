@@ -10,6 +10,7 @@
 //! that holds the most is completed before its time. The last keeps at-least-once but gives up the
 //! deterministic cut of files, so it is logged.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -102,6 +103,7 @@ impl StorageSink {
                 batch: 0,
                 scratch: Vec::new(),
                 folder: String::new(),
+                names: BTreeMap::new(),
             },
             writers: Vec::new(),
             last: 0,
@@ -163,7 +165,7 @@ impl StorageSink {
             // The batch was given before, and this much of it was taken.
             return Ok(());
         }
-        if record.value.value.is_null() && !self.takes_null(index)? {
+        if record.value.value.is_null() && !self.takes_null(record, index)? {
             self.writers[writer].position = offset + 1;
             return Ok(());
         }
@@ -192,7 +194,7 @@ impl StorageSink {
     }
 
     #[cold]
-    fn takes_null(&mut self, index: usize) -> Result<bool, ConnectError> {
+    fn takes_null(&mut self, record: &Record<'_>, index: usize) -> Result<bool, ConnectError> {
         match self.null_values {
             NullValues::Write => Ok(true),
             NullValues::Ignore => {
@@ -201,10 +203,19 @@ impl StorageSink {
                 }
                 Ok(false)
             }
-            NullValues::Fail => Err(ConnectError::fatal(
-                "Null valued records are not writeable with current behavior.on.null.values \
-                 'settings.'; set it to ignore, or to write",
-            )),
+            NullValues::Fail => {
+                let place = match record.origin {
+                    Origin::Sink { topic, partition, offset, .. } => {
+                        format!("{topic}-{partition} at offset {offset}")
+                    }
+                    Origin::Source { .. } => record.topic.to_owned(),
+                };
+                Err(ConnectError::fatal(format!(
+                    "Null valued records are not writeable with current behavior.on.null.values \
+                     'settings.': the record of {place} has a null value; set \
+                     behavior.on.null.values to ignore, or to write"
+                )))
+            }
         }
     }
 
@@ -362,6 +373,7 @@ impl StorageSink {
             .partition(|writer| partitions.contains(&writer.partition));
         self.writers = kept;
         self.last = 0;
+        closed.iter().for_each(|writer| writer.disclaim(&mut self.shared));
         self.cancel(closed).await;
     }
 

@@ -27,6 +27,8 @@ use super::timestamp::TimestampExtractor;
 use super::upload::RetryPolicy;
 use crate::test_rig::on_a_core;
 
+mod renamed;
+
 /// Keeps objects in memory; fails as often as it is told.
 #[derive(Default)]
 struct MemoryStore {

@@ -79,6 +79,9 @@ pub struct ConsumerConfig {
     pub isolation_level: IsolationLevel,
     pub check_crcs: bool,
     pub client_rack: String,
+    /// `None` where it is not set: a poll is full by bytes, and its records are not counted. The
+    /// consumer does not divide batches; who hands records on in pieces goes by this.
+    pub max_poll_records: Option<i32>,
     /// `millrace.fetch.poll.bytes`: uncompressed bytes after which a poll is full.
     pub poll_bytes: usize,
 }
@@ -94,8 +97,8 @@ impl ConsumerConfig {
 
     fn read(reader: &mut ConfigReader<'_>) -> Self {
         let client = ClientConfig::read(reader);
-        // Worker's business, or without meaning here: records are counted in bytes, not by number.
-        reader.ignore(&["key.deserializer", "value.deserializer", "max.poll.records"]);
+        // Worker's business, or without meaning here.
+        reader.ignore(&["key.deserializer", "value.deserializer"]);
         reader.ignore(&["enable.auto.commit", "auto.commit.interval.ms", "interceptor.classes"]);
         reader.ignore(&["exclude.internal.topics", "internal.leave.group.on.close"]);
         refuse_new_protocol(reader);
@@ -130,6 +133,9 @@ impl ConsumerConfig {
             ),
             check_crcs: reader.flag("check.crcs", true),
             client_rack: reader.text("client.rack").unwrap_or_default().to_owned(),
+            max_poll_records: reader
+                .text("max.poll.records")
+                .map(|_| reader.number("max.poll.records", i32::MAX, 1)),
             poll_bytes: reader.number("millrace.fetch.poll.bytes", 1 << 20, 1),
         };
         if config.heartbeat_interval >= config.session_timeout {
