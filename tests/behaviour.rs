@@ -1,5 +1,6 @@
 //! Behaviour by capability, against the real systems: one binary, so that they start once.
 //!
+//! - `bench`: the bench command measures, and its report and log can be read.
 //! - `export`: the bulk job: everything is delivered, once, and goes on after a crash.
 //! - `elasticsearch`: the sink against the real Elasticsearch 8 and OpenSearch 2.
 //! - `rest`: the worker as its REST clients see it.
@@ -12,6 +13,8 @@
 #[path = "rig/mod.rs"]
 mod rig;
 
+#[path = "bench/mod.rs"]
+mod bench;
 #[path = "elasticsearch/mod.rs"]
 mod elasticsearch;
 #[path = "export/mod.rs"]

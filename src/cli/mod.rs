@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share: plug-ins, logging, signals.
 
+mod bench;
 mod broker;
 mod cluster_id;
 mod export;
@@ -44,6 +45,11 @@ enum Command {
     Export(export::Arguments),
     /// See it work: an embedded broker, a few million events, an export
     Quickstart(quickstart::Arguments),
+    /// Measure a connector: throughput, CPU time, memory and latency
+    Bench(Box<bench::Arguments>),
+    /// What `bench --bare` measures
+    #[command(hide = true)]
+    BareConsumer(bench::bare::Arguments),
     /// Run the embedded broker alone; for trying things out, never for production
     Broker(broker::Arguments),
     /// List the built-in connectors, converters, transforms and predicates
@@ -76,6 +82,8 @@ pub(crate) fn run() -> ExitCode {
         Command::ConnectStandalone(arguments) => standalone::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Quickstart(arguments) => quickstart::run(arguments),
+        Command::Bench(arguments) => bench::run(*arguments),
+        Command::BareConsumer(arguments) => bench::bare::run(arguments),
         Command::Broker(arguments) => broker::run(arguments),
         Command::Plugins => plugins::print(),
         Command::Validate(arguments) => validate::run(arguments),

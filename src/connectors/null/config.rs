@@ -4,6 +4,7 @@ use millrace_api::config_def::{ConfigDef, ConfigKey, DefaultValue, Importance, T
 
 pub const FORMAT: &str = "null.format";
 pub const CHECK_ORDER: &str = "null.check.order";
+pub const LATENCY_FILE: &str = "null.latency.file";
 
 /// What is done with a value before it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -45,5 +46,13 @@ pub fn config_def() -> ConfigDef {
         Importance::Low,
         "Whether the task fails when the offsets of a partition do not increase.",
     );
-    ConfigDef::new().define(format).define(check_order)
+    let latency_file = ConfigKey::new(
+        LATENCY_FILE,
+        Type::String,
+        DefaultValue::Null,
+        Importance::Low,
+        "Where each task writes down when it took each record, in `<file>-<task>`: 16 bytes a record, \
+         its timestamp in ms and the time in µs since 1970, both big-endian.",
+    );
+    ConfigDef::new().define(format).define(check_order).define(latency_file)
 }

@@ -1,6 +1,7 @@
 //! The null sink: takes everything and keeps nothing. For measuring what comes before a sink.
 
 mod config;
+mod latency;
 mod task;
 #[cfg(test)]
 mod tests;

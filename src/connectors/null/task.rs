@@ -9,6 +9,7 @@ use millrace_api::sink::{Need, Needs, Offsets, SinkTask, SinkTaskContext};
 use millrace_api::{Config, LocalFuture};
 
 use super::config::{self, Format};
+use super::latency::LatencyLog;
 use crate::text;
 
 /// What the buffer may hold before it is emptied: as much as a file sink would collect.
@@ -23,6 +24,7 @@ pub struct NullSinkTask {
     records: u64,
     bytes: u64,
     buffer: Vec<u8>,
+    latency: Option<LatencyLog>,
     /// The last offset of each partition.
     last: Vec<(TopicPartition, i64)>,
 }
@@ -42,6 +44,9 @@ impl NullSinkTask {
         if self.check_order {
             self.check(records)?;
         }
+        if let Some(log) = &mut self.latency {
+            log.taken(records).map_err(|error| self.unwritten(error))?;
+        }
         self.records += records.len() as u64;
         let write = match self.format {
             Format::None => return Ok(()),
@@ -56,6 +61,12 @@ impl NullSinkTask {
             }
         }
         Ok(())
+    }
+
+    fn unwritten(&self, error: std::io::Error) -> ConnectError {
+        let task = &self.task;
+        ConnectError::fatal(format!("{task}: {} cannot be written", config::LATENCY_FILE))
+            .caused_by(error)
     }
 
     fn empty(&mut self) {
@@ -101,10 +112,16 @@ impl SinkTask for NullSinkTask {
         config: &'a Config,
         context: Rc<SinkTaskContext>,
     ) -> LocalFuture<'a, Result<(), ConnectError>> {
-        Box::pin(ready(config::config_def().parse(config).map_err(crate::refused).map(|parsed| {
+        let started = config::config_def().parse(config).map_err(crate::refused);
+        Box::pin(ready(started.and_then(|parsed| {
             self.format = Format::of(parsed.string(config::FORMAT));
             self.check_order = parsed.bool(config::CHECK_ORDER);
             self.task.clone_from(&context.task);
+            if let Some(path) = parsed.get(config::LATENCY_FILE).filter(|path| !path.is_empty()) {
+                let log = LatencyLog::open(path, &self.task);
+                self.latency = Some(log.map_err(|error| self.unwritten(error))?);
+            }
+            Ok(())
         })))
     }
 
@@ -149,6 +166,9 @@ impl SinkTask for NullSinkTask {
 
     fn stop(&mut self) -> LocalFuture<'_, ()> {
         self.empty();
+        if let Some(Err(error)) = self.latency.as_mut().map(LatencyLog::flush) {
+            tracing::warn!(task = %self.task, %error, "the last latencies were not written");
+        }
         tracing::info!(task = %self.task, records = self.records, bytes = self.bytes, "dropped");
         Box::pin(ready(()))
     }

@@ -83,3 +83,19 @@ fn an_unknown_format_is_refused() {
         "Invalid value xml for configuration null.format: String must be one of: none, json, bytes"
     );
 }
+
+#[test]
+fn writes_down_when_it_took_each_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("latencies");
+    let mut task = started(&[("null.latency.file", path.to_str().unwrap())]);
+    let at = |timestamp| Record { timestamp, ..record(0, 0, Value::Null) };
+    now(task.put(&[at(Some(1_700_000_000_000)), at(None), at(Some(-1))])).unwrap();
+    now(task.stop());
+    let bytes = std::fs::read(dir.path().join("latencies-n-0")).unwrap();
+    let numbers: Vec<i64> =
+        bytes.chunks(8).map(|chunk| i64::from_be_bytes(chunk.try_into().unwrap())).collect();
+    let [1_700_000_000_000, first, -1, second] = numbers[..] else { panic!("{numbers:?}") };
+    assert_eq!(first, second);
+    assert!(first > 1_700_000_000_000_000, "{first} is in µs");
+}
