@@ -5,10 +5,14 @@
 //! time of the whole process per record; wall time on a shared machine is noise. Ours and the
 //! JVM's runs alternate; the JVM's first records, while its compiler warms up, do not count.
 
+mod bench;
 mod events;
 mod jvm;
 mod keep;
+mod latency;
+mod life;
 mod ours;
+mod scale;
 mod scenario;
 mod stand_in;
 mod table;
@@ -53,6 +57,53 @@ enum Command {
         #[arg(long, default_value_t = 3_000_000)]
         records: u64,
     },
+    /// From due to delivered at a fixed rate: ours, a bare loop over our client, the JVM's worker.
+    Latency {
+        /// Records a second.
+        #[arg(long, default_value_t = 1000)]
+        rate: u64,
+        /// Seconds that count of each run.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Runs of each side.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// `millrace.latency.spin.us` of a second round; 0 leaves it out.
+        #[arg(long, default_value_t = 200)]
+        spin_us: u64,
+        /// Leave the JVM out.
+        #[arg(long)]
+        no_jvm: bool,
+    },
+    /// One core and two.
+    Cores {
+        #[arg(long, default_value_t = 6_000_000)]
+        records: u64,
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// The same topic read by 1, 10, 100 and 1,000 tasks.
+    Tasks {
+        #[arg(long, default_value_t = 6_000_000)]
+        records: u64,
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        #[arg(long, value_delimiter = ',', default_value = "1,10,100,1000")]
+        counts: Vec<u32>,
+    },
+    /// Memory while a topic is read at full speed again and again.
+    Steady {
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+        /// Records of a cycle.
+        #[arg(long, default_value_t = 3_000_000)]
+        records: u64,
+    },
+    /// Start to REST and to the first record, and idle memory.
+    Start {
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
     /// The names of the scenarios.
     List,
 }
@@ -63,6 +114,13 @@ fn main() {
             table::run(&table::Options { records, runs, only, jvm: !no_jvm, save });
         }
         Command::Keep { records } => keep::run(records),
+        Command::Latency { rate, seconds, runs, spin_us, no_jvm } => {
+            latency::run(&latency::Options { rate, seconds, runs, spin_us, jvm: !no_jvm });
+        }
+        Command::Cores { records, runs } => scale::cores(records, runs),
+        Command::Tasks { records, runs, counts } => scale::tasks(records, runs, &counts),
+        Command::Steady { minutes, records } => life::steady(minutes, records),
+        Command::Start { runs } => life::start(runs),
         Command::List => {
             for scenario in scenario::all() {
                 println!("{:12} {}", scenario.name, scenario.title);

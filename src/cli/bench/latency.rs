@@ -92,6 +92,7 @@ pub(super) fn write_log(
     let failed = |error: &dyn std::fmt::Debug| io::Error::other(format!("{error:?}"));
     let mut serializer = V2DeflateSerializer::new();
     let mut log = IntervalLogWriterBuilder::new()
+        .add_comment("[Histogram log format version 1.3]")
         .add_comment("Latency from due to delivered, in microseconds; the maxima here are in ms")
         .with_start_time(began)
         .with_max_value_divisor(1000.0)

@@ -95,7 +95,7 @@ pub(crate) struct Arguments {
     producer: Vec<(String, String)>,
     /// Run the JVM's Kafka Connect beside it, from the jars of this folder, and print the ratio;
     /// needs a JDK
-    #[arg(long, value_name = "JVM_LIB_DIR", conflicts_with = "aa")]
+    #[arg(long, value_name = "JVM_LIB_DIR")]
     vs: Option<PathBuf>,
     /// Run ours against ours: the difference that noise alone makes
     #[arg(long)]

@@ -273,13 +273,16 @@ impl Bench<'_> {
     fn follow(&self, mut started: Started, producing: Option<&AtomicBool>) -> Result<Run, Failure> {
         let mut track = Track::new(started.warm_up, started.process.started);
         let mut asked = Instant::now();
+        let mut moved = Instant::now();
         let mut interrupted = false;
         while track.last.records < started.target {
             if let Ok(seen) = started.watch.seen.recv_timeout(Duration::from_millis(100)) {
                 let seen = seen.map_err(|error| {
                     Failure::new(1, format!("what has arrived cannot be counted: {error}"))
                 })?;
-                track.take(seen, || started.process.cpu());
+                if track.take(seen, || started.process.cpu()) {
+                    moved = Instant::now();
+                }
             }
             if self.stop.load(Ordering::SeqCst) {
                 interrupted = true;
@@ -294,7 +297,7 @@ impl Bench<'_> {
             if producing.is_none() && self.plan.duration.is_some_and(|most| track.begun() > most) {
                 break;
             }
-            if !alive && track.last.at.elapsed() > started.patience {
+            if !alive && moved.elapsed() > started.patience {
                 eprintln!(
                     "  {} of {} records arrived, then none for {} s",
                     track.last.records,
@@ -304,7 +307,16 @@ impl Bench<'_> {
                 break;
             }
         }
-        Ok(self.finish(started, &track, interrupted))
+        let words = started.process.last_words();
+        let run = self.finish(started, &track, interrupted);
+        match (run.records, interrupted, track.last.records) {
+            (0, false, 0) => Err(Failure::new(1, format!("no record arrived:\n{words}"))),
+            (0, false, _) => Err(Failure::new(
+                1,
+                "all records came with the warm-up: nothing is left to count; give it more",
+            )),
+            _ => Ok(run),
+        }
     }
 
     fn finish(&self, started: Started, track: &Track, interrupted: bool) -> Run {
@@ -324,11 +336,6 @@ impl Bench<'_> {
                 track.last.cpu.unwrap_or(so_far).since(from.cpu.unwrap_or_default()),
             ),
         };
-        if records == 0 && !interrupted {
-            eprintln!(
-                "  all came with the warm-up: nothing is left to count; give it more records"
-            );
-        }
         Run {
             records,
             bytes: share(self.filled, records),
@@ -402,15 +409,17 @@ impl Track {
         Self { warm_up, started, first: None, warm: None, last }
     }
 
-    fn take(&mut self, seen: Seen, cpu: impl FnOnce() -> Cpu) {
+    /// Whether more has arrived.
+    fn take(&mut self, seen: Seen, cpu: impl FnOnce() -> Cpu) -> bool {
         if seen.records <= self.last.records {
-            return;
+            return false;
         }
         self.first.get_or_insert(seen.at);
         self.last = Point { at: seen.at, records: seen.records, cpu: Some(cpu()) };
         if seen.records >= self.warm_up {
             self.warm.get_or_insert(self.last);
         }
+        true
     }
 
     /// Since the records that count began.

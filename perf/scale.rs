@@ -1,0 +1,103 @@
+//! `perf cores` and `perf tasks`: what a record costs on more cores, and in more tasks.
+
+use crate::bench::{self, median};
+use crate::rig::kafka::Kafka;
+
+const BYTES: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
+
+/// The null sink over JSON, as its own bench run.
+fn measure(
+    servers: &str,
+    topic: &str,
+    tasks: u32,
+    worker: &[(&str, &str)],
+    more: &[&str],
+) -> serde_json::Value {
+    let tasks = tasks.to_string();
+    let connector = [
+        ("name", topic),
+        ("connector.class", "millrace.NullSinkConnector"),
+        ("topics", topic),
+        ("tasks.max", tasks.as_str()),
+    ];
+    let mut all = vec!["--bootstrap-servers", servers, "--use-topic"];
+    all.extend_from_slice(more);
+    bench::run(&connector, worker, &all)
+}
+
+/// Fills a topic by the bench itself, with one throw-away run.
+pub fn fill(servers: &str, topic: &str, partitions: u32, records: u64) {
+    let (partitions, records) = (partitions.to_string(), records.to_string());
+    let connector =
+        [("name", topic), ("connector.class", "millrace.NullSinkConnector"), ("topics", topic)];
+    let worker = [("key.converter", BYTES), ("value.converter", BYTES)];
+    let more = ["--bootstrap-servers", servers, "--runs", "1", "--records", &records];
+    let mut more = more.to_vec();
+    more.extend(["--partitions", &partitions]);
+    bench::run(&connector, &worker, &more);
+}
+
+/// One core and two: records a second, and what a record costs.
+pub fn cores(records: u64, runs: usize) {
+    let kafka = Kafka::start();
+    let servers = kafka.bootstrap();
+    fill(&servers, "perf-cores", 2, records);
+    let runs = runs.to_string();
+    let json = "org.apache.kafka.connect.json.JsonConverter";
+    println!(
+        "| cores | records/s | CPU µs a record | cores' worth of CPU used |\n|---|---|---|---|"
+    );
+    let mut figures = Vec::new();
+    for cores in ["1", "0,1"] {
+        let worker = [
+            ("key.converter", BYTES),
+            ("value.converter", json),
+            ("value.converter.schemas.enable", "false"),
+            ("millrace.cores", cores),
+        ];
+        let report = measure(&servers, "perf-cores", 2, &worker, &["--runs", &runs]);
+        let (rate, cpu) = (
+            median(&report, "millrace", "records_per_second"),
+            median(&report, "millrace", "cpu_us_per_record"),
+        );
+        let count = if cores == "1" { 1 } else { 2 };
+        println!("| {count} | {rate:.0} | {cpu:.3} | {:.2} |", rate * cpu / 1e6);
+        figures.push((rate, cpu));
+    }
+    let [(one, cost_one), (two, cost_two)] = figures[..] else { return };
+    let machine = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    println!(
+        "\nTwo cores deliver {:.2} times what one does, at {:+.1} % CPU a record.",
+        two / one,
+        (cost_two / cost_one - 1.0) * 100.0
+    );
+    if machine <= 2 {
+        println!(
+            "This machine has {machine} cores in all, and the broker runs on them too: two cores of the \
+             worker cannot both be busy. What shows here is that a record costs no more on two; where \
+             the cores' worth used stays below the count, the broker is the limit."
+        );
+    }
+}
+
+/// The same topic read by more and more tasks.
+pub fn tasks(records: u64, runs: usize, counts: &[u32]) {
+    let kafka = Kafka::start();
+    let servers = kafka.bootstrap();
+    let most = counts.iter().copied().max().unwrap_or(1);
+    fill(&servers, "perf-tasks", most, records);
+    let (runs, warm_up) = (runs.to_string(), (records / 4).to_string());
+    let worker = [("key.converter", BYTES), ("value.converter", BYTES), ("millrace.cores", "1")];
+    println!("| tasks | CPU µs a record | beside the fewest | peak memory MB |\n|---|---|---|---|");
+    let mut first = None;
+    for count in counts {
+        // Joins and first fetches come with the warm-up: they are paid once, not per record.
+        let more = ["--runs", runs.as_str(), "--warm-up", &warm_up];
+        let report = measure(&servers, "perf-tasks", *count, &worker, &more);
+        let cpu = median(&report, "millrace", "cpu_us_per_record");
+        let memory = median(&report, "millrace", "peak_rss_bytes") / 1e6;
+        let beside = cpu / *first.get_or_insert(cpu);
+        println!("| {count} | {cpu:.3} | {:+.1} % | {memory:.0} |", (beside - 1.0) * 100.0);
+    }
+    println!("\n{most} partitions, {records} records of 254 bytes, null sink, one core.");
+}
