@@ -215,7 +215,8 @@ fn what_cannot_be_measured_is_refused_with_its_reason() {
     ];
     let missing: Vec<(&str, &str)> =
         NULL_SINK.into_iter().filter(|(key, _)| *key != "topics").collect();
-    let cases: [(&[(&str, &str)], &[&str], &str, i32); 6] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str, i32);
+    let cases: [Case<'_>; 6] = [
         (&source, &["--rate", "10"], "--rate is for sinks", 1),
         (&source, &[], "a source needs an end", 1),
         (&missing, &[], "topics names no topic", 3),

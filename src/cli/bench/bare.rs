@@ -42,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     // On the same CPU as the worker's first core, spinning as long.
     let mut core = rt::CoreOptions::new("bare", worker.cores.first().copied());
     core.spin = Duration::from_micros(worker.spin_us());
+    core.runtime = worker.runtime();
     let (reply, answer) = flume::bounded(1);
     let started = rt::start_core(core, move || async move {
         let outcome = consume(file, connector.config, &stop).await;

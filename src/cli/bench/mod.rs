@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::progress::{bytes, grouped};
-use super::{Failure, broker, loggers, probe, signals};
+use super::{Failure, broker, loggers, signals};
 use child::Process;
 use clients::{Access, Filled, Filling};
 use latency::Latency;
@@ -114,7 +114,6 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     loggers::start("warn");
     let plan = Plan::of(&arguments)?;
-    probe()?;
     let stop = signals::stop_flag();
     let dir = tempfile::Builder::new().prefix("millrace-bench-").tempdir().map_err(|error| {
         Failure::startup(format!("{}: {error}", std::env::temp_dir().display()))

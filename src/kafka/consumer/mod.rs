@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use millrace_net::rt::{Task, sleep, timeout};
+use millrace_net::rt::{Elapsed, Task, sleep, timeout};
 
 pub use handle::Handle;
 pub use polled::{Batch, Fetched, News, Polled, Segment, SegmentRecords};
@@ -159,7 +159,17 @@ impl Consumer {
             let now = Instant::now();
             let unblock = self.shared.partitions.borrow().next_unblock(now).unwrap_or(deadline);
             let wait = deadline.min(unblock).saturating_duration_since(now);
-            match timeout(wait, poll_fn(|cx| self.poll_fetchers(cx))).await {
+            let polled = if max_wait.is_zero() {
+                // Without a timer, and the trip through the reactor that one takes.
+                poll_fn(|cx| match self.poll_fetchers(cx) {
+                    Poll::Ready(found) => Poll::Ready(Ok(found)),
+                    Poll::Pending => Poll::Ready(Err(Elapsed)),
+                })
+                .await
+            } else {
+                timeout(wait, poll_fn(|cx| self.poll_fetchers(cx))).await
+            };
+            match polled {
                 Ok(Some(at)) => {
                     let at = at?;
                     return Ok(Polled::Records(Fetched {
