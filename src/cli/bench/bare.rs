@@ -15,7 +15,7 @@ use millrace_api::Config;
 use millrace_api::config_def::split_list;
 use millrace_herder::properties;
 use millrace_kafka::config::ConsumerConfig;
-use millrace_kafka::consumer::{Consumer, Fetched, Polled};
+use millrace_kafka::consumer::{Consumer, Fetched, News, Polled};
 use millrace_kafka::group::Subscription;
 use millrace_kafka::{Cluster, KafkaError};
 use millrace_net::rt;
@@ -91,8 +91,8 @@ async fn consume(
         let last = stop.load(Ordering::SeqCst);
         match consumer.poll(HEARING).await? {
             Polled::Records(fetched) => taken.take(&fetched)?,
-            Polled::Revoking(_) => commit(&consumer).await?,
-            Polled::Empty | Polled::Assigned(_) | Polled::Lost(_) => {}
+            Polled::News(News::Rebalancing(_) | News::Revoking(_)) => commit(&consumer).await?,
+            Polled::Empty | Polled::News(_) => {}
         }
         if last || committed.elapsed() >= every {
             committed = Instant::now();
