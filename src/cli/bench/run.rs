@@ -23,7 +23,7 @@ use super::tap::Tap;
 /// How often is looked what has arrived.
 const LOOK: Duration = Duration::from_millis(20);
 /// What a worker may take to start.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(240);
 /// Without any record for so long, beside the interval of commits, a run is over.
 const STALL: Duration = Duration::from_secs(20);
 /// Seconds of records before those that count, at a rate: for ours, and for the JVM's compiler.
