@@ -1,6 +1,7 @@
 //! Behaviour by capability, against the real systems: one binary, so that they start once.
 //!
 //! - `bench`: the bench command measures, and its report and log can be read.
+//! - `cluster`: three brokers of which one dies, members of a group that come and go, racks.
 //! - `export`: the bulk job: everything is delivered, once, and goes on after a crash.
 //! - `elasticsearch`: the sink against the real Elasticsearch 8 and OpenSearch 2.
 //! - `rest`: the worker as its REST clients see it.
@@ -15,6 +16,8 @@ mod rig;
 
 #[path = "bench/mod.rs"]
 mod bench;
+#[path = "cluster/mod.rs"]
+mod cluster;
 #[path = "elasticsearch/mod.rs"]
 mod elasticsearch;
 #[path = "export/mod.rs"]

@@ -19,6 +19,11 @@ pub(crate) fn look_up(context: Arc<HerderContext>, runtime: Option<rt::RuntimeCh
         loop {
             match cluster.refresh().await {
                 Ok(_) => break,
+                Err(error) if !error.is_retriable() => {
+                    // Each task that needs the brokers fails with it, too.
+                    tracing::error!("the Kafka cluster cannot be used: {error}");
+                    return;
+                }
                 Err(error) => tracing::warn!("the Kafka cluster cannot be reached: {error}"),
             }
             rt::sleep(backoff.next_wait()).await;

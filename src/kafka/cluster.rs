@@ -259,7 +259,7 @@ impl Cluster {
 
     /// The next bootstrap server's connection.
     async fn bootstrap(&self) -> Result<Connection, KafkaError> {
-        let live = self.0.bootstrap.borrow().clone().filter(|open| open.broken().is_none());
+        let live = self.0.bootstrap.borrow().clone().filter(is_usable);
         if let Some(open) = live {
             return Ok(open);
         }
@@ -287,13 +287,13 @@ impl Cluster {
     pub async fn connection(&self, node: i32, purpose: Purpose) -> Result<Connection, KafkaError> {
         self.drop_idle();
         let pooled = self.0.pool.borrow().get(&(node, purpose)).cloned();
-        if let Some(open) = pooled.filter(|open| open.broken().is_none()) {
+        if let Some(open) = pooled.filter(is_usable) {
             return Ok(open);
         }
         let wire = self.open_wire(node).await?;
         // Another task may have opened one meanwhile: use that, so that there is one.
         let mut pool = self.0.pool.borrow_mut();
-        let other = pool.get(&(node, purpose)).filter(|open| open.broken().is_none()).cloned();
+        let other = pool.get(&(node, purpose)).filter(|open| is_usable(open)).cloned();
         if let Some(open) = other {
             return Ok(open);
         }
@@ -330,6 +330,11 @@ impl Cluster {
         let limit = self.0.config.connections_max_idle;
         self.0.pool.borrow_mut().retain(|_, open| open.broken().is_none() && open.idle() < limit);
     }
+}
+
+/// Neither broken nor about to be ended for its age.
+fn is_usable(open: &Connection) -> bool {
+    open.broken().is_none() && !open.is_expired()
 }
 
 /// The right to refresh; given back when dropped, also by a cancelled refresh.

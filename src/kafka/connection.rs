@@ -92,6 +92,11 @@ impl Connection {
         self.inner.broken.borrow().clone()
     }
 
+    /// The broker will end the authentication: a new connection is to take over.
+    pub fn is_expired(&self) -> bool {
+        self.inner.session.is_expired()
+    }
+
     /// Time since the last request, or zero while one is in flight.
     pub fn idle(&self) -> Duration {
         match self.inner.pending.borrow().is_empty() {
@@ -199,19 +204,13 @@ async fn serve(inner: Rc<Inner>, mut transport: Transport) {
         loop {
             match transport.poll_read(cx, assembler.space()) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(KafkaError::disconnected(
-                        "the broker closed the connection",
-                    ));
-                }
+                Poll::Ready(Ok(0)) => return Poll::Ready(inner.session.closed()),
                 Poll::Ready(Ok(read)) => {
                     if let Err(error) = assembler.filled(read, |frame| inner.deliver(frame)) {
                         return Poll::Ready(error);
                     }
                 }
-                Poll::Ready(Err(error)) => {
-                    return Poll::Ready(KafkaError::disconnected(error.to_string()));
-                }
+                Poll::Ready(Err(error)) => return Poll::Ready(transport.failure(&error)),
             }
         }
     })
@@ -237,12 +236,12 @@ fn write_outgoing(
                     outgoing.pop_front();
                 }
             }
-            Poll::Ready(Err(error)) => return Err(KafkaError::disconnected(error.to_string())),
+            Poll::Ready(Err(error)) => return Err(transport.failure(&error)),
             Poll::Pending => return Ok(()),
         }
     }
     match wrote.then(|| transport.poll_flush(cx)) {
-        Some(Poll::Ready(Err(error))) => Err(KafkaError::disconnected(error.to_string())),
+        Some(Poll::Ready(Err(error))) => Err(transport.failure(&error)),
         _ => Ok(()),
     }
 }

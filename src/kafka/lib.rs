@@ -23,6 +23,7 @@ pub mod partitioner;
 pub mod partitions;
 pub mod producer;
 pub mod record_batch;
+mod sasl;
 mod transport;
 pub mod untrusted;
 pub mod versions;

@@ -206,11 +206,13 @@ impl Partitions {
         true
     }
 
-    /// Forgets what was fetched ahead of the positions of those that `node` served.
+    /// Forgets what was fetched ahead of the positions of those that `node` served. If it was a
+    /// follower, their leader is asked next.
     pub fn restart_node(&mut self, node: i32) {
         let mut incarnation = self.incarnations;
         for slot in self.slots.iter_mut().flatten().filter(|slot| slot.node == node) {
             incarnation += 1;
+            slot.preferred = None;
             slot.restart(incarnation);
         }
         self.incarnations = incarnation;

@@ -6,6 +6,9 @@ use kafka_protocol::protocol::VersionRange;
 
 use crate::error::{ErrorKind, KafkaError};
 
+/// The oldest release whose brokers speak enough.
+const OLDEST: &str = "2.3";
+
 /// What a broker said it can speak.
 #[derive(Clone, Debug, Default)]
 pub struct ApiVersions {
@@ -32,6 +35,15 @@ fn cap(key: ApiKey) -> i16 {
     }
 }
 
+/// Lowest version that this client uses though the message library knows older ones.
+fn floor(key: ApiKey) -> i16 {
+    match key {
+        // What the streaming parser reads; Kafka 2.3 and later.
+        ApiKey::Fetch => 11,
+        _ => 0,
+    }
+}
+
 impl ApiVersions {
     pub fn new(response: &ApiVersionsResponse) -> Self {
         let ranges = response
@@ -45,23 +57,27 @@ impl ApiVersions {
     /// The highest version of `key` that both sides speak.
     pub fn pick(&self, key: ApiKey) -> Result<i16, KafkaError> {
         let ours = key.valid_versions();
-        let ours = VersionRange { min: ours.min, max: ours.max.min(cap(key)) };
+        let ours = VersionRange { min: ours.min.max(floor(key)), max: ours.max.min(cap(key)) };
+        let refused =
+            |why: String| KafkaError { code: 35, ..KafkaError::new(ErrorKind::Fatal, why) };
         let theirs = self.ranges.iter().find(|(api, _)| *api == key as i16);
         let Some((_, theirs)) = theirs else {
-            return Err(KafkaError {
-                code: 35,
-                ..KafkaError::new(ErrorKind::Fatal, format!("the broker has no API {key:?}"))
-            });
+            return Err(refused(format!(
+                "the broker does not know the API {key:?}; Kafka {OLDEST} or later is needed"
+            )));
         };
+        if theirs.max < ours.min {
+            return Err(refused(format!(
+                "the broker is too old: it speaks {key:?} up to version {}, and {} is the lowest \
+                 that serves; Kafka {OLDEST} or later is needed",
+                theirs.max, ours.min
+            )));
+        }
         let both = ours.intersect(theirs);
         if both.is_empty() {
-            return Err(KafkaError {
-                code: 35,
-                ..KafkaError::new(
-                    ErrorKind::Fatal,
-                    format!("{key:?}: this client speaks {ours}, the broker {theirs}"),
-                )
-            });
+            return Err(refused(format!(
+                "{key:?}: this client speaks {ours}, the broker {theirs}"
+            )));
         }
         Ok(both.max)
     }
@@ -93,7 +109,44 @@ pub fn api_name(key: i16) -> &'static str {
         Ok(ApiKey::TxnOffsetCommit) => "TxnOffsetCommit",
         Ok(ApiKey::DescribeConfigs) => "DescribeConfigs",
         Ok(ApiKey::DescribeCluster) => "DescribeCluster",
+        Ok(ApiKey::SaslHandshake) => "SaslHandshake",
+        Ok(ApiKey::SaslAuthenticate) => "SaslAuthenticate",
         Ok(_) => "another API",
         Err(_) => "an unknown API",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Real releases' ranges.
+    use kafka_protocol::messages::api_versions_response::ApiVersion;
+
+    use super::*;
+
+    fn broker(ranges: &[(ApiKey, i16, i16)]) -> ApiVersions {
+        let api = |(key, min, max): &(ApiKey, i16, i16)| {
+            ApiVersion::default()
+                .with_api_key(*key as i16)
+                .with_min_version(*min)
+                .with_max_version(*max)
+        };
+        let keys = ranges.iter().map(api).collect();
+        ApiVersions::new(&ApiVersionsResponse::default().with_api_keys(keys))
+    }
+
+    #[test]
+    fn the_highest_that_both_speak_or_words_that_say_what_is_needed() {
+        let new = broker(&[(ApiKey::Fetch, 4, 17), (ApiKey::Produce, 0, 13)]);
+        assert_eq!((new.pick(ApiKey::Fetch), new.pick(ApiKey::Produce)), (Ok(11), Ok(12)));
+        let of_2_3 = broker(&[(ApiKey::Fetch, 0, 11), (ApiKey::Metadata, 0, 8)]);
+        assert_eq!((of_2_3.pick(ApiKey::Fetch), of_2_3.pick(ApiKey::Metadata)), (Ok(11), Ok(8)));
+        let of_2_2 = broker(&[(ApiKey::Fetch, 0, 10)]);
+        let told = of_2_2.pick(ApiKey::Fetch).unwrap_err();
+        assert!(told.message.contains("too old") && told.message.contains("Kafka 2.3"), "{told}");
+        assert!(!told.is_retriable());
+        let told = of_2_2.pick(ApiKey::InitProducerId).unwrap_err();
+        assert!(told.message.contains("does not know the API InitProducerId"), "{told}");
+        let far_ahead = broker(&[(ApiKey::Fetch, 12, 20)]);
+        assert!(far_ahead.pick(ApiKey::Fetch).unwrap_err().message.contains("this client speaks"));
     }
 }

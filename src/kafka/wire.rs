@@ -5,11 +5,12 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader,
+    SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use kafka_protocol::protocol::{
     HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
@@ -18,6 +19,7 @@ use millrace_net::rt::timeout;
 
 use crate::config::ClientConfig;
 use crate::error::{ErrorKind, KafkaError};
+use crate::sasl::SaslSettings;
 use crate::transport::Transport;
 use crate::untrusted;
 use crate::versions::{ApiVersions, api_name};
@@ -32,6 +34,11 @@ pub struct Session {
     client_id: Option<StrBytes>,
     versions: ApiVersions,
     next_correlation: Cell<i32>,
+    protocol: &'static str,
+    /// Something beyond the handshakes was answered: a peer that closes is none of another protocol.
+    proven: Cell<bool>,
+    /// When the broker ends what was authenticated; a new stream is to be opened before that.
+    expires: Cell<Option<Instant>>,
 }
 
 /// A request as it goes on the wire, its length in front.
@@ -77,12 +84,34 @@ impl Session {
         Ok(Encoded { bytes: bytes.freeze(), correlation, version })
     }
 
+    /// The authentication is about to run out (`connections.max.reauth.ms` of the broker).
+    pub fn is_expired(&self) -> bool {
+        self.expires.get().is_some_and(|at| at <= Instant::now())
+    }
+
+    /// The peer closed. Listeners of another protocol do so without a word.
+    pub fn closed(&self) -> KafkaError {
+        let why = match self.proven.get() {
+            true => "the broker closed the connection".to_owned(),
+            false => format!(
+                "the broker closed the connection before it answered anything; does this listener \
+                 speak security.protocol={}?",
+                self.protocol
+            ),
+        };
+        KafkaError::disconnected(why).at("", &self.broker)
+    }
+
     /// Decodes a response's frame (without its length) to a request that went out in `version`.
     pub fn decode<R: Request>(
         &self,
         mut frame: Bytes,
         version: i16,
     ) -> Result<R::Response, KafkaError> {
+        let handshake = [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
+        if !self.proven.get() && !handshake.iter().any(|key| *key as i16 == R::KEY) {
+            self.proven.set(true);
+        }
         untrusted::decode::<ResponseHeader>(&mut frame, R::Response::header_version(version))
             .and_then(|_| untrusted::decode(&mut frame, version))
             .map_err(|error| {
@@ -116,22 +145,91 @@ impl Wire {
             client_id: Some(StrBytes::from_string(config.client_id.clone())),
             versions: ApiVersions::default(),
             next_correlation: Cell::new(0),
+            protocol: config.security.protocol,
+            proven: Cell::new(false),
+            expires: Cell::new(None),
         };
         let mut wire = Self { session: Rc::new(session), transport };
-        let versions =
-            timeout(config.request_timeout, wire.negotiate()).await.unwrap_or_else(|_| {
-                let why = "no answer about API versions in request.timeout.ms";
-                Err(KafkaError::new(ErrorKind::Timeout, why)
-                    .at("ApiVersions", &wire.session.broker))
-            })?;
+        let late = |api, wire: &Self| {
+            let why = "no answer in request.timeout.ms";
+            KafkaError::new(ErrorKind::Timeout, why).at(api, &wire.session.broker)
+        };
+        let limit = config.request_timeout;
+        let versions = match timeout(limit, wire.negotiate()).await {
+            Ok(versions) => versions?,
+            Err(_) => return Err(late("ApiVersions", &wire)),
+        };
         let session = Session {
             broker: wire.session.broker.clone(),
             client_id: wire.session.client_id.clone(),
             versions,
             next_correlation: Cell::new(wire.session.next_correlation.get()),
+            protocol: wire.session.protocol,
+            proven: Cell::new(false),
+            expires: Cell::new(None),
         };
         wire.session = Rc::new(session);
+        if let Some(sasl) = &config.security.sasl {
+            match timeout(limit, wire.authenticate(sasl)).await {
+                Ok(outcome) => outcome?,
+                Err(_) => return Err(late("SaslAuthenticate", &wire)),
+            }
+        }
         Ok(wire)
+    }
+
+    /// Proves who we are. That the broker refuses is an error that is not retriable.
+    async fn authenticate(&mut self, sasl: &SaslSettings) -> Result<(), KafkaError> {
+        let mechanism = StrBytes::from_static_str(sasl.mechanism());
+        let handshake = SaslHandshakeRequest::default().with_mechanism(mechanism);
+        let answer = self.exchange(&handshake).await?;
+        if answer.error_code != 0 {
+            let offered: Vec<&str> = answer.mechanisms.iter().map(|name| name.as_str()).collect();
+            let why = match offered.is_empty() {
+                true => format!("this listener has no SASL ({})", sasl.mechanism()),
+                false => format!(
+                    "sasl.mechanism={} is not among those that the broker offers: {}",
+                    sasl.mechanism(),
+                    offered.join(", ")
+                ),
+            };
+            return Err(KafkaError::from_code(answer.error_code, "SaslHandshake", why)
+                .at("SaslHandshake", &self.session.broker));
+        }
+        let began = Instant::now();
+        let mut exchange = sasl.begin().await?;
+        let mut message = exchange.first();
+        loop {
+            let request = SaslAuthenticateRequest::default().with_auth_bytes(message.into());
+            let answer = self.exchange(&request).await?;
+            if answer.error_code != 0 {
+                let why = answer.error_message.as_ref().map_or("", |why| why.as_str());
+                let why = format!("{}: {why}; {}", sasl.mechanism(), sasl.remedy());
+                return Err(KafkaError::from_code(answer.error_code, "SaslAuthenticate", why)
+                    .at("SaslAuthenticate", &self.session.broker));
+            }
+            let next = exchange.next(&answer.auth_bytes).await;
+            let next = next.map_err(|error| error.at("SaslAuthenticate", &self.session.broker))?;
+            let Some(next) = next else {
+                // As Java's client does, well before the end; -1 and 0 are for no end.
+                if let Ok(lifetime) = u64::try_from(answer.session_lifetime_ms)
+                    && lifetime > 0
+                {
+                    let until = began + Duration::from_millis(lifetime - lifetime / 7);
+                    self.session.expires.set(Some(until));
+                }
+                return Ok(());
+            };
+            message = next;
+        }
+    }
+
+    /// Request and answer, nothing else meanwhile, with no limit of its own.
+    async fn exchange<R: Request>(&mut self, request: &R) -> Result<R::Response, KafkaError> {
+        let encoded = self.session.encode(request)?;
+        self.write_all(&encoded.bytes).await?;
+        let frame = self.read_frame().await?;
+        self.session.decode::<R>(frame, encoded.version)
     }
 
     /// Asks in version 3 and, if the broker is too old for that, in version 0.
@@ -171,9 +269,9 @@ impl Wire {
             let written = poll_fn(|cx| self.poll_write(cx, bytes)).await?;
             bytes = &bytes[written..];
         }
-        poll_fn(|cx| self.transport.poll_flush(cx)).await.map_err(|error| {
-            KafkaError::disconnected(error.to_string()).at("", &self.session.broker)
-        })
+        poll_fn(|cx| self.transport.poll_flush(cx))
+            .await
+            .map_err(|error| self.transport.failure(&error).at("", &self.session.broker))
     }
 
     /// Writes what fits. Nothing written is an error.
@@ -186,7 +284,7 @@ impl Wire {
         let outcome = match written {
             Ok(0) => Err(KafkaError::disconnected("nothing could be written")),
             Ok(written) => Ok(written),
-            Err(error) => Err(KafkaError::disconnected(error.to_string())),
+            Err(error) => Err(self.transport.failure(&error)),
         };
         Poll::Ready(outcome.map_err(|error| error.at("", &self.session.broker)))
     }
@@ -198,12 +296,11 @@ impl Wire {
         into: &mut [u8],
     ) -> Poll<Result<usize, KafkaError>> {
         let read = std::task::ready!(self.transport.poll_read(cx, into));
-        let outcome = match read {
-            Ok(0) => Err(KafkaError::disconnected("the broker closed the connection")),
+        Poll::Ready(match read {
+            Ok(0) => Err(self.session.closed()),
             Ok(read) => Ok(read),
-            Err(error) => Err(KafkaError::disconnected(error.to_string())),
-        };
-        Poll::Ready(outcome.map_err(|error| error.at("", &self.session.broker)))
+            Err(error) => Err(self.transport.failure(&error).at("", &self.session.broker)),
+        })
     }
 
     /// Reads what is there, at least one byte. The peer's closing is an error. May be dropped and
@@ -237,13 +334,8 @@ impl Wire {
         request: &R,
         limit: Duration,
     ) -> Result<R::Response, KafkaError> {
-        let encoded = self.session.encode(request)?;
-        let exchange = async {
-            self.write_all(&encoded.bytes).await?;
-            self.read_frame().await
-        };
-        match timeout(limit, exchange).await {
-            Ok(frame) => self.session.decode::<R>(frame?, encoded.version),
+        match timeout(limit, self.exchange(request)).await {
+            Ok(answer) => answer,
             Err(_) => Err(KafkaError::new(ErrorKind::Timeout, "no answer")
                 .at(api_name(R::KEY), &self.session.broker)),
         }

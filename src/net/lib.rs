@@ -8,6 +8,7 @@
 //! records.
 
 pub mod http;
+pub mod keystore;
 pub mod names;
 pub mod offload;
 pub mod rt;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedCipherSuite, SupportedProtocolVersion,
 };
 
 use crate::rt::TcpStream;
@@ -69,11 +70,33 @@ pub struct TlsOptions {
     pub verify_hostname: bool,
     /// Application protocols to offer, the preferred one first.
     pub alpn: Vec<Vec<u8>>,
+    /// Protocol versions, as `TLSv1.3`, and cipher suites by their registered names, as
+    /// `TLS_AES_256_GCM_SHA384`; empty for what rustls offers by itself.
+    pub versions: Vec<String>,
+    pub cipher_suites: Vec<String>,
+}
+
+impl TlsOptions {
+    /// Whether the versions and cipher suites can be used, without reading a file.
+    ///
+    /// # Errors
+    /// None of those named is known; the message names what is.
+    pub fn check_choices(&self) -> Result<(), String> {
+        versions(&self.versions)?;
+        suites(&self.cipher_suites).map(drop)
+    }
 }
 
 impl Default for TlsOptions {
     fn default() -> Self {
-        Self { roots: None, client: None, verify_hostname: true, alpn: Vec::new() }
+        Self {
+            roots: None,
+            client: None,
+            verify_hostname: true,
+            alpn: Vec::new(),
+            versions: Vec::new(),
+            cipher_suites: Vec::new(),
+        }
     }
 }
 
@@ -90,7 +113,10 @@ impl TlsConfig {
     /// A file cannot be read or is not what it should be, or the system has no roots; the message
     /// names the file.
     pub fn new(options: &TlsOptions) -> Result<Self, String> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: suites(&options.cipher_suites)?,
+            ..ring::default_provider()
+        });
         let roots = Arc::new(match &options.roots {
             Some(pem) => given_roots(pem)?,
             None => system_roots()?,
@@ -100,7 +126,7 @@ impl TlsConfig {
             .map_err(|error| error.to_string())?;
         let verifier = Arc::new(Verifier { chain: verifier, hostname: options.verify_hostname });
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&versions(&options.versions)?)
             .map_err(|error| error.to_string())?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
@@ -133,6 +159,93 @@ impl TlsConfig {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a host name"))?;
         futures_rustls::TlsConnector::from(self.0.clone()).connect(name, stream).await
+    }
+}
+
+/// The versions named, of those that are safe; all of these if none is named.
+fn versions(names: &[String]) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
+    let known = [("TLSv1.3", &rustls::version::TLS13), ("TLSv1.2", &rustls::version::TLS12)];
+    let chosen =
+        known.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|n| n == name));
+    let chosen: Vec<_> = chosen.map(|(_, version)| *version).collect();
+    match chosen.is_empty() {
+        true => Err("none of them is TLSv1.2 or TLSv1.3, the versions that are spoken".to_owned()),
+        false => Ok(chosen),
+    }
+}
+
+/// The suites named, in our order of preference; all of ours if none is named.
+fn suites(names: &[String]) -> Result<Vec<SupportedCipherSuite>, String> {
+    let registered =
+        |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replacen("TLS13_", "TLS_", 1);
+    let ours = ring::default_provider().cipher_suites;
+    let all: Vec<String> = ours.iter().map(registered).collect();
+    let wanted = |suite: &SupportedCipherSuite| {
+        names.is_empty() || names.iter().any(|name| *name == registered(suite))
+    };
+    let chosen: Vec<_> = ours.into_iter().filter(wanted).collect();
+    match chosen.is_empty() {
+        true => Err(format!("none of them is one of {}", all.join(", "))),
+        false => Ok(chosen),
+    }
+}
+
+/// Why a handshake failed, as far as the one who runs the client can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeFault {
+    /// No trusted authority signed the server's certificate.
+    UnknownIssuer,
+    /// The server's certificate is past its time, or before it.
+    Expired,
+    /// The server's certificate bears another name than the one connected to.
+    WrongName,
+    /// The server's certificate cannot be used for another reason.
+    Certificate,
+    /// The server refuses our certificate, or that we have none.
+    ClientRefused,
+    /// No version or cipher suite that both sides speak.
+    NothingShared,
+    /// What answered does not speak TLS.
+    NotTls,
+    /// The connection broke; it may work later.
+    Broken,
+}
+
+impl HandshakeFault {
+    /// What lies behind an IO error of a [`TlsStream`].
+    pub fn of(error: &io::Error) -> Self {
+        use CertificateError as Cert;
+        use rustls::AlertDescription as Alert;
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let Some(inner) = inner else { return Self::Broken };
+        match inner {
+            rustls::Error::InvalidCertificate(certificate) => match certificate {
+                Cert::UnknownIssuer => Self::UnknownIssuer,
+                Cert::Expired
+                | Cert::ExpiredContext { .. }
+                | Cert::NotValidYet
+                | Cert::NotValidYetContext { .. } => Self::Expired,
+                Cert::NotValidForName | Cert::NotValidForNameContext { .. } => Self::WrongName,
+                _ => Self::Certificate,
+            },
+            rustls::Error::AlertReceived(alert) => match alert {
+                Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::CertificateRequired => Self::ClientRefused,
+                Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity => {
+                    Self::NothingShared
+                }
+                _ => Self::Broken,
+            },
+            rustls::Error::PeerIncompatible(_) => Self::NothingShared,
+            rustls::Error::InvalidMessage(_) => Self::NotTls,
+            _ => Self::Broken,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The real Apache Kafka broker, and kcat to fill and read its topics.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -12,8 +12,17 @@ use super::{free_port, wait_for};
 /// A broker of its own folder; `shared()` is the one that most tests use.
 pub struct Kafka {
     process: Mutex<Process>,
+    /// What older releases keep their metadata in.
+    _zookeeper: Option<Process>,
     port: u16,
     dir: tempfile::TempDir,
+}
+
+/// The jars of an older broker alone, as `2.8.2`.
+fn old_libs(version: &str) -> PathBuf {
+    let libs = super::cache().join(format!("kafka-{version}/lib"));
+    assert!(libs.is_dir(), "no Kafka jars in {}: run tests/run systems", libs.display());
+    libs
 }
 
 /// The jars of the broker and of Connect.
@@ -26,9 +35,14 @@ pub fn libs() -> PathBuf {
 
 /// A JVM with those jars, little memory and a quick start.
 pub fn java() -> Command {
+    java_with(&libs(), "512m", &[])
+}
+
+/// A JVM with these jars and at most this heap; `more` are arguments of the JVM's own.
+pub fn java_with(libs: &Path, heap: &str, more: &[String]) -> Command {
     let mut command = Command::new("java");
-    command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
-    command.arg(format!("{}/*", libs().display()));
+    command.args([&format!("-Xmx{heap}"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    command.args(more).arg("-cp").arg(format!("{}/*", libs.display()));
     command
 }
 
@@ -36,6 +50,21 @@ pub fn java() -> Command {
 pub fn shared() -> &'static Kafka {
     static SHARED: OnceLock<Kafka> = OnceLock::new();
     SHARED.get_or_init(Kafka::start)
+}
+
+/// Settings of a single older broker, in a file.
+fn old_config(dir: &Path, port: u16, more: &str) -> PathBuf {
+    let config = dir.join("server.properties");
+    let text = format!(
+        "{more}advertised.listeners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}/data\n\
+         offsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n\
+         transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+         transaction.state.log.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
+         num.partitions=2\n",
+        dir.display()
+    );
+    std::fs::write(&config, text).expect("a config file");
+    config
 }
 
 impl Kafka {
@@ -75,7 +104,69 @@ impl Kafka {
         }
         let log = dir.path().join("broker.log");
         let process = Process::start(java().arg("kafka.Kafka").arg(&config), &log);
-        Self { process: Mutex::new(process), port, dir }
+        Self { process: Mutex::new(process), _zookeeper: None, port, dir }
+    }
+
+    /// A broker of a 3.x release, by KRaft; topics that are asked for come into being.
+    pub fn start_kraft(version: &str) -> Self {
+        let (dir, port, controller) =
+            (tempfile::tempdir().expect("a folder"), free_port(), free_port());
+        let more = format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.listener.names=CONTROLLER\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n"
+        );
+        let config = old_config(dir.path(), port, &more);
+        let libs = old_libs(version);
+        let done = java_with(&libs, "256m", &[])
+            .args(["kafka.tools.StorageTool", "format", "-t", "MillraceTestCluster00"])
+            .arg("-c")
+            .arg(&config)
+            .output()
+            .expect("java");
+        assert!(done.status.success(), "the storage tool failed: {done:?}");
+        Self::start_old(dir, port, &libs, None)
+    }
+
+    /// A broker of a release before KRaft, with its ZooKeeper.
+    pub fn start_with_zookeeper(version: &str) -> Self {
+        let (dir, port, keeper) =
+            (tempfile::tempdir().expect("a folder"), free_port(), free_port());
+        let libs = old_libs(version);
+        let keeper_config = dir.path().join("zookeeper.properties");
+        let text = format!(
+            "dataDir={}/zookeeper\nclientPort={keeper}\nclientPortAddress=127.0.0.1\n\
+             admin.enableServer=false\nmaxClientCnxns=0\n",
+            dir.path().display()
+        );
+        std::fs::write(&keeper_config, text).expect("a config file");
+        let zookeeper = Process::start(
+            java_with(&libs, "128m", &[])
+                .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+                .arg(&keeper_config),
+            &dir.path().join("zookeeper.log"),
+        );
+        let more = format!(
+            "broker.id=1\nlisteners=PLAINTEXT://127.0.0.1:{port}\n\
+             zookeeper.connect=127.0.0.1:{keeper}\nzookeeper.connection.timeout.ms=60000\n"
+        );
+        old_config(dir.path(), port, &more);
+        Self::start_old(dir, port, &libs, Some(zookeeper))
+    }
+
+    fn start_old(
+        dir: tempfile::TempDir,
+        port: u16,
+        libs: &Path,
+        zookeeper: Option<Process>,
+    ) -> Self {
+        let config = dir.path().join("server.properties");
+        let mut command = java_with(libs, "256m", &[]);
+        let log = dir.path().join("broker.log");
+        let process = Process::start(command.arg("kafka.Kafka").arg(&config), &log);
+        let kafka = Self { process: Mutex::new(process), _zookeeper: zookeeper, port, dir };
+        wait_for("an older Kafka", Duration::from_secs(120), || kafka.is_up());
+        kafka
     }
 
     pub fn bootstrap(&self) -> String {

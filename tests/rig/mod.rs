@@ -1,11 +1,13 @@
 //! The real systems that the tests run against: started on demand, on free ports of loopback,
 //! killed with the test process. One that cannot be found fails the test that needs it.
 
+pub mod cluster;
 pub mod connect;
 pub mod elasticsearch;
 pub mod kafka;
 pub mod process;
 pub mod s3;
+pub mod secured;
 pub mod worker;
 
 use std::net::TcpListener;

@@ -25,10 +25,15 @@ pub fn shared() -> &'static S3 {
 
 impl S3 {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more of the gateway's own arguments.
+    pub fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(dir.path().join("buckets")).expect("a folder");
         let port = free_port();
-        Self { process: Mutex::new(gateway(dir.path(), port)), port, dir }
+        Self { process: Mutex::new(gateway(dir.path(), port, more)), port, dir }
     }
 
     /// SIGKILL to the gateway.
@@ -38,7 +43,7 @@ impl S3 {
 
     /// A gateway that was stopped, again: the same buckets, the same port.
     pub fn start_again(&self) {
-        let process = gateway(self.dir.path(), self.port);
+        let process = gateway(self.dir.path(), self.port, &[]);
         *self.process.lock().expect("no test panicked while holding it") = process;
     }
 
@@ -55,7 +60,7 @@ impl S3 {
 }
 
 /// A gateway that answers.
-fn gateway(dir: &Path, port: u16) -> Process {
+fn gateway(dir: &Path, port: u16, more: &[&str]) -> Process {
     let binary = std::env::var_os("MILLRACE_VERSITYGW")
         .map_or_else(|| super::cache().join("bin/versitygw"), PathBuf::from);
     assert!(binary.exists(), "no {}: run tests/run systems", binary.display());
@@ -63,7 +68,9 @@ fn gateway(dir: &Path, port: u16) -> Process {
         Command::new(binary)
             .env("ROOT_ACCESS_KEY", ACCESS_KEY)
             .env("ROOT_SECRET_KEY", SECRET_KEY)
-            .args(["--port", &format!("127.0.0.1:{port}"), "posix"])
+            .args(["--port", &format!("127.0.0.1:{port}")])
+            .args(more)
+            .arg("posix")
             .arg(dir.join("buckets")),
         &dir.join("versitygw.log"),
     );

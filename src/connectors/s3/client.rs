@@ -1,6 +1,7 @@
 //! Objects in S3, or in anything that speaks its protocol: signed requests and what their answers mean.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,6 +13,7 @@ use millrace_net::http::{
     Body, Client, ClientOptions, ErrorKind, Method, Request, Response, Scheme, Url,
 };
 use millrace_net::rt;
+use millrace_net::tls::{Pem, TlsConfig, TlsOptions};
 
 use super::config::StoreConfig;
 use super::credentials::{Provider, process_environment};
@@ -52,6 +54,8 @@ pub struct S3Store {
     compression: Compression,
     client: Client,
     provider: Provider,
+    /// Why `AWS_CA_BUNDLE` cannot be used: then nothing is sent.
+    bundle: Option<String>,
     /// When a request was last refused because of expired credentials, in seconds.
     renewed: Cell<Option<i64>>,
 }
@@ -65,7 +69,12 @@ impl S3Store {
         path_style: bool,
         compression: Compression,
     ) -> Self {
+        let (tls, bundle) = match authorities() {
+            Ok(tls) => (tls, None),
+            Err(why) => (None, Some(why)),
+        };
         let client = Client::new(ClientOptions {
+            tls,
             request_timeout: REQUEST_TIMEOUT,
             max_response_bytes: 4 << 20,
             idle_per_host: 8,
@@ -82,6 +91,7 @@ impl S3Store {
             compression,
             client,
             provider,
+            bundle,
             renewed: Cell::new(None),
         }
     }
@@ -124,6 +134,9 @@ impl S3Store {
 
     /// Sends; any status comes back.
     async fn send(&self, call: &Call<'_>) -> Result<Response, StoreError> {
+        if let Some(why) = &self.bundle {
+            return Err(StoreError::fatal(why.clone()));
+        }
         let url = self.url(call.key, call.query);
         let mut headers = call.headers.clone();
         let payload = self.payload(call.body).await;
@@ -148,7 +161,10 @@ impl S3Store {
                 ErrorKind::Resolve | ErrorKind::Connect => {
                     " (check store.url and s3.region, and that the endpoint can be reached)"
                 }
-                ErrorKind::Tls => " (check the endpoint's certificate, or store.url)",
+                ErrorKind::Tls => {
+                    " (check the endpoint's certificate, or store.url; an authority of your own is \
+                     trusted by AWS_CA_BUNDLE or SSL_CERT_FILE in the environment, a PEM file)"
+                }
                 _ => "",
             };
             StoreError {
@@ -409,6 +425,15 @@ impl S3Store {
         }
         Err(self.refusal(&call, &response))
     }
+}
+
+/// The authorities to trust instead of the system's, by `AWS_CA_BUNDLE`, as AWS's own tools have it.
+/// Read once a task, before its first request.
+fn authorities() -> Result<Option<Rc<TlsConfig>>, String> {
+    let Some(path) = process_environment("AWS_CA_BUNDLE") else { return Ok(None) };
+    let options = TlsOptions { roots: Some(Pem::File(path.into())), ..TlsOptions::default() };
+    let config = TlsConfig::new(&options).map_err(|why| format!("AWS_CA_BUNDLE: {why}"))?;
+    Ok(Some(Rc::new(config)))
 }
 
 fn complete_call<'a>(

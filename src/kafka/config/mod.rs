@@ -5,6 +5,7 @@
 
 mod consumer;
 mod reader;
+mod security;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use consumer::{AssignmentStrategy, ConsumerConfig, IsolationLevel, OffsetReset};
 pub use reader::{ConfigProblem, ConfigReader};
+pub use security::{Security, Tls};
 
 /// Settings with the keys that no part of them knows.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct ClientConfig {
     pub connections_max_idle: Duration,
     /// Whether asking for an unknown topic may make the broker create it.
     pub allow_auto_create_topics: bool,
+    /// `security.protocol`, `ssl.*` and `sasl.*`.
+    pub security: Security,
 }
 
 impl ClientConfig {
@@ -60,7 +64,6 @@ impl ClientConfig {
 
     /// Takes the shared keys from `reader`; for the parsers of the roles.
     pub fn read(reader: &mut ConfigReader<'_>) -> Self {
-        refuse_unsupported_security(reader);
         reader.ignore(&["client.dns.lookup", "metrics.num.samples", "metrics.sample.window.ms"]);
         reader.ignore(&["metrics.recording.level", "metric.reporters", "enable.metrics.push"]);
         reader.ignore(&["send.buffer.bytes", "receive.buffer.bytes", "security.providers"]);
@@ -83,6 +86,7 @@ impl ClientConfig {
             metadata_max_age: reader.millis("metadata.max.age.ms", 300_000, 0),
             connections_max_idle: reader.millis("connections.max.idle.ms", 540_000, -1),
             allow_auto_create_topics: reader.flag("allow.auto.create.topics", true),
+            security: Security::read(reader),
         }
     }
 }
@@ -111,19 +115,4 @@ fn read_servers(reader: &mut ConfigReader<'_>) -> Vec<Server> {
         reader.problem(key, &list, "no server is named");
     }
     servers
-}
-
-/// Says clearly what is not there yet instead of connecting in the clear.
-fn refuse_unsupported_security(reader: &mut ConfigReader<'_>) {
-    let key = "security.protocol";
-    let protocol = reader.text(key).unwrap_or("PLAINTEXT").to_owned();
-    match protocol.to_ascii_uppercase().as_str() {
-        "PLAINTEXT" => {}
-        "SSL" => reader.problem(key, &protocol, "TLS to brokers is not supported yet"),
-        "SASL_PLAINTEXT" => reader.problem(key, &protocol, "SASL is not supported yet"),
-        "SASL_SSL" => reader.problem(key, &protocol, "TLS and SASL are not supported yet"),
-        _ => reader.problem(key, &protocol, "not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
-    }
-    // Known, and without effect in the clear.
-    reader.ignore_prefixes(&["ssl.", "sasl."]);
 }

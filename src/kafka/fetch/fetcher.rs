@@ -134,6 +134,12 @@ impl Fetcher {
         }
         loop {
             if self.in_flight.is_none() {
+                if self.is_expired() {
+                    self.renew();
+                    if !self.poll_link(cx, around)? {
+                        return Ok(());
+                    }
+                }
                 self.send_next(around)?;
             }
             if self.in_flight.is_none() {
@@ -168,8 +174,9 @@ impl Fetcher {
         if let Link::Opening(opening) = &mut self.link {
             let Poll::Ready(outcome) = opening.as_mut().poll(cx) else { return Ok(false) };
             let wire = outcome?;
-            if wire.session.version(ApiKey::Fetch)? != FETCH_VERSION {
-                let why = "the broker is older than Kafka 2.3 and can't be read from";
+            let version = wire.session.version(ApiKey::Fetch)?;
+            if version != FETCH_VERSION {
+                let why = format!("version {version} is not what is read here");
                 return Err(
                     KafkaError::new(ErrorKind::Fatal, why).at("Fetch", &wire.session.broker)
                 );
@@ -177,6 +184,17 @@ impl Fetcher {
             self.link = Link::Up(wire);
         }
         Ok(true)
+    }
+
+    fn is_expired(&self) -> bool {
+        matches!(&self.link, Link::Up(wire) if wire.session.is_expired())
+    }
+
+    /// Leaves the stream between two requests, for a newly authenticated one. What was read stays.
+    fn renew(&mut self) {
+        self.link = Link::Down;
+        self.parser = FetchParser::new();
+        self.session.reset();
     }
 
     /// Encodes the next request, if there is anything to fetch.

@@ -208,8 +208,11 @@ impl Membership {
         self.protocol = Some(protocol);
         self.led = None;
         let mut assignments = Vec::new();
-        if let Some(members) = members.filter(|_| !response.skip_assignment) {
-            for (id, partitions) in assign(protocol, &members, counts) {
+        if let Some(members) = members {
+            // When a static leader restarts the assignment stays, and so does its duty to see when
+            // topics change.
+            let made = (!response.skip_assignment).then(|| assign(protocol, &members, counts));
+            for (id, partitions) in made.into_iter().flatten() {
                 let bytes = encode_assignment(&partitions).map_err(Failure::Fatal)?;
                 assignments.push(
                     SyncGroupRequestAssignment::default()
