@@ -10,6 +10,7 @@ mod cores;
 pub mod file_offset_store;
 pub mod java_object;
 pub mod listeners;
+pub mod metrics;
 mod offset_requests;
 pub mod properties;
 pub mod requests;
@@ -26,4 +27,5 @@ mod rig;
 /// What a caller of the mailbox needs of other rooms.
 pub use millrace_api as api;
 pub use millrace_worker::command;
+pub use millrace_worker::metrics as measured;
 pub use standalone::{HerderContext, HerderHandle, StandaloneHerder, TaskRunner};

@@ -14,6 +14,7 @@ use serde::ser::SerializeStruct;
 use serde_json::{Map, Value};
 
 use crate::config_infos::ConfigInfos;
+use crate::metrics::WorkerMetrics;
 
 /// What went wrong, as the REST API tells it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,6 +302,8 @@ pub enum Request {
         name: String,
         reply: Reply<BTreeMap<u32, TaskProgress>>,
     },
+    /// What there is to count, with the cores' answers on their way.
+    Metrics(Reply<WorkerMetrics>),
     /// Answered when the herder's loop comes round.
     Health(Reply<()>),
     /// Stops connectors and tasks; answered when all have ended.

@@ -40,9 +40,11 @@ use millrace_worker::command::{
     Report, SourceOffsetStore, TargetState, TaskId, TaskSpec, TaskState,
 };
 use millrace_worker::engine::Engine;
+use millrace_worker::metrics::{Measurement, ProcessFigures, Scope};
 
 use crate::connector_thread::{ConnectorThread, Instance};
 use crate::file_offset_store::FileOffsetStore;
+use crate::metrics::{self, WorkerMetrics};
 use crate::requests::{
     Answer, ConnectorInfo, Created, ErrorStatus, HerderError, Mailbox, Message, Reply, Request,
 };
@@ -61,6 +63,11 @@ pub trait TaskRunner: Send {
     fn stop_task(&mut self, id: &TaskId);
     fn pause_task(&mut self, id: &TaskId);
     fn resume_task(&mut self, id: &TaskId);
+    /// Asks the cores what they counted; `None` where there are none.
+    fn measure(&self) -> Option<Measurement> {
+        None
+    }
+
     /// Stops everything and waits for its end.
     fn shutdown(self: Box<Self>);
 }
@@ -80,6 +87,10 @@ impl TaskRunner for Engine {
 
     fn resume_task(&mut self, id: &TaskId) {
         Engine::resume_task(self, id);
+    }
+
+    fn measure(&self) -> Option<Measurement> {
+        Some(Engine::measure(self, Scope::Total))
     }
 
     fn shutdown(self: Box<Self>) {
@@ -346,8 +357,19 @@ impl StandaloneHerder {
                 reply.send(state.progress(&name).ok_or_else(|| no_connector(&name)));
             }
             Request::Offsets { name, reply } => self.list_offsets(&name, reply),
+            Request::Metrics(reply) => reply.send(Ok(self.metrics())),
             Request::Health(reply) => reply.send(Ok(())),
             _ => {}
+        }
+    }
+
+    fn metrics(&self) -> WorkerMetrics {
+        let HerderContext { config, plugins, .. } = &*self.context;
+        WorkerMetrics {
+            connectors: metrics::connectors(&self.state, &config.properties, plugins),
+            starts: self.state.starts(),
+            process: ProcessFigures::read(),
+            measurement: self.runner.measure(),
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use millrace_api::Config;
 use millrace_worker::command::{Progress, Report, TargetState, TaskId, TaskState};
 
+use crate::metrics::Starts;
 use crate::requests::{ConnectorStateInfo, HerderError, RestartScope, StateInfo};
 
 /// Names a question that is to be answered later.
@@ -70,6 +71,7 @@ pub struct State {
     graceful: Duration,
     worker_id: Arc<str>,
     decisions: Vec<Decision>,
+    starts: Starts,
 }
 
 struct Connector {
@@ -100,6 +102,8 @@ struct Task {
     generation: u64,
     /// Handed to a core; otherwise it waits for its earlier generation to end.
     started: bool,
+    /// It was heard running, or failing before that.
+    ran: bool,
     state: Option<TaskState>,
     trouble: Option<String>,
     progress: Progress,
@@ -123,12 +127,18 @@ impl State {
             graceful,
             worker_id,
             decisions: Vec::new(),
+            starts: Starts::default(),
         }
     }
 
     /// What the events so far call for, in order.
     pub fn take_decisions(&mut self) -> Vec<Decision> {
         std::mem::take(&mut self.decisions)
+    }
+
+    /// How starts of connectors and tasks went so far.
+    pub fn starts(&self) -> Starts {
+        self.starts
     }
 
     pub fn set_worker_id(&mut self, worker_id: Arc<str>) {
@@ -298,6 +308,7 @@ impl State {
         let answer = match outcome.and_then(|plan| connector.within_limit(name, plan)) {
             Ok(plan) => {
                 connector.state = Instance::Running;
+                self.starts.connectors.count(true);
                 self.replan(name, plan, now);
                 Ok(())
             }
@@ -307,6 +318,7 @@ impl State {
                     "Failed to transition connector {name} to state STARTED: {why}"
                 ));
                 connector.state = Instance::Failed(trace);
+                self.starts.connectors.count(false);
                 Err(error)
             }
         };
@@ -451,6 +463,13 @@ impl State {
         }
         let Some(connector) = self.connectors.get_mut(&id.connector) else { return };
         if let Some(task) = connector.task(&id, generation) {
+            let failed = matches!(state, TaskState::Failed(_));
+            if failed || matches!(state, TaskState::Running) {
+                // The first word of a life, or the first after it was started paused.
+                if !std::mem::replace(&mut task.ran, true) {
+                    self.starts.tasks.count(!failed);
+                }
+            }
             task.state = Some(state);
         }
     }
@@ -485,6 +504,7 @@ impl Task {
             config,
             generation: 0,
             started: false,
+            ran: false,
             state: None,
             trouble: None,
             progress: Progress::default(),

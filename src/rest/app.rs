@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::answer::{self, Failure, Outcome, empty, ok};
 use crate::cors::{Cors, extra_headers};
 use crate::loggers::Loggers;
+use crate::metrics::{Format, Metrics};
 use crate::route::{Route, flag};
 use crate::{RestOptions, connectors, offsets, plugins};
 
@@ -48,6 +49,7 @@ pub(crate) struct App {
     herder: Mailbox,
     options: RestOptions,
     loggers: Loggers,
+    metrics: Metrics,
     cors: Option<Cors>,
 }
 
@@ -58,13 +60,15 @@ pub(crate) struct Asked {
     /// `host:port` as the client names this worker.
     pub host: String,
     pub body: Bytes,
+    /// Of `/metrics`, the only resource that is not JSON.
+    pub format: Format,
 }
 
 impl App {
     pub fn new(herder: Mailbox, mut options: RestOptions) -> Arc<Self> {
         let loggers = Loggers::new(options.loggers.take());
         let cors = Cors::new(&options.context.config);
-        Arc::new(Self { herder, options, loggers, cors })
+        Arc::new(Self { herder, options, loggers, metrics: Metrics::default(), cors })
     }
 
     pub fn context(&self) -> &HerderContext {
@@ -79,6 +83,10 @@ impl App {
             Ok(Err(_)) => Err(Failure::internal("Worker is shutting down")),
             Err(_) => Err(Failure::internal("Request timed out")),
         }
+    }
+
+    pub fn dropped_lines(&self) -> u64 {
+        self.loggers.dropped_lines()
     }
 
     fn root(&self) -> Outcome {
@@ -139,7 +147,9 @@ async fn respond(app: &App, scope: Scope, request: HttpRequest<Body>) -> Outcome
         refused.headers_mut().insert(header::ALLOW, allow(&route));
         return Ok(refused);
     }
-    media_types(&method, &head.headers)?;
+    if route != Route::Metrics {
+        media_types(&method, &head.headers)?;
+    }
     let read = tokio::time::timeout(REQUEST_LIMIT, to_bytes(body, BODY_LIMIT)).await;
     let body = match read {
         Ok(Ok(body)) => body,
@@ -149,7 +159,9 @@ async fn respond(app: &App, scope: Scope, request: HttpRequest<Body>) -> Outcome
     let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.map_or_else(|| app.context().config.worker_id(None).to_string(), str::to_owned);
     let query = head.uri.query().unwrap_or_default().to_owned();
-    dispatch(app, route, Asked { method, query, host, body }).await
+    let accept = head.headers.get_all(header::ACCEPT).iter();
+    let format = Format::accepted(accept.filter_map(|value| value.to_str().ok()));
+    dispatch(app, route, Asked { method, query, host, body, format }).await
 }
 
 async fn dispatch(app: &App, route: Route, asked: Asked) -> Outcome {
@@ -157,6 +169,7 @@ async fn dispatch(app: &App, route: Route, asked: Asked) -> Outcome {
     match route {
         Route::Root => app.root(),
         Route::Health => app.health().await,
+        Route::Metrics => app.metrics.answer(app, asked.format).await,
         Route::Connectors if asked.method == Method::POST => connectors::create(app, &asked).await,
         Route::Connectors => connectors::list(app, &asked.query).await,
         Route::Connector(name) => connectors::connector(app, &asked.method, name).await,

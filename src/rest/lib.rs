@@ -26,6 +26,7 @@ mod body;
 mod connectors;
 mod cors;
 mod loggers;
+mod metrics;
 mod offsets;
 mod plugins;
 mod route;

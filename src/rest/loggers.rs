@@ -17,6 +17,11 @@ pub trait LoggerControl: Send + Sync {
     /// paths); a level is one of TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF, ALL. The error is
     /// shown to the user.
     fn apply(&self, levels: &BTreeMap<String, String>) -> Result<(), String>;
+
+    /// Lines that were not written because the writer was behind, since the start.
+    fn dropped_lines(&self) -> u64 {
+        0
+    }
 }
 
 const LEVELS: &[&str] = &["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF", "ALL"];
@@ -40,6 +45,10 @@ impl Loggers {
     pub fn new(control: Option<Box<dyn LoggerControl>>) -> Self {
         let root = LoggerLevel { level: "INFO".to_owned(), last_modified: None };
         Self { levels: Mutex::new(BTreeMap::from([("root".to_owned(), root)])), control }
+    }
+
+    pub fn dropped_lines(&self) -> u64 {
+        self.control.as_ref().map_or(0, |control| control.dropped_lines())
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, LoggerLevel>> {

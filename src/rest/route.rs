@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 pub(crate) enum Route {
     Root,
     Health,
+    Metrics,
     Connectors,
     Connector(String),
     Config(String),
@@ -44,6 +45,7 @@ impl Route {
         let route = match parts.as_slice() {
             [""] => Self::Root,
             ["health"] => Self::Health,
+            ["metrics"] => Self::Metrics,
             ["connectors"] => Self::Connectors,
             ["connectors", "", ..] => return None,
             ["connectors", name, rest @ ..] => return Self::of_connector((*name).to_owned(), rest),
@@ -85,7 +87,9 @@ impl Route {
         const PUT: &[Method] = &[Method::PUT];
         const POST: &[Method] = &[Method::POST];
         match self {
-            Self::Root | Self::Health | Self::Status(_) | Self::TaskStatus(..) => GET,
+            Self::Root | Self::Health | Self::Metrics | Self::Status(_) | Self::TaskStatus(..) => {
+                GET
+            }
             Self::Topics(_) | Self::Plugins | Self::PluginConfig(_) | Self::Loggers => GET,
             Self::Connectors | Self::Tasks(_) => &[Method::POST, Method::GET],
             Self::Connector(_) => &[Method::DELETE, Method::GET],

@@ -1,5 +1,6 @@
 //! The dead-letter queue: records that failed, as they came, with what happened in their headers.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use millrace_api::error::ConnectError;
@@ -8,23 +9,23 @@ use millrace_kafka::producer::{AppendError, Producer};
 use millrace_kafka::record_batch::RawRecord;
 use millrace_net::rt;
 
-use crate::command::TaskId;
 use crate::error_policy::{Consumed, Failure};
 use crate::kafka_errors::produce_error;
+use crate::metrics::TaskMetrics;
 use crate::settings::ErrorSettings;
 use crate::topic_creation::make_if_missing;
 
 pub(crate) struct DeadLetters {
     producer: Producer,
     topic: String,
-    task: TaskId,
+    metrics: Rc<TaskMetrics>,
     context: bool,
 }
 
 impl DeadLetters {
     /// Makes the topic, of one partition, if it is not there.
     pub(crate) async fn open(
-        task: &TaskId,
+        metrics: Rc<TaskMetrics>,
         settings: &ErrorSettings,
         topic: &str,
         admin: &Admin,
@@ -46,7 +47,7 @@ impl DeadLetters {
         Ok(Self {
             producer,
             topic: topic.to_owned(),
-            task: task.clone(),
+            metrics,
             context: settings.dead_letter_context,
         })
     }
@@ -58,6 +59,7 @@ impl DeadLetters {
         record: &Consumed<'_>,
         raw: &RawRecord<'_>,
     ) -> Result<(), ConnectError> {
+        self.metrics.counts().errors.dead_letters += 1;
         let context = self.context.then(|| self.context_headers(failure, record));
         let mut headers: Vec<(&str, Option<&[u8]>)> =
             raw.headers.into_iter().flatten().map(|header| (header.name, header.value)).collect();
@@ -90,7 +92,9 @@ impl DeadLetters {
 
     /// `false` when Kafka has not taken all of them within `patience`.
     pub(crate) async fn flush(&mut self, patience: Duration) -> Result<bool, ConnectError> {
-        match rt::timeout(patience, self.producer.flush()).await {
+        let flushed = rt::timeout(patience, self.producer.flush()).await;
+        self.metrics.counts().errors.dead_letter_failures = self.producer.stats().failed;
+        match flushed {
             Ok(flushed) => flushed.map(|()| true).map_err(produce_error),
             Err(_) => Ok(false),
         }
@@ -99,7 +103,7 @@ impl DeadLetters {
     /// Ends the producer's task before its core may end.
     pub(crate) async fn close(self) {
         if let Err(error) = self.producer.close(Duration::from_secs(1)).await {
-            tracing::warn!(task = %self.task, %error, "the dead letter queue was closed early");
+            tracing::warn!(task = %self.metrics.id, %error, "the dead letter queue was closed early");
         }
     }
 
@@ -114,8 +118,8 @@ impl DeadLetters {
             ("__connect.errors.topic", record.topic.to_owned()),
             ("__connect.errors.partition", record.partition.to_string()),
             ("__connect.errors.offset", record.offset.to_string()),
-            ("__connect.errors.connector.name", self.task.connector.to_string()),
-            ("__connect.errors.task.id", self.task.task.to_string()),
+            ("__connect.errors.connector.name", self.metrics.id.connector.to_string()),
+            ("__connect.errors.task.id", self.metrics.id.task.to_string()),
             ("__connect.errors.stage", failure.stage.name().to_owned()),
             ("__connect.errors.class.name", failure.class.to_owned()),
             ("__connect.errors.exception.class.name", error.class.to_owned()),

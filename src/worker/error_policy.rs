@@ -2,10 +2,13 @@
 //!
 //! One place for `errors.*`, as `RetryWithToleranceOperator` is in the JVM worker.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use millrace_api::error::{ConnectError, ErrorKind, Stage};
 use millrace_converters::DataError;
+
+use crate::metrics::TaskMetrics;
 
 use crate::command::TaskId;
 use crate::settings::ErrorSettings;
@@ -30,14 +33,22 @@ pub(crate) struct Consumed<'a> {
 pub(crate) struct ErrorPolicy {
     task: TaskId,
     settings: ErrorSettings,
+    metrics: Rc<TaskMetrics>,
 }
 
 /// First delay of a retried step.
 const RETRY_DELAY_FIRST: Duration = Duration::from_millis(300);
 
 impl ErrorPolicy {
-    pub(crate) fn new(task: TaskId, settings: ErrorSettings) -> Self {
-        Self { task, settings }
+    pub(crate) fn new(metrics: Rc<TaskMetrics>, settings: ErrorSettings) -> Self {
+        Self { task: metrics.id.clone(), settings, metrics }
+    }
+
+    /// A try of a step failed, and another follows.
+    pub(crate) fn tried_again(&self) {
+        let mut counts = self.metrics.counts();
+        counts.failed(1);
+        counts.errors.retries += 1;
     }
 
     /// The wait before attempt `n + 1` of a step that failed `n` times since `started`; `None` when
@@ -56,6 +67,7 @@ impl ErrorPolicy {
         if !self.settings.log {
             return;
         }
+        self.metrics.counts().errors.logged += 1;
         let consumed = if self.settings.log_messages {
             format!(
                 ", where consumed record is {{topic='{}', partition={}, offset={}, timestamp={}, \
@@ -80,8 +92,40 @@ impl ErrorPolicy {
         self.settings.tolerate_all
     }
 
+    /// Counts a record that failed for good; the error ends the task if that is not tolerated.
+    pub(crate) fn settle(
+        &self,
+        failure: &Failure,
+        record: &Consumed<'_>,
+    ) -> Result<(), ConnectError> {
+        let mut counts = self.metrics.counts();
+        counts.failed(1);
+        counts.errors.errors += 1;
+        if !self.tolerates() {
+            return Err(self.fatal(failure, record));
+        }
+        counts.errors.skipped += 1;
+        Ok(())
+    }
+
+    /// As [`Self::settle`], for a record that the sink itself gave up: no step of ours failed, so
+    /// that it is not among those skipped.
+    pub(crate) fn settle_errant(
+        &self,
+        failure: &Failure,
+        record: &Consumed<'_>,
+    ) -> Result<(), ConnectError> {
+        let mut counts = self.metrics.counts();
+        counts.failed(1);
+        if self.tolerates() {
+            return Ok(());
+        }
+        counts.errors.errors += 1;
+        Err(self.fatal(failure, record))
+    }
+
     /// The error that ends the task when it does not.
-    pub(crate) fn fatal(&self, failure: &Failure, record: &Consumed<'_>) -> ConnectError {
+    fn fatal(&self, failure: &Failure, record: &Consumed<'_>) -> ConnectError {
         ConnectError {
             kind: ErrorKind::Fatal,
             stage: Some(failure.stage),
@@ -132,7 +176,8 @@ mod tests {
         let config: Config =
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let task = TaskId { connector: "c".into(), task: 0 };
-        ErrorPolicy::new(task, ErrorSettings::of(&config))
+        let metrics = TaskMetrics::new(task, 1, &Config::new());
+        ErrorPolicy::new(Rc::new(metrics), ErrorSettings::of(&config))
     }
 
     #[test]

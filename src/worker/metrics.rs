@@ -4,8 +4,11 @@
 //! reads them but the core's command loop, which answers a question with copies; so whoever asks
 //! never stops a core, and a core never waits for whoever asks.
 
+mod counts;
 mod distribution;
 mod latency;
+mod process;
+mod sampled;
 mod snapshot;
 
 use std::cell::{RefCell, RefMut};
@@ -14,9 +17,12 @@ use millrace_api::Config;
 
 use crate::command::TaskId;
 
+pub(crate) use counts::Counts;
+pub use counts::{ErrorCounts, Memory, ProducerCounts, Rated, Sampling, TaskFigures};
 pub use distribution::{Distribution, IntervalLog};
 pub use latency::LatencyStage;
 pub(crate) use latency::{Detail, Latencies, Span};
+pub use process::ProcessFigures;
 pub(crate) use snapshot::Asking;
 pub use snapshot::{CoreSnapshot, Measurement, Scope, Snapshot, TaskSnapshot};
 
@@ -25,11 +31,13 @@ pub(crate) struct TaskMetrics {
     pub id: TaskId,
     pub generation: u64,
     latency: RefCell<Latencies>,
+    counts: RefCell<Counts>,
 }
 
 impl TaskMetrics {
     pub(crate) fn new(id: TaskId, generation: u64, worker: &Config) -> Self {
-        Self { id, generation, latency: RefCell::new(Latencies::new(Detail::of(worker))) }
+        let latency = RefCell::new(Latencies::new(Detail::of(worker)));
+        Self { id, generation, latency, counts: RefCell::new(Counts::new(worker)) }
     }
 
     /// Not to be held over an await: the command loop reads between two polls of the task.
@@ -37,11 +45,17 @@ impl TaskMetrics {
         self.latency.borrow_mut()
     }
 
+    /// As [`Self::latency`].
+    pub(crate) fn counts(&self) -> RefMut<'_, Counts> {
+        self.counts.borrow_mut()
+    }
+
     pub(crate) fn snapshot(&self, scope: Scope) -> TaskSnapshot {
         let latency = match scope {
             Scope::Total => self.latency.borrow().total(),
             Scope::Interval => self.latency.borrow_mut().take_interval(),
         };
-        TaskSnapshot { id: self.id.clone(), generation: self.generation, latency }
+        let figures = self.counts.borrow().figures();
+        TaskSnapshot { id: self.id.clone(), generation: self.generation, figures, latency }
     }
 }

@@ -22,7 +22,7 @@ impl Reporter {
         Self { id, generation, mailbox, metrics, trouble: Rc::default() }
     }
 
-    pub(crate) fn metrics(&self) -> &TaskMetrics {
+    pub(crate) fn metrics(&self) -> &Rc<TaskMetrics> {
         &self.metrics
     }
 
@@ -32,6 +32,7 @@ impl Reporter {
 
     /// States are few and must arrive: they may wait for the mailbox.
     pub(crate) fn state(&self, state: TaskState) {
+        self.metrics.counts().state(&state);
         let report = Report::State { id: self.id.clone(), generation: self.generation, state };
         let _ = self.mailbox.send(report);
     }

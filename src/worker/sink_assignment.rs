@@ -111,12 +111,14 @@ impl Assignment<'_> {
             return Ok(());
         }
         let started = Instant::now();
+        self.reporter.metrics().counts().commit_begun();
         let durable = match self.task.pre_commit(self.offsets.consumed()).await {
             Ok(durable) => durable,
             Err(error) if occasion == Occasion::End || error.kind == ErrorKind::Fatal => {
                 return Err(error);
             }
             Err(error) => {
+                self.reporter.metrics().counts().commit_ended(None);
                 self.reporter.trouble(Some(format!("offsets are not committed: {error}")));
                 if occasion == Occasion::Interval {
                     self.rewind();
@@ -127,6 +129,7 @@ impl Assignment<'_> {
         self.reporter.metrics().latency().durable(&durable);
         let news = self.offsets.to_commit(durable);
         if news.is_empty() {
+            self.reporter.metrics().counts().commit_ended(Some(started.elapsed()));
             return Ok(());
         }
         let offsets: Vec<_> =
@@ -134,7 +137,9 @@ impl Assignment<'_> {
         match self.handle.commit(&offsets).await {
             Ok(()) => {
                 self.offsets.committed(&news);
-                self.reporter.metrics().latency().took(LatencyStage::Commit, started.elapsed());
+                let took = started.elapsed();
+                self.reporter.metrics().latency().took(LatencyStage::Commit, took);
+                self.reporter.metrics().counts().commit_ended(Some(took));
             }
             Err(error) if self.is_bulk && !error.is_retriable() => {
                 return Err(ConnectError::fatal(format!(
@@ -146,6 +151,7 @@ impl Assignment<'_> {
                 .caused_by(error));
             }
             Err(error) => {
+                self.reporter.metrics().counts().commit_ended(None);
                 tracing::warn!(task = %self.reporter.id(), %error, "offsets could not be committed");
             }
         }

@@ -127,36 +127,33 @@ impl Conversion<'_> {
                 break;
             }
             attempts += 1;
+            self.errors.policy.tried_again();
             match self.chain.run(segment, &raw, arena) {
                 Ok(record) => return Ok(record),
                 Err(again) => failure = again,
             }
         }
-        self.errors.give_up(&failure, segment, &raw).await?;
+        self.errors.report(&failure, segment, &raw).await?;
+        self.errors.policy.settle(&failure, &consumed(segment, &raw))?;
         self.progress.records_dropped += 1;
         Ok(None)
     }
 }
 
 impl Errors {
-    /// Reports a failed record, then says whether the task lives on without it.
-    pub(crate) async fn give_up(
+    /// Reports a failed record to the log and the dead-letter queue, as configured.
+    async fn report(
         &mut self,
         failure: &Failure,
         segment: &Segment<'_>,
         raw: &RawRecord<'_>,
     ) -> Result<(), ConnectError> {
-        let record = Consumed {
-            topic: segment.topic,
-            partition: segment.partition,
-            offset: raw.offset,
-            timestamp: raw.timestamp,
-        };
+        let record = consumed(segment, raw);
         self.policy.log(failure, &record);
         if let Some(dead_letters) = &mut self.dead_letters {
             dead_letters.send(failure, &record, raw).await?;
         }
-        if self.policy.tolerates() { Ok(()) } else { Err(self.policy.fatal(failure, &record)) }
+        Ok(())
     }
 
     /// Ends the dead-letter queue's producer; what it holds was settled before.
@@ -166,7 +163,8 @@ impl Errors {
         }
     }
 
-    /// As [`Self::give_up`], for a record that the sink reported: its bytes are looked up again.
+    /// Reports a record that the sink gave up, its bytes looked up again; then says whether the task
+    /// lives on without it.
     pub(crate) async fn give_up_errant(
         &mut self,
         errant: ErrantRecord,
@@ -187,7 +185,8 @@ impl Errors {
         for raw in segments.flat_map(|segment| segment.records()).flatten() {
             if raw.offset == offset {
                 let segment = Segment { topic, partition, timestamp_type, buffer: &[] };
-                return self.give_up(&failure, &segment, &raw).await;
+                self.report(&failure, &segment, &raw).await?;
+                return self.policy.settle_errant(&failure, &consumed(&segment, &raw));
             }
         }
         Ok(())
@@ -200,6 +199,15 @@ impl Errors {
             Some(dead_letters) => dead_letters.flush(patience).await,
             None => Ok(true),
         }
+    }
+}
+
+fn consumed<'a>(segment: &Segment<'a>, raw: &RawRecord<'_>) -> Consumed<'a> {
+    Consumed {
+        topic: segment.topic,
+        partition: segment.partition,
+        offset: raw.offset,
+        timestamp: raw.timestamp,
     }
 }
 

@@ -82,6 +82,15 @@ impl SinkOffsets {
             .extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
     }
 
+    /// Records, by their offsets, that were taken and are not committed.
+    pub(crate) fn behind(&self) -> u64 {
+        let committed = |partition| self.committed.get(partition).copied();
+        let behind = self.consumed.iter().map(|(partition, offset)| {
+            (offset - committed(partition).unwrap_or(*offset)).max(0) as u64
+        });
+        behind.sum()
+    }
+
     /// Where to read again after `pre_commit` failed: what is committed.
     pub(crate) fn rewind(&mut self) -> Vec<(TopicPartition, i64)> {
         self.consumed = self.committed.clone();

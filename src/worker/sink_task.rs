@@ -15,7 +15,7 @@ use crate::bounds::BoundedJob;
 use crate::command::{Progress, TaskState};
 use crate::control::{Control, HEARING};
 use crate::kafka_errors::consume_error;
-use crate::metrics::{LatencyStage, Span as Times};
+use crate::metrics::{LatencyStage, Memory, Span as Times};
 use crate::reporter::Reporter;
 use crate::sink_assignment::{Assignment, Occasion};
 use crate::sink_batch::{Conversion, Errors, recycle};
@@ -135,7 +135,9 @@ impl WorkerSinkTask {
 
     /// Nothing came: the sink's chance for time-based work.
     async fn idle(&mut self) -> Result<(), ConnectError> {
+        let started = Instant::now();
         let put = self.task.put(&[]).await;
+        self.reporter.metrics().counts().batch(started, 0, started.elapsed());
         // Said once: trouble that lasts must not seem to end and begin at each poll.
         let (trouble, put) = match put {
             Err(error) if error.kind == ErrorKind::Retriable => (Some(error.to_string()), Ok(())),
@@ -209,7 +211,20 @@ impl WorkerSinkTask {
         self.next_report = now + Duration::from_millis(250);
         self.progress.shapes = self.chain.shape_counts();
         self.note_positions();
+        self.count(now);
         self.reporter.progress(self.progress.clone());
+    }
+
+    /// Lets the metrics have what they do not get batch by batch.
+    fn count(&self, now: Instant) {
+        let mut counts = self.reporter.metrics().counts();
+        counts.progress(now, &self.progress, self.offsets.behind());
+        counts.partitions = self.offsets.consumed().len() as u64;
+        counts.lags = self.consumer.lags();
+        counts.memory = Memory {
+            arena: self.arena.allocated_bytes() as u64,
+            buffers: self.consumer.buffer_bytes() as u64,
+        };
     }
 
     /// A bulk job's partitions with their ends; otherwise those that records came from, whose end
@@ -232,6 +247,7 @@ impl WorkerSinkTask {
         self.progress.shapes = self.chain.shape_counts();
         tracing::debug!(task = %self.reporter.id(), "shapes: {}", self.progress.shapes);
         self.note_positions();
+        self.count(Instant::now());
         self.reporter.last_progress(self.progress.clone());
         closed
     }
@@ -315,7 +331,9 @@ impl<'a> Delivery<'_, 'a> {
         if !self.put_all(fetched).await? {
             return Ok(());
         }
-        metrics.latency().took(LatencyStage::Put, converted.elapsed());
+        let took = converted.elapsed();
+        metrics.latency().took(LatencyStage::Put, took);
+        metrics.counts().batch(converted, self.records.len(), took);
         metrics.latency().delivered(&self.records);
         self.conversion.progress.records_out += self.records.len() as u64;
         for (segment, times) in fetched.segments().zip(&*self.times) {

@@ -15,7 +15,7 @@ use crate::command::{Progress, SourceOffsetStore, TaskState};
 use crate::control::{Control, HEARING};
 use crate::error_policy::{Consumed, ErrorPolicy, Failure};
 use crate::kafka_errors::produce_error;
-use crate::metrics::{LatencyStage, Span};
+use crate::metrics::{LatencyStage, Memory, ProducerCounts, Span};
 use crate::outgoing::Outgoing;
 use crate::reporter::Reporter;
 use crate::source_offsets::{SourceOffsets, key, offset_json};
@@ -90,7 +90,9 @@ impl WorkerSourceTask {
         };
         let returned = Instant::now();
         if !records.is_empty() {
-            self.reporter.metrics().latency().took(LatencyStage::Poll, returned - asked);
+            let metrics = self.reporter.metrics();
+            metrics.latency().took(LatencyStage::Poll, returned - asked);
+            metrics.counts().batch(returned, records.len(), returned - asked);
         }
         self.progress.records_in += records.len() as u64;
         let mut sending = Sending {
@@ -132,6 +134,7 @@ impl WorkerSourceTask {
             }
             tracing::error!(task = %self.reporter.id(), error = %failure.error, "{place} are lost");
             self.progress.records_dropped += lost;
+            self.reporter.metrics().counts().failed(lost);
         }
         while let Some((ticket, at)) = self.producer.next_acknowledgement() {
             self.reporter.metrics().latency().acknowledged(ticket, at);
@@ -149,17 +152,21 @@ impl WorkerSourceTask {
         self.next_flush = Instant::now() + self.flush_interval;
         self.acknowledged()?;
         let started = Instant::now();
-        self.store_offsets().await;
+        self.reporter.metrics().counts().commit_begun();
+        let stored = self.store_offsets().await;
         let committed = self.task.commit().await;
-        self.reporter.metrics().latency().took(LatencyStage::Commit, started.elapsed());
+        let took = started.elapsed();
+        self.reporter.metrics().latency().took(LatencyStage::Commit, took);
+        self.reporter.metrics().counts().commit_ended(stored.then_some(took));
         committed
     }
 
-    /// Hands over what is committable; what the store cannot take waits for the next round.
-    async fn store_offsets(&mut self) {
+    /// Hands over what is committable; what the store cannot take waits for the next round, and the
+    /// answer is `false`.
+    async fn store_offsets(&mut self) -> bool {
         let taken = self.offsets.take();
         if taken.is_empty() {
-            return;
+            return true;
         }
         let (done, answer) = flume::bounded(1);
         let entries = self.entries(&taken);
@@ -170,13 +177,14 @@ impl WorkerSourceTask {
             }),
         );
         let failure = match rt::timeout(self.flush_timeout, answer.recv_async()).await {
-            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => error,
             Ok(Err(_)) => "the offset store is gone".to_owned(),
             Err(_) => "offset.flush.timeout.ms is over".to_owned(),
         };
         tracing::error!(task = %self.reporter.id(), failure, "offsets could not be stored; they are tried again");
         self.offsets.put_back(taken);
+        false
     }
 
     fn entries(&self, taken: &BTreeMap<u32, Vec<u8>>) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
@@ -218,6 +226,27 @@ impl WorkerSourceTask {
         self.paused
     }
 
+    /// Lets the metrics have what they do not get batch by batch.
+    fn count(&self) {
+        let stats = self.producer.stats();
+        let mut counts = self.reporter.metrics().counts();
+        let ended = self.progress.records_out + self.progress.records_dropped;
+        let active = self.progress.records_in.saturating_sub(ended);
+        counts.progress(Instant::now(), &self.progress, active);
+        counts.producer = Some(ProducerCounts {
+            sent: stats.acknowledged,
+            errors: stats.failed,
+            retries: stats.retries,
+            requests: stats.requests,
+            batches: stats.batches,
+            bytes: stats.bytes,
+        });
+        counts.memory = Memory {
+            arena: self.arena.allocated_bytes() as u64,
+            buffers: self.producer.buffered_bytes() as u64,
+        };
+    }
+
     fn report_if_due(&mut self) {
         let now = Instant::now();
         if now >= self.next_report {
@@ -229,6 +258,7 @@ impl WorkerSourceTask {
     fn report(&mut self, last: bool) {
         let topics = self.sent.iter().map(|(topic, count)| (topic.to_owned(), count));
         self.progress.topics = topics.collect();
+        self.count();
         if last {
             self.reporter.last_progress(self.progress.clone());
         } else {
@@ -367,7 +397,7 @@ impl Sending<'_> {
         };
         self.policy.log(failure, &record);
         self.progress.records_dropped += 1;
-        if self.policy.tolerates() { Ok(()) } else { Err(self.policy.fatal(failure, &record)) }
+        self.policy.settle(failure, &record)
     }
 }
 

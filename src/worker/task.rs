@@ -78,7 +78,7 @@ async fn sink(
     for line in chain.explain() {
         tracing::debug!(task = %spec.id, "plan: {line}");
     }
-    let dead_letters = dead_letters(spec, &settings).await?;
+    let dead_letters = dead_letters(spec, &settings, &reporter).await?;
     let Reading { consumer, job, positions, most_records } = reading(spec, &reporter).await?;
     let mut offsets = SinkOffsets::default();
     if !positions.is_empty() {
@@ -93,7 +93,10 @@ async fn sink(
         handle: consumer.handle(),
         consumer,
         chain,
-        errors: Errors { policy: ErrorPolicy::new(spec.id.clone(), settings), dead_letters },
+        errors: Errors {
+            policy: ErrorPolicy::new(Rc::clone(reporter.metrics()), settings),
+            dead_letters,
+        },
         job,
         control,
         reporter,
@@ -272,11 +275,14 @@ async fn resolve(
 async fn dead_letters(
     spec: &TaskSpec,
     settings: &ErrorSettings,
+    reporter: &Reporter,
 ) -> Result<Option<DeadLetters>, ConnectError> {
     let Some(topic) = &settings.dead_letter_topic else { return Ok(None) };
     let admin = admin(spec, format!("connector-dlq-adminclient-{}", spec.id))?;
     let producer = producer(spec, format!("connector-dlq-producer-{}", spec.id))?;
-    DeadLetters::open(&spec.id, settings, topic, &admin, producer).await.map(Some)
+    DeadLetters::open(Rc::clone(reporter.metrics()), settings, topic, &admin, producer)
+        .await
+        .map(Some)
 }
 
 fn admin(spec: &TaskSpec, client_id: String) -> Result<Admin, ConnectError> {
@@ -334,7 +340,7 @@ async fn source(
             header_values: Vec::new(),
             header_ranges: Vec::new(),
         },
-        policy: ErrorPolicy::new(spec.id.clone(), ErrorSettings::of(&spec.connector)),
+        policy: ErrorPolicy::new(Rc::clone(reporter.metrics()), ErrorSettings::of(&spec.connector)),
         control,
         reporter,
         flush_interval,

@@ -331,6 +331,24 @@ impl Consumer {
         Ok(opened)
     }
 
+    /// Records that the brokers have beyond the positions, where that is known.
+    pub fn lags(&self) -> Vec<(TopicPartition, i64)> {
+        let partitions = self.shared.partitions.borrow();
+        let lags = partitions.iter().filter_map(|slot| match slot.position {
+            Position::At(offset) if slot.high_watermark >= 0 => {
+                Some((slot.name.clone(), (slot.high_watermark - offset).max(0)))
+            }
+            _ => None,
+        });
+        lags.collect()
+    }
+
+    /// Bytes held for what is fetched and decompressed.
+    pub fn buffer_bytes(&self) -> usize {
+        let rings = self.fetchers.iter().map(|fetcher| fetcher.ring.capacity());
+        rings.sum::<usize>() + self.scratch.bytes().len()
+    }
+
     /// The partitions read now, sorted.
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.shared.partitions.borrow().names()

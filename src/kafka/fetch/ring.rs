@@ -28,7 +28,7 @@ impl Ring {
         Self { data: Vec::new(), start: 0, end: 0, base: 0, usual: usual.max(64) }
     }
 
-    fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.data.len().saturating_sub(PADDING)
     }
 

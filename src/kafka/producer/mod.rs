@@ -269,6 +269,11 @@ impl Producer {
         outcome
     }
 
+    /// Bytes of records that are not acknowledged.
+    pub fn buffered_bytes(&self) -> usize {
+        self.shared.state.borrow().used
+    }
+
     pub fn stats(&self) -> Stats {
         self.shared.state.borrow().stats
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Distribution, LatencyStage};
+use super::{Distribution, LatencyStage, TaskFigures};
 use crate::command::TaskId;
 
 /// Which latencies are asked for.
@@ -24,6 +24,7 @@ pub struct TaskSnapshot {
     pub id: TaskId,
     /// Which life of the task; each begins at nothing.
     pub generation: u64,
+    pub figures: TaskFigures,
     /// Stages in which something happened.
     pub latency: BTreeMap<LatencyStage, Distribution>,
 }
@@ -120,6 +121,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Counts;
 
     fn task(connector: &str, generation: u64, micros: u64) -> TaskSnapshot {
         let mut times = Distribution::default();
@@ -127,6 +129,7 @@ mod tests {
         TaskSnapshot {
             id: TaskId { connector: connector.into(), task: 0 },
             generation,
+            figures: Counts::new(&millrace_api::Config::new()).figures(),
             latency: BTreeMap::from([(LatencyStage::Put, times)]),
         }
     }
@@ -134,7 +137,11 @@ mod tests {
     #[test]
     fn the_present_life_of_each_task_is_merged() {
         let cores = vec![
-            CoreSnapshot { cpu: 2, tasks: vec![task("a", 1, 10), task("b", 2, 1_000)] },
+            CoreSnapshot {
+                cpu: 2,
+                busy: Duration::ZERO,
+                tasks: vec![task("a", 1, 10), task("b", 2, 1_000)],
+            },
             CoreSnapshot { cpu: 1, tasks: vec![task("a", 3, 20)] },
         ];
         let snapshot = Snapshot::of(cores, 3);
