@@ -5,6 +5,8 @@ mod broker;
 mod cluster_id;
 mod export;
 mod job;
+mod log_format;
+mod log_writer;
 mod loggers;
 mod plugins;
 mod prepare;
@@ -89,6 +91,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Validate(arguments) => validate::run(arguments),
         Command::Transform(arguments) => transform::run(arguments),
     };
+    // What was logged stands before what is said last.
+    loggers::flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, message }) => {

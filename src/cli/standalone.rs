@@ -14,6 +14,7 @@ use millrace_worker::command::TargetState;
 use millrace_worker::engine::Engine;
 
 use super::cluster_id;
+use super::log_format::LogFormat;
 use super::loggers::Loggers;
 use super::prepare::worker_of;
 use super::{CONNECTOR, Failure, broker, loggers, plugins, runtime, signals};
@@ -30,8 +31,11 @@ pub(crate) struct Arguments {
 const CREATE: Duration = Duration::from_secs(90);
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let loggers = loggers::start("info");
     let file = properties::load(&arguments.worker).map_err(Failure::startup)?;
+    let loggers = match file.get("millrace.log.format") {
+        Some(format) => loggers::start_as("info", LogFormat::of(Some(format))),
+        None => loggers::start("info"),
+    };
     serve(file, &arguments.connectors, None, loggers)
 }
 

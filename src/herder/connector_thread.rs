@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use millrace_api::Config;
 use millrace_api::connector::{Connector, ConnectorPlugin};
+use millrace_net::log_context;
 
 use crate::config_providers::{ConfigProviders, reverse_transform};
 use crate::requests::Message;
@@ -67,6 +68,7 @@ impl ConnectorThread {
 }
 
 fn run(instance: &Instance, stopped: &flume::Receiver<()>, herder: &flume::Sender<Message>) {
+    let _context = log_context::enter(Some(log_context::of_connector(&instance.name)));
     let mut connector = None;
     let outcome = guarded(|| plan(instance, connector.insert((instance.plugin.connector)())));
     let message =

@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use millrace_api::Config;
 use millrace_api::plugin::Plugins;
+use millrace_net::log_context;
 use millrace_worker::command::{
     Report, SourceOffsetStore, TargetState, TaskId, TaskSpec, TaskState,
 };
@@ -259,6 +260,10 @@ impl StandaloneHerder {
     }
 
     fn reported(&mut self, report: Report) {
+        let (Report::State { id, .. } | Report::Progress { id, .. } | Report::Trouble { id, .. }) =
+            &report;
+        let context = log_context::of_task(&id.connector, id.task);
+        let _context = log_context::enter(Some(context));
         match &report {
             Report::State { id, state: TaskState::Failed(trace), .. } => {
                 tracing::error!(task = %id, trace, "the task failed; restart it through REST");
@@ -280,6 +285,8 @@ impl StandaloneHerder {
             Message::Validated(put) => self.put(*put),
             Message::Planned { name, life, outcome } => {
                 if let Err(trace) = &outcome {
+                    let context = log_context::of_connector(&name);
+                    let _context = log_context::enter(Some(context));
                     tracing::error!(connector = %name, trace, "the connector failed");
                 }
                 self.state.planned(&name, life, outcome, Instant::now());
@@ -488,6 +495,8 @@ impl StandaloneHerder {
             Decision::PauseTask(id) => self.runner.pause_task(&id),
             Decision::ResumeTask(id) => self.runner.resume_task(&id),
             Decision::GaveUpOn(id) => {
+                let context = log_context::of_task(&id.connector, id.task);
+                let _context = log_context::enter(Some(context));
                 tracing::error!(task = %id, "did not stop within task.shutdown.graceful.timeout.ms");
             }
             Decision::Answer(token, outcome) => self.answer(token, outcome),

@@ -110,6 +110,7 @@ const MILLRACE: &[Row] = &[
         Validator::OneOf(&["batch", "record", "off"]),
     ),
     ("millrace.runtime", Type::String, Null, Low, Validator::OneOf(RuntimeChoice::NAMES)),
+    ("millrace.log.format", Type::String, Of("text"), Low, Validator::OneOf(&["text", "json"])),
     ("millrace.memory.bytes", Type::Long, Null, Low, Validator::AtLeast(16 << 20)),
 ];
 

@@ -9,6 +9,7 @@
 
 pub mod http;
 pub mod keystore;
+pub mod log_context;
 pub mod names;
 pub mod offload;
 pub mod rt;

@@ -18,6 +18,11 @@ pub trait LoggerControl: Send + Sync {
     /// shown to the user.
     fn apply(&self, levels: &BTreeMap<String, String>) -> Result<(), String>;
 
+    /// The level that the process started with for loggers that have none of their own.
+    fn root_level(&self) -> &'static str {
+        "INFO"
+    }
+
     /// Lines that were not written because the writer was behind, since the start.
     fn dropped_lines(&self) -> u64 {
         0
@@ -43,7 +48,8 @@ pub(crate) struct Loggers {
 
 impl Loggers {
     pub fn new(control: Option<Box<dyn LoggerControl>>) -> Self {
-        let root = LoggerLevel { level: "INFO".to_owned(), last_modified: None };
+        let level = control.as_ref().map_or("INFO", |control| control.root_level());
+        let root = LoggerLevel { level: level.to_owned(), last_modified: None };
         Self { levels: Mutex::new(BTreeMap::from([("root".to_owned(), root)])), control }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use millrace_api::error::ConnectError;
-use millrace_net::rt;
+use millrace_net::{log_context, rt};
 
 use crate::command::{Command, Report, TaskId, TaskSpec, TaskState};
 use crate::control::Control;
@@ -120,7 +120,8 @@ fn start(spec: TaskSpec, tasks: &Tasks, measured: &Measured, reports: &flume::Se
     measured.borrow_mut().insert(spec.id.clone(), Rc::clone(&metrics));
     let measured = Rc::clone(measured);
     let reporter = Reporter::new(metrics, reports.clone());
-    rt::spawn(async move {
+    let context = log_context::of_task(&spec.id.connector, spec.id.task);
+    let whole_life = async move {
         // A task that is restarted may still be ending its earlier life.
         let earlier = |tasks: &Tasks| {
             tasks.borrow().keys().any(|(id, generation)| *id == life.0 && *generation < life.1)
@@ -134,8 +135,8 @@ fn start(spec: TaskSpec, tasks: &Tasks, measured: &Measured, reports: &flume::Se
         }
         reporter.state(end);
         tasks.borrow_mut().remove(&life);
-    })
-    .detach();
+    };
+    rt::spawn(log_context::within(context, whole_life)).detach();
 }
 
 /// Drops what a task measured that was stopped, unless a later life has taken its place.

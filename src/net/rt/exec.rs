@@ -7,6 +7,7 @@ use std::io;
 use super::options::CoreOptions;
 use super::runtime::Runtime;
 use super::{epoll, panic_message, uring};
+use crate::log_context;
 
 /// A running core.
 pub struct CoreThread {
@@ -110,6 +111,7 @@ impl<T> Future for Task<T> {
 /// Runs `future` on this core, beside the caller. A panic in it ends the core: code of others runs in
 /// [`super::spawn_caught`].
 pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    let future = log_context::inherited(future);
     Task(Some(match here() {
         Runtime::IoUring => Inner::Uring(uring::spawn(future)),
         Runtime::Epoll => Inner::Epoll(epoll::spawn(future)),
@@ -118,6 +120,7 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
 
 /// As [`spawn`], for what must not wait behind a busy task: control messages, heartbeats.
 pub fn spawn_urgent<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    let future = log_context::inherited(future);
     Task(Some(match here() {
         Runtime::IoUring => Inner::Uring(uring::spawn_urgent(future)),
         Runtime::Epoll => Inner::Epoll(epoll::spawn_urgent(future)),

@@ -137,11 +137,7 @@ mod tests {
     #[test]
     fn the_present_life_of_each_task_is_merged() {
         let cores = vec![
-            CoreSnapshot {
-                cpu: 2,
-                busy: Duration::ZERO,
-                tasks: vec![task("a", 1, 10), task("b", 2, 1_000)],
-            },
+            CoreSnapshot { cpu: 2, tasks: vec![task("a", 1, 10), task("b", 2, 1_000)] },
             CoreSnapshot { cpu: 1, tasks: vec![task("a", 3, 20)] },
         ];
         let snapshot = Snapshot::of(cores, 3);
