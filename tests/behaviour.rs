@@ -7,6 +7,7 @@
 //! - `rest`: the worker as its REST clients see it.
 //! - `parity`: the same topic, and the same requests, through the JVM worker and through ours.
 //! - `faults`: wrong configuration, absent peers, full disks, bad records.
+//! - `metrics`: what is counted, and what is logged.
 //! - `tasks`: several tasks of one connector, paused and resumed.
 //! - `oracle`: converters and transforms, record by record, beside the JVM's own classes.
 //! - `readme`: the commands that the README and the examples show.
@@ -24,6 +25,8 @@ mod elasticsearch;
 mod export;
 #[path = "faults/mod.rs"]
 mod faults;
+#[path = "metrics/mod.rs"]
+mod metrics;
 #[path = "oracle/mod.rs"]
 mod oracle;
 #[path = "parity/mod.rs"]

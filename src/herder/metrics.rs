@@ -92,6 +92,8 @@ pub(crate) fn connectors(
     state.names().into_iter().filter_map(of).collect()
 }
 
+const SIMPLE_HEADER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
+
 fn classes(config: &Config, worker: &Config, plugins: &Plugins) -> BTreeMap<&'static str, String> {
     let mut classes = BTreeMap::new();
     let given = |key: &str| config.get(key).or_else(|| worker.get(key)).map(|text| text.trim());
@@ -108,7 +110,8 @@ fn classes(config: &Config, worker: &Config, plugins: &Plugins) -> BTreeMap<&'st
         ("value-converter-class", "value.converter"),
         ("header-converter-class", "header.converter"),
     ] {
-        let Some(class) = given(key) else { continue };
+        let default = (key == "header.converter").then_some(SIMPLE_HEADER);
+        let Some(class) = given(key).or(default) else { continue };
         let converter = plugins.converter(class).map(|plugin| plugin.class);
         let header = || plugins.header_converter(class).map(|plugin| plugin.class);
         let full = converter.or_else(header).unwrap_or(class);

@@ -194,4 +194,26 @@ mod tests {
     fn no_retry_without_a_timeout() {
         assert_eq!(policy(&[]).retry_delay(1, Instant::now()), None);
     }
+
+    #[test]
+    fn failed_records_are_counted_as_the_jvm_counts_them() {
+        let record = Consumed { topic: "t", partition: 0, offset: 1, timestamp: 2 };
+        let failure = Failure {
+            stage: Stage::ValueConverter,
+            class: "c",
+            error: DataError::new("wrong".to_owned()),
+        };
+        let tolerant = policy(&[("errors.tolerance", "all"), ("errors.log.enable", "true")]);
+        tolerant.tried_again();
+        tolerant.log(&failure, &record);
+        assert!(tolerant.settle(&failure, &record).is_ok());
+        assert!(tolerant.settle_errant(&failure, &record).is_ok());
+        let counted = tolerant.metrics.counts().errors;
+        assert_eq!((counted.failures, counted.errors, counted.skipped), (3, 1, 1));
+        assert_eq!((counted.retries, counted.logged), (1, 1));
+        let strict = policy(&[]);
+        assert!(strict.settle(&failure, &record).is_err());
+        let counted = strict.metrics.counts().errors;
+        assert_eq!((counted.failures, counted.errors, counted.skipped), (1, 1, 0));
+    }
 }

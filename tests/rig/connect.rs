@@ -1,6 +1,7 @@
 //! The JVM's Kafka Connect worker: the oracle.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use super::kafka::{java, libs};
@@ -20,6 +21,21 @@ impl JvmWorker {
         Self::start_tuned(dir, worker, connectors, None)
     }
 
+    /// With its MBeans to be read at the port that comes with it.
+    pub fn start_watched(dir: &Path, worker: &str, connectors: &[&Path]) -> (Self, u16) {
+        let jmx = free_port();
+        let mut command = java();
+        let watched = "-Dcom.sun.management.jmxremote";
+        command.args([
+            format!("{watched}.port={jmx}"),
+            format!("{watched}.host=127.0.0.1"),
+            format!("{watched}.authenticate=false"),
+            format!("{watched}.ssl=false"),
+            "-Djava.rmi.server.hostname=127.0.0.1".to_owned(),
+        ]);
+        (Self::launch(command, dir, worker, connectors), jmx)
+    }
+
     /// With `classes` on its class path, and the JVM's own defaults instead of a quick start.
     pub fn start_tuned(
         dir: &Path,
@@ -27,6 +43,19 @@ impl JvmWorker {
         connectors: &[&Path],
         classes: Option<&Path>,
     ) -> Self {
+        let command = match classes {
+            None => java(),
+            Some(classes) => {
+                let mut command = Command::new("java");
+                let path = format!("{}:{}/*", classes.display(), libs().display());
+                command.args(["-Xms256M", "-Xmx2G", "-cp"]).arg(path);
+                command
+            }
+        };
+        Self::launch(command, dir, worker, connectors)
+    }
+
+    fn launch(mut command: Command, dir: &Path, worker: &str, connectors: &[&Path]) -> Self {
         let port = free_port();
         let file = dir.join("jvm-worker.properties");
         let text = format!(
@@ -35,15 +64,6 @@ impl JvmWorker {
             dir.display()
         );
         std::fs::write(&file, text).expect("a worker file");
-        let mut command = match classes {
-            None => java(),
-            Some(classes) => {
-                let mut command = std::process::Command::new("java");
-                let path = format!("{}:{}/*", classes.display(), libs().display());
-                command.args(["-Xms256M", "-Xmx2G", "-cp"]).arg(path);
-                command
-            }
-        };
         command.arg("org.apache.kafka.connect.cli.ConnectStandalone").arg(&file).args(connectors);
         let process = Process::start(&mut command, &dir.join("jvm-worker.log"));
         let mut worker = Self { process, port };
