@@ -7,6 +7,7 @@
 use millrace_api::connector::WantedOffset;
 use millrace_api::source::OffsetMap;
 use millrace_api::source::offsets::Scalar;
+use millrace_worker::source_offsets::{key, map_json};
 use serde_json::Value;
 
 use crate::requests::{HerderError, OffsetChange, PartitionOffset};
@@ -31,10 +32,9 @@ pub fn tombstones(name: &str, entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<Entry> {
 
 /// What stores these offsets.
 pub fn entries(name: &str, offsets: &[WantedOffset]) -> Vec<Entry> {
-    let name = Value::from(name);
     let entry = |(partition, offset): &WantedOffset| {
-        let key = format!("[{name},{}]", text(partition));
-        (key.into_bytes(), offset.as_ref().map(|offset| text(offset).into_bytes()))
+        let offset = offset.as_ref().map(|offset| map_json(&java_order(offset)));
+        (key(name, &java_order(partition)), offset)
     };
     offsets.iter().map(entry).collect()
 }
@@ -76,16 +76,9 @@ fn checked_map(object: &serde_json::Map<String, Value>) -> Result<OffsetMap, Her
     }
 }
 
-/// The maps as a JSON object.
+/// The map as a JSON object.
 pub fn to_json(map: &OffsetMap) -> Value {
-    let value = |scalar: &Scalar| match scalar {
-        Scalar::Null => Value::Null,
-        Scalar::Boolean(value) => Value::from(*value),
-        Scalar::Int(value) => Value::from(*value),
-        Scalar::Float(value) => Value::from(*value),
-        Scalar::String(value) => Value::from(value.as_str()),
-    };
-    Value::Object(map.iter().map(|(key, scalar)| (key.clone(), value(scalar))).collect())
+    serde_json::from_slice(&map_json(map)).unwrap_or_default()
 }
 
 fn partition_of(name: &str, key: &[u8]) -> Option<OffsetMap> {
@@ -105,11 +98,6 @@ fn map(object: &serde_json::Map<String, Value>) -> OffsetMap {
         Value::Null | Value::Array(_) | Value::Object(_) => Scalar::Null,
     };
     object.iter().map(|(key, value)| (key.clone(), scalar(value))).collect()
-}
-
-/// Compact JSON in the order of a Java `HashMap`.
-fn text(map: &OffsetMap) -> String {
-    to_json(&java_order(map)).to_string()
 }
 
 /// The order in which `new HashMap<>()`, filled in the given order, is iterated.
@@ -149,6 +137,16 @@ mod tests {
         assert_eq!(std::str::from_utf8(key).unwrap(), expected);
         assert_eq!(value.as_deref(), Some(br#"{"offset":12}"#.as_slice()));
         assert_eq!(entries[1], (key.clone(), None));
+    }
+
+    #[test]
+    fn numbers_are_written_as_java_prints_them() {
+        let offset = parsed(r#"{"a":1e10,"b":0.00001,"c":"\u001f"}"#);
+        let entries = entries("c", &[(offset.clone(), Some(offset.clone()))]);
+        let expected = r#"{"a":1.0E10,"b":1.0E-5,"c":"\u001F"}"#;
+        assert_eq!(entries[0].1.as_deref(), Some(expected.as_bytes()));
+        assert_eq!(entries[0].0, format!("[\"c\",{expected}]").into_bytes());
+        assert_eq!(to_json(&offset)["b"].as_f64(), Some(1e-5));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use millrace_kafka::producer::{AppendError, Producer};
 use millrace_kafka::record_batch::RawRecord;
 use millrace_net::rt;
 
+use crate::control::{Control, HEARING};
 use crate::error_policy::{Consumed, Failure};
 use crate::kafka_errors::produce_error;
 use crate::metrics::TaskMetrics;
@@ -19,6 +20,7 @@ pub(crate) struct DeadLetters {
     producer: Producer,
     topic: String,
     metrics: Rc<TaskMetrics>,
+    control: Rc<Control>,
     context: bool,
 }
 
@@ -30,6 +32,7 @@ impl DeadLetters {
         topic: &str,
         admin: &Admin,
         producer: Producer,
+        control: Rc<Control>,
     ) -> Result<Self, ConnectError> {
         let failed = |error: millrace_kafka::KafkaError| {
             ConnectError::fatal(format!(
@@ -48,6 +51,7 @@ impl DeadLetters {
             producer,
             topic: topic.to_owned(),
             metrics,
+            control,
             context: settings.dead_letter_context,
         })
     }
@@ -77,15 +81,28 @@ impl DeadLetters {
             );
             match appended {
                 Ok(_) => return Ok(()),
-                Err(error) if error.is_wait() => {
-                    self.producer.ready().await.map_err(produce_error)?
-                }
+                Err(error) if error.is_wait() => self.wait_for_room().await?,
                 Err(AppendError::Failed(error)) => return Err(produce_error(error)),
                 Err(error) => {
                     let what =
                         format!("a record cannot go to the dead letter queue {}", self.topic);
                     return Err(ConnectError::fatal(what).caused_by(error));
                 }
+            }
+        }
+    }
+
+    /// Waits until the producer takes more, unless the task is to stop: the record is then left to
+    /// its next life, as the error says.
+    async fn wait_for_room(&self) -> Result<(), ConnectError> {
+        loop {
+            match rt::timeout(HEARING, self.producer.ready()).await {
+                Ok(ready) => return ready.map_err(produce_error),
+                Err(_) if self.control.stopping() => {
+                    let what = "the task is to stop while Kafka does not take its dead letters";
+                    return Err(ConnectError::retriable(what));
+                }
+                Err(_) => {}
             }
         }
     }

@@ -17,7 +17,7 @@ mod sink_assignment;
 mod sink_batch;
 mod sink_offsets;
 mod sink_task;
-mod source_offsets;
+pub mod source_offsets;
 mod source_task;
 mod task;
 mod topic_creation;

@@ -74,8 +74,14 @@ impl WorkerSinkTask {
     /// `true` when a bulk job reached its end.
     async fn iterate(&mut self) -> Result<bool, ConnectError> {
         while !self.control.stopping() {
-            if self.iteration().await? == Flow::Finished {
-                return Ok(true);
+            match self.iteration().await {
+                Ok(Flow::Finished) => return Ok(true),
+                Ok(Flow::GoOn) => {}
+                // What cannot be done now is left to the task's next life.
+                Err(error) if error.kind == ErrorKind::Retriable && self.control.stopping() => {
+                    break;
+                }
+                Err(error) => return Err(error),
             }
             rt::yield_if_needed().await;
         }

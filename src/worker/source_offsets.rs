@@ -1,4 +1,5 @@
-//! Which source offsets may be stored: those of records that Kafka has acknowledged, in order.
+//! Which source offsets may be stored: those of records that Kafka has acknowledged, in order. And
+//! the bytes that they are stored as.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,6 +7,7 @@ use millrace_api::source::OffsetMap;
 use millrace_api::source::offsets::Scalar;
 use millrace_converters::Value;
 use millrace_converters::json::text::write_string;
+use millrace_converters::number_text::write_double;
 
 /// What one poll brought: its last record's ticket and each partition's last offset.
 struct Submitted {
@@ -52,12 +54,19 @@ impl SourceOffsets {
 }
 
 /// `["<connector>",{partition}]`, the key under which the JVM stores an offset.
-pub(crate) fn key(connector: &str, partition: &OffsetMap) -> Vec<u8> {
+pub fn key(connector: &str, partition: &OffsetMap) -> Vec<u8> {
     let mut out = vec![b'['];
     write_string(connector, &mut out);
     out.push(b',');
     write_map(partition, &mut out);
     out.push(b']');
+    out
+}
+
+/// A map as the JVM stores it: compact JSON, in the map's order.
+pub fn map_json(map: &OffsetMap) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_map(map, &mut out);
     out
 }
 
@@ -73,7 +82,13 @@ fn write_map(map: &OffsetMap, out: &mut Vec<u8>) {
             Scalar::Null => out.extend_from_slice(b"null"),
             Scalar::Boolean(value) => out.extend_from_slice(value.to_string().as_bytes()),
             Scalar::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
-            Scalar::Float(value) => out.extend_from_slice(format!("{value:?}").as_bytes()),
+            // Jackson quotes what is no number in JSON.
+            Scalar::Float(value) if !value.is_finite() => {
+                let mut text = Vec::new();
+                write_double(*value, &mut text);
+                write_string(std::str::from_utf8(&text).unwrap_or_default(), out);
+            }
+            Scalar::Float(value) => write_double(*value, out),
             Scalar::String(value) => write_string(value, out),
         }
     }
@@ -82,11 +97,8 @@ fn write_map(map: &OffsetMap, out: &mut Vec<u8>) {
 
 /// An offset as a record carries it, in JSON.
 pub(crate) fn offset_json(offset: &[(&str, Value<'_>)]) -> Vec<u8> {
-    let map: OffsetMap =
-        offset.iter().map(|(name, value)| ((*name).to_owned(), scalar(value))).collect();
-    let mut out = Vec::new();
-    write_map(&map, &mut out);
-    out
+    let scalars = offset.iter().map(|(name, value)| ((*name).to_owned(), scalar(value)));
+    map_json(&scalars.collect())
 }
 
 /// A stored offset back into the map that the task asked for; `None` for what is not a flat map.
@@ -144,6 +156,10 @@ mod tests {
         let offset = offset_json(&[("position", Value::Int64(30))]);
         assert_eq!(offset, br#"{"position":30}"#);
         assert_eq!(parse_offset(&offset).unwrap()[0].1, Scalar::Int(30));
+        let floats =
+            [1.0, 1e10, 1.5e-7, f64::NAN].map(|value| ("f".to_owned(), Scalar::Float(value)));
+        let expected = r#"{"f":1.0,"f":1.0E10,"f":1.5E-7,"f":"NaN"}"#;
+        assert_eq!(map_json(&floats.to_vec()), expected.as_bytes(), "as Java prints");
         let odd = vec![("f".to_owned(), Scalar::String("\u{8}\u{c}\u{1f}".to_owned()))];
         assert_eq!(key("c", &odd), br#"["c",{"f":"\b\f\u001F"}]"#, "as Jackson escapes");
     }

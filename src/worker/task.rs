@@ -78,7 +78,7 @@ async fn sink(
     for line in chain.explain() {
         tracing::debug!(task = %spec.id, "plan: {line}");
     }
-    let dead_letters = dead_letters(spec, &settings, &reporter).await?;
+    let dead_letters = dead_letters(spec, &settings, &reporter, Rc::clone(&control)).await?;
     let Reading { consumer, job, positions, most_records } = reading(spec, &reporter).await?;
     let mut offsets = SinkOffsets::default();
     if !positions.is_empty() {
@@ -276,13 +276,13 @@ async fn dead_letters(
     spec: &TaskSpec,
     settings: &ErrorSettings,
     reporter: &Reporter,
+    control: Rc<Control>,
 ) -> Result<Option<DeadLetters>, ConnectError> {
     let Some(topic) = &settings.dead_letter_topic else { return Ok(None) };
     let admin = admin(spec, format!("connector-dlq-adminclient-{}", spec.id))?;
     let producer = producer(spec, format!("connector-dlq-producer-{}", spec.id))?;
-    DeadLetters::open(Rc::clone(reporter.metrics()), settings, topic, &admin, producer)
-        .await
-        .map(Some)
+    let metrics = Rc::clone(reporter.metrics());
+    DeadLetters::open(metrics, settings, topic, &admin, producer, control).await.map(Some)
 }
 
 fn admin(spec: &TaskSpec, client_id: String) -> Result<Admin, ConnectError> {

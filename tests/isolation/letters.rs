@@ -57,3 +57,45 @@ fn dead_letters_wait_for_a_broker_that_does_not_take_them() {
     wait_for("both letters", LIMIT, || bench.consume("mixed-letters") == 2);
     wait_for("the commit", LIMIT, || committed() == at(5));
 }
+
+#[test]
+fn a_task_whose_dead_letters_nobody_takes_still_stops() {
+    let bench = Bench::new();
+    bench.produce("stuck", 0, "fine\n");
+    let worker = bench.worker("stuck");
+    worker.put(
+        "stuck",
+        &[
+            ("connector.class", "ProbeSink"),
+            ("topics", "stuck"),
+            ("probe", "stuck"),
+            ("value.converter", "org.apache.kafka.connect.converters.LongConverter"),
+            ("errors.tolerance", "all"),
+            ("errors.deadletterqueue.topic.name", "stuck-letters"),
+            ("errors.deadletterqueue.topic.replication.factor", "1"),
+            // Room for a few letters only.
+            ("producer.override.buffer.memory", "40000"),
+            ("producer.override.batch.size", "2000"),
+        ],
+    );
+    wait_for("its letter", LIMIT, || bench.consume("stuck-letters") == 1);
+    let lines: String = (0..2_000).map(|at| format!("too long for a Long, {at}\n")).collect();
+    // Of the letters alone: REQUEST_TIMED_OUT, which is tried again.
+    let topic = Some("stuck-letters".to_owned());
+    bench
+        .broker
+        .faults()
+        .inject(Fault { topic, ..Fault::new(PRODUCE, FaultAction::Error(7), u32::MAX) });
+    bench.produce("stuck", 0, &lines);
+    pause(std::time::Duration::from_millis(500));
+    worker.ask(|reply| Request::Stop { name: "stuck".to_owned(), reply });
+    let status = worker.status("stuck");
+    assert_eq!((status.connector.state, status.tasks.len()), ("STOPPED", 0));
+    // Its next life begins only when this one has ended.
+    worker.ask(|reply| Request::Resume { name: "stuck".to_owned(), reply });
+    wait_for("its next life", LIMIT, || {
+        worker.status("stuck").tasks.iter().any(|task| task.state == "RUNNING")
+    });
+    bench.broker.faults().clear();
+    wait_for("all letters", LIMIT, || bench.consume("stuck-letters") >= 2_001);
+}

@@ -27,6 +27,7 @@ use super::timestamp::TimestampExtractor;
 use super::upload::RetryPolicy;
 use crate::test_rig::on_a_core;
 
+mod budget;
 mod renamed;
 
 /// Keeps objects in memory; fails as often as it is told.

@@ -1,0 +1,39 @@
+//! The memory budget with many open files.
+
+use super::*;
+
+#[test]
+fn many_open_files_with_compressors_stay_within_the_budget() {
+    on_a_core(|| async {
+        let budget = 16 << 20;
+        let settings = Settings {
+            memory_bytes: budget,
+            compression: Compression::Gzip(1),
+            partitioner: Partitioner::Field {
+                fields: vec![FieldPath::new("c")],
+                delim: "/".to_owned(),
+            },
+            rotation: Rotation { flush_size: Some(1_000_000), ..Rotation::default() },
+            ..base()
+        };
+        let mut rig = Rig::new(settings, false);
+        // 300 files at a time, each with a compressor and with bytes that wait for it: 100 MB and
+        // more without the budget.
+        let filler = "x".repeat(40 << 10);
+        let texts: Vec<String> =
+            (0..300).map(|n| format!("{{\"c\":{n},\"f\":\"{filler}\"}}")).collect();
+        let mut offset = 0;
+        for _ in 0..4 {
+            for text in &texts {
+                let text = JsonText::verbatim(text.as_bytes());
+                rig.sink.put(&[record(Value::Json(&text), 0, offset, 0)]).await.unwrap();
+                offset += 1;
+                let used = rig.sink.memory_in_use();
+                assert!(used <= budget, "{used} bytes are in use");
+            }
+        }
+        rig.sink.finish().await.unwrap();
+        assert_eq!(rig.durable(offset), Some(1_200));
+        assert!(rig.store.keys().len() >= 300);
+    });
+}
