@@ -10,6 +10,7 @@
 //! - `metrics`: what is counted, and what is logged.
 //! - `tasks`: several tasks of one connector, paused and resumed.
 //! - `oracle`: converters and transforms, record by record, beside the JVM's own classes.
+//! - `sources`: files and requests into Kafka, through kills and restarts.
 //! - `readme`: the commands that the README and the examples show.
 
 #[path = "rig/mod.rs"]
@@ -35,5 +36,7 @@ mod parity;
 mod readme;
 #[path = "rest/mod.rs"]
 mod rest;
+#[path = "sources/mod.rs"]
+mod sources;
 #[path = "tasks/mod.rs"]
 mod tasks;

@@ -31,6 +31,19 @@ pub trait Connector: Send {
     }
 
     fn stop(&mut self) {}
+
+    /// Of a source, `SourceConnector.exactlyOnceSupport`: whether each record comes once if its
+    /// offset is stored together with it. `None`: the connector does not say.
+    fn exactly_once_support(&self, _config: &Config) -> Option<ExactlyOnceSupport> {
+        None
+    }
+}
+
+/// `org.apache.kafka.connect.source.ExactlyOnceSupport`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExactlyOnceSupport {
+    Supported,
+    Unsupported,
 }
 
 /// A connector without a plan of its own: every task gets the connector's configuration.

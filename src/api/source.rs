@@ -27,11 +27,16 @@ pub mod offsets {
     }
 }
 
+/// The [`SourceRecord::source_partition`] of a record that cannot be read again: no offset of it is
+/// stored.
+pub const NO_PARTITION: u32 = u32::MAX;
+
 /// A record on its way to Kafka.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceRecord<'a> {
     pub record: Record<'a>,
-    /// Of the partitions that the task registered by [`SourceTaskContext::partition`].
+    /// Of the partitions that the task registered by [`SourceTaskContext::partition`], or
+    /// [`NO_PARTITION`].
     pub source_partition: u32,
     /// Where to go on after this record.
     pub source_offset: &'a [(&'a str, Value<'a>)],
@@ -73,6 +78,22 @@ pub enum Polled {
     Finished,
 }
 
+/// What became of the records of one poll, all of them; for [`SourceTaskContext::listen`]. Records
+/// in neither list are acknowledged by Kafka, or a transform dropped them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome<'o> {
+    /// Counts the polls that gave records, from 0. Outcomes come in this order.
+    pub poll: u64,
+    /// Places, among the poll's records, of those that were no good and that `errors.tolerance` let
+    /// drop. Sorted.
+    pub refused: &'o [u32],
+    /// Places of those that did not reach Kafka, or may not have. Sorted.
+    pub lost: &'o [u32],
+}
+
+/// Hears what became of a poll.
+type Listener = dyn Fn(Outcome<'_>);
+
 /// Looks a source partition's stored offset up.
 type StoredOffset = dyn Fn(&OffsetMap) -> Option<OffsetMap>;
 
@@ -82,6 +103,7 @@ pub struct SourceTaskContext {
     pub task: String,
     partitions: std::cell::RefCell<Vec<OffsetMap>>,
     stored: Box<StoredOffset>,
+    listener: std::cell::RefCell<Option<Box<Listener>>>,
 }
 
 impl SourceTaskContext {
@@ -94,6 +116,7 @@ impl SourceTaskContext {
             task: task.into(),
             partitions: std::cell::RefCell::default(),
             stored: Box::new(stored),
+            listener: std::cell::RefCell::default(),
         })
     }
 
@@ -110,6 +133,26 @@ impl SourceTaskContext {
     /// The offset stored for that partition, if any.
     pub fn offset(&self, partition: &OffsetMap) -> Option<OffsetMap> {
         (self.stored)(partition)
+    }
+
+    /// From now on `listener` hears the outcome of each poll, also while the next poll waits: what
+    /// `SourceTask.commitRecord` is in the JVM, once a poll. It must not block, nor call the worker.
+    /// For tasks that owe somebody an answer; others are spared the bookkeeping. To be called in
+    /// [`SourceTask::start`]. A poll of such a task may be dropped while it waits.
+    pub fn listen(&self, listener: impl Fn(Outcome<'_>) + 'static) {
+        self.listener.replace(Some(Box::new(listener)));
+    }
+
+    /// For the worker: whether somebody listens.
+    pub fn has_listener(&self) -> bool {
+        self.listener.borrow().is_some()
+    }
+
+    /// For the worker: hands the listener an outcome.
+    pub fn tell(&self, outcome: Outcome<'_>) {
+        if let Some(listener) = &*self.listener.borrow() {
+            listener(outcome);
+        }
     }
 
     /// For the worker: the map that a number stands for.

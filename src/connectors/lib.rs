@@ -44,7 +44,7 @@ pub fn plugins() -> Vec<ConnectorPlugin> {
     #[cfg(feature = "elasticsearch")]
     list.push(elasticsearch::SINK);
     #[cfg(feature = "file")]
-    list.push(file::SINK);
+    list.extend(file::PLUGINS);
     #[cfg(feature = "null")]
     list.push(null::SINK);
     #[cfg(feature = "s3")]

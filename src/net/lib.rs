@@ -1,4 +1,4 @@
-//! The runtime layer: executors, sockets, TLS, timers and files of a data core, and an HTTP/1.1 client.
+//! The runtime layer: executors, sockets, TLS, timers and files of a data core, and HTTP/1.1.
 //!
 //! The engines' types stay inside [`rt`]; every other room sees only what stands here, and runs on
 //! io_uring and on epoll alike.

@@ -30,7 +30,7 @@ pub enum Pem {
 }
 
 impl Pem {
-    fn read(&self) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self) -> Result<Vec<u8>, String> {
         match self {
             Self::File(path) => {
                 std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
@@ -39,14 +39,14 @@ impl Pem {
         }
     }
 
-    fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Text(_) => "the given PEM text".to_owned(),
         }
     }
 
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+    pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let bytes = self.read()?;
         let certificates = CertificateDer::pem_slice_iter(&bytes)
             .collect::<Result<Vec<_>, _>>()

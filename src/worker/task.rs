@@ -28,12 +28,13 @@ use crate::outgoing::Outgoing;
 use crate::plan::{Converters, steps};
 use crate::reporter::Reporter;
 use crate::settings::{self, ErrorSettings, Subscription};
+use crate::settlement::Settlement;
 use crate::sink_batch::Errors;
 use crate::sink_offsets::SinkOffsets;
 use crate::sink_task::{WorkerSinkTask, api_name, kafka_name};
-use crate::source_offsets::{SourceOffsets, key, parse_offset};
+use crate::source_offsets::{key, parse_offset};
 use crate::source_task::WorkerSourceTask;
-use crate::topic_creation::{TopicCounts, TopicCreation};
+use crate::topic_creation::TopicCreation;
 use crate::transformation_chain::Chain;
 
 /// How often a task that was started paused looks whether it may begin.
@@ -327,10 +328,11 @@ async fn source(
     task.start(config, Rc::clone(&context)).await?;
     reporter.state(TaskState::Running);
     let flush_interval = settings::flush_interval(&spec.worker);
+    let policy =
+        ErrorPolicy::new(Rc::clone(reporter.metrics()), ErrorSettings::of(&spec.connector));
     Ok(WorkerSourceTask {
         task,
-        context,
-        producer,
+        settlement: Settlement::new(producer, policy, reporter, context),
         outgoing: Outgoing {
             steps,
             converters,
@@ -340,17 +342,12 @@ async fn source(
             header_values: Vec::new(),
             header_ranges: Vec::new(),
         },
-        policy: ErrorPolicy::new(Rc::clone(reporter.metrics()), ErrorSettings::of(&spec.connector)),
         control,
-        reporter,
         flush_interval,
         flush_timeout: settings::flush_timeout(&spec.worker),
-        offsets: SourceOffsets::default(),
         store: spec.offsets.clone(),
         arena: Arena::new(),
         next_flush: Instant::now() + flush_interval,
-        progress: Progress::default(),
-        sent: TopicCounts::default(),
         next_report: Instant::now(),
         paused: false,
         records: Vec::new(),

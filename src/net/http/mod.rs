@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client for a data core.
+//! An HTTP/1.1 client for a data core, and the server's side of a connection ([`ServerConnection`]).
 //!
 //! It is written for connectors with large bodies: a request's body is borrowed slices that go to the
 //! socket as they are, in one vectored call with the head where they fit, and a response is received in
@@ -35,11 +35,15 @@ mod error;
 mod parser;
 mod pool;
 mod request;
+mod request_parser;
+mod server;
 mod url;
 
 pub use client::{Client, ClientOptions};
 pub use error::{ErrorKind, HttpError};
 pub use request::{Body, Method, Request};
+pub use request_parser::{Refusal, RequestHead, RequestLimits, RequestParser};
+pub use server::{NoRequest, ServerConnection, ServerTimes, ServerTls};
 pub use url::{Scheme, Url};
 
 /// A whole response.

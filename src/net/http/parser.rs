@@ -362,7 +362,7 @@ impl ResponseParser {
 }
 
 /// The index after the head's blank line. Bytes before `from` were looked at already.
-fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+pub(super) fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(3);
     while let Some(found) = bytes[at..].iter().position(|b| *b == b'\n') {
         at += found + 1;
@@ -375,14 +375,14 @@ fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-fn values<'h>(
+pub(super) fn values<'h>(
     headers: &'h [httparse::Header<'h>],
     name: &'h str,
 ) -> impl Iterator<Item = &'h [u8]> + 'h {
     headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
 }
 
-fn content_length(headers: &[httparse::Header<'_>]) -> Result<Option<u64>, ParseError> {
+pub(super) fn content_length(headers: &[httparse::Header<'_>]) -> Result<Option<u64>, ParseError> {
     let mut length = None;
     // A list of equal lengths is one length (RFC 9110, 8.6).
     for value in values(headers, "content-length").flat_map(|v| v.split(|b| *b == b',')) {
@@ -399,7 +399,7 @@ fn content_length(headers: &[httparse::Header<'_>]) -> Result<Option<u64>, Parse
     Ok(length)
 }
 
-fn keeps_alive(version_1_1: bool, headers: &[httparse::Header<'_>]) -> bool {
+pub(super) fn keeps_alive(version_1_1: bool, headers: &[httparse::Header<'_>]) -> bool {
     let mut keep = version_1_1;
     for token in values(headers, "connection").flat_map(|v| v.split(|b| *b == b',')) {
         let token = token.trim_ascii();

@@ -23,7 +23,8 @@ thread_local! {
     static POOL: RefCell<Pool> = RefCell::new(Pool::new("millrace-file", MAX_THREADS));
 }
 
-async fn run<T: Send + 'static>(
+/// On the core's file threads.
+pub(super) async fn run<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     run_in(&POOL, work).await?

@@ -11,6 +11,7 @@ mod file;
 mod notify;
 mod options;
 mod probe;
+mod read_file;
 mod runtime;
 mod task;
 mod tcp;
@@ -22,6 +23,7 @@ pub use file::{AppendFile, create_dir_all, remove_file, rename, sync_dir};
 pub use notify::Notify;
 pub use options::CoreOptions;
 pub use probe::{Missing, probe};
+pub use read_file::ReadFile;
 pub use runtime::{Decision, RUNTIME_VARIABLE, Runtime, RuntimeChoice};
 #[cfg(test)]
 pub(crate) use task::on_core;

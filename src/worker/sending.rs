@@ -1,0 +1,199 @@
+//! A polled batch on its way into the producer: transforms, converters, topics, append.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use millrace_api::error::{ConnectError, Stage};
+use millrace_api::source::SourceRecord;
+use millrace_converters::{Arena, DataError};
+use millrace_kafka::producer::AppendError;
+use millrace_net::rt;
+
+use crate::control::{Control, HEARING};
+use crate::error_policy::{Consumed, Failure};
+use crate::kafka_errors::produce_error;
+use crate::outgoing::Outgoing;
+use crate::settlement::{Sent, Settlement};
+use crate::transformation_chain::apply;
+
+/// What sending needs of its task, borrowed for one batch.
+pub(crate) struct Sending<'t> {
+    pub outgoing: &'t mut Outgoing,
+    pub settlement: &'t mut Settlement,
+    pub control: &'t Control,
+    pub clock: Clock,
+    pub sent: Sent,
+}
+
+/// The time of a polled batch's records that bring none: read once a batch.
+#[derive(Default)]
+pub(crate) struct Clock(Option<i64>);
+
+impl Clock {
+    fn now(&mut self) -> i64 {
+        *self.0.get_or_insert_with(|| {
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+        })
+    }
+}
+
+impl Sending<'_> {
+    /// Sends the batch, or as much of it as can be before the task is to stop; see [`Sent`].
+    pub(crate) async fn send_all<'a>(
+        &mut self,
+        records: &[SourceRecord<'a>],
+        arena: &'a Arena,
+    ) -> Result<(), ConnectError> {
+        while self.sent.count < records.len() {
+            let (count, stopped) = self.send_some(&records[self.sent.count..], arena);
+            self.sent.count += count;
+            match stopped {
+                Stopped::AtEnd => break,
+                Stopped::Full => {
+                    if !self.wait_for_room().await? {
+                        break;
+                    }
+                }
+                Stopped::UnknownTopic(topic) => self.outgoing.topics.ensure(&topic).await?,
+                Stopped::Failed(failure) => {
+                    self.give_up(&records[self.sent.count], &failure)?;
+                    self.sent.count += 1;
+                }
+                Stopped::Broken(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The inner loop: no await. Stops where somebody must be waited for; gives the number of records
+    /// that are done with.
+    fn send_some<'a>(
+        &mut self,
+        records: &[SourceRecord<'a>],
+        arena: &'a Arena,
+    ) -> (usize, Stopped) {
+        for (count, source) in records.iter().enumerate() {
+            let record = match apply(&mut self.outgoing.steps, source.record, arena) {
+                Ok(Some(record)) => record,
+                Ok(None) => {
+                    self.drop_at(count);
+                    continue;
+                }
+                Err(failure) => return (count, Stopped::Failed(failure)),
+            };
+            if !self.outgoing.topics.known(record.topic) {
+                return (count, Stopped::UnknownTopic(record.topic.to_owned()));
+            }
+            let bytes = match self.outgoing.serialise(&record) {
+                Ok(bytes) => bytes,
+                Err(failure) => return (count, Stopped::Failed(failure)),
+            };
+            let appended = self.settlement.producer.append(
+                record.topic,
+                record.partition,
+                record.timestamp.unwrap_or_else(|| self.clock.now()),
+                bytes.key,
+                bytes.value,
+                bytes.headers(),
+            );
+            match appended {
+                Ok(_) => {
+                    self.settlement.progress.bytes_in += bytes.len() as u64;
+                    self.sent.times.add(record.timestamp.unwrap_or(-1));
+                    self.settlement.topics.add(record.topic);
+                }
+                Err(error) if error.is_wait() => return (count, Stopped::Full),
+                Err(error @ AppendError::TooLarge { .. }) => {
+                    return (count, Stopped::Failed(too_large(&error)));
+                }
+                Err(error) => return (count, Stopped::Broken(unsent(error))),
+            }
+        }
+        (records.len(), Stopped::AtEnd)
+    }
+
+    /// Waits until the producer takes more. What was polled and not sent when the task is to stop
+    /// is polled again by its next life: its offset is not stored.
+    async fn wait_for_room(&mut self) -> Result<bool, ConnectError> {
+        let started = Instant::now();
+        while !self.control.stopping() {
+            if let Ok(ready) = rt::timeout(HEARING, self.settlement.producer.ready()).await {
+                self.settlement.reporter.trouble(None);
+                return ready.map(|()| true).map_err(produce_error);
+            }
+            if started.elapsed() > SLOW {
+                let why = "Kafka takes no more records: its brokers are away or slow";
+                self.settlement.reporter.trouble(Some(why.to_owned()));
+            }
+        }
+        Ok(false)
+    }
+
+    #[cold]
+    fn give_up(
+        &mut self,
+        source: &SourceRecord<'_>,
+        failure: &Failure,
+    ) -> Result<(), ConnectError> {
+        let record = Consumed {
+            topic: source.record.topic,
+            partition: source.record.partition.unwrap_or(-1),
+            offset: -1,
+            timestamp: source.record.timestamp.unwrap_or(-1),
+        };
+        let policy = &self.settlement.policy;
+        policy.log(failure, &record);
+        if let Err(error) = policy.settle(failure, &record) {
+            self.settlement.progress.records_dropped += 1;
+            return Err(error);
+        }
+        if self.settlement.is_listened_to() {
+            self.sent.refused.push(self.sent.count as u32);
+        }
+        self.drop_at(0);
+        Ok(())
+    }
+
+    /// The record at `ahead` places behind those sent goes nowhere.
+    fn drop_at(&mut self, ahead: usize) {
+        self.settlement.progress.records_dropped += 1;
+        if self.settlement.is_listened_to() {
+            self.sent.dropped.push((self.sent.count + ahead) as u32);
+        }
+    }
+}
+
+/// Why the inner loop ended.
+enum Stopped {
+    AtEnd,
+    /// The producer's memory is full.
+    Full,
+    UnknownTopic(String),
+    Failed(Failure),
+    Broken(ConnectError),
+}
+
+/// How long a full producer is no news.
+const SLOW: Duration = Duration::from_secs(5);
+
+#[cold]
+fn too_large(error: &AppendError) -> Failure {
+    Failure {
+        stage: Stage::KafkaProduce,
+        class: "org.apache.kafka.clients.producer.KafkaProducer",
+        error: DataError::with_class(
+            "org.apache.kafka.common.errors.RecordTooLargeException",
+            error.to_string(),
+        ),
+    }
+}
+
+#[cold]
+fn unsent(error: AppendError) -> ConnectError {
+    let error = match error {
+        AppendError::Failed(error) => return produce_error(error),
+        other => other,
+    };
+    ConnectError::fatal("Unrecoverable exception trying to send")
+        .at(Stage::KafkaProduce)
+        .caused_by(error)
+}

@@ -1,0 +1,249 @@
+//! What becomes of records that are on their way to Kafka: acknowledged, in order, or lost; what of
+//! it may be stored as source offsets, and what the task is told.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Instant;
+
+use millrace_api::error::{ConnectError, Stage};
+use millrace_api::source::{Outcome, SourceRecord, SourceTaskContext};
+use millrace_kafka::producer::{Failure, Producer};
+
+use crate::command::Progress;
+use crate::error_policy::ErrorPolicy;
+use crate::metrics::{LatencyStage, Span};
+use crate::reporter::Reporter;
+use crate::source_offsets::{SourceOffsets, offset_json};
+use crate::topic_creation::TopicCounts;
+
+/// The producer and the books over what it was given.
+pub(crate) struct Settlement {
+    pub producer: Producer,
+    pub policy: ErrorPolicy,
+    pub reporter: Reporter,
+    pub progress: Progress,
+    pub topics: TopicCounts,
+    pub offsets: SourceOffsets,
+    pub context: Rc<SourceTaskContext>,
+    /// For a task that listens.
+    acknowledgements: Option<Acknowledgements>,
+    /// The first ticket of a failure that ends the task: no offset beyond it is stored any more,
+    /// whatever is acknowledged while the task ends.
+    lost_from: Option<u64>,
+}
+
+/// Where a polled batch began.
+pub(crate) struct Begun {
+    returned: Instant,
+    first_ticket: u64,
+}
+
+/// How far a polled batch came.
+pub(crate) struct Sent {
+    /// When its records came to be, as their connector says.
+    pub times: Span,
+    /// Records that were appended, or dropped by a transform or a tolerated error.
+    pub count: usize,
+    /// Their places that have no ticket; kept for tasks that listen.
+    pub dropped: Vec<u32>,
+    /// Those of them that were no good.
+    pub refused: Vec<u32>,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self { times: Span::EMPTY, count: 0, dropped: Vec::new(), refused: Vec::new() }
+    }
+}
+
+impl Settlement {
+    pub(crate) fn new(
+        producer: Producer,
+        policy: ErrorPolicy,
+        reporter: Reporter,
+        context: Rc<SourceTaskContext>,
+    ) -> Self {
+        Self {
+            acknowledgements: context.has_listener().then(Acknowledgements::default),
+            producer,
+            policy,
+            reporter,
+            progress: Progress::default(),
+            topics: TopicCounts::default(),
+            offsets: SourceOffsets::default(),
+            context,
+            lost_from: None,
+        }
+    }
+
+    /// Whether the task wants to hear of its records.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.acknowledgements.is_some()
+    }
+
+    /// Takes note of a batch that a poll, `asked` for then, has given.
+    pub(crate) fn polled(&mut self, records: &[SourceRecord<'_>], asked: Instant) -> Begun {
+        let returned = Instant::now();
+        if !records.is_empty() {
+            let metrics = self.reporter.metrics();
+            metrics.latency().took(LatencyStage::Poll, returned - asked);
+            metrics.counts().batch(returned, records.len(), returned - asked);
+        }
+        self.progress.records_in += records.len() as u64;
+        Begun { returned, first_ticket: self.producer.next_ticket() }
+    }
+
+    /// Takes note of what was sent of a batch before its end, a stop or an error: that is not polled
+    /// again once it is acknowledged.
+    pub(crate) fn submit(&mut self, records: &[SourceRecord<'_>], begun: &Begun, sent: Sent) {
+        if records.is_empty() {
+            return;
+        }
+        let until = self.producer.next_ticket();
+        self.offsets.submit(until, last_offsets(&records[..sent.count]));
+        let mut latency = self.reporter.metrics().latency();
+        latency.took(LatencyStage::Convert, begun.returned.elapsed());
+        latency.sent(until, begun.returned, sent.times);
+        if let Some(acknowledgements) = &mut self.acknowledgements {
+            acknowledgements.submit(begun.first_ticket..until, records.len(), sent);
+        }
+    }
+
+    /// Takes note of what Kafka has acknowledged; a failed send ends the task here.
+    pub(crate) fn acknowledged(&mut self) -> Result<(), ConnectError> {
+        let mut outcome = Ok(());
+        for failure in self.producer.take_failures() {
+            if let Some(acknowledgements) = &mut self.acknowledgements {
+                acknowledgements.lose(&failure.tickets);
+            }
+            outcome = outcome.and(self.lost(failure));
+        }
+        while let Some((ticket, at)) = self.producer.next_acknowledgement() {
+            self.reporter.metrics().latency().acknowledged(ticket, at);
+        }
+        let acked = self.producer.acked_up_to();
+        self.offsets.acknowledge(self.lost_from.map_or(acked, |lost| acked.min(lost)));
+        if let Some(acknowledgements) = &mut self.acknowledgements {
+            acknowledgements.acknowledge(acked, &self.context);
+        }
+        self.progress.records_out = self.producer.stats().acknowledged;
+        outcome
+    }
+
+    fn lost(&mut self, failure: Failure) -> Result<(), ConnectError> {
+        let lost: u64 = failure.tickets.iter().map(|tickets| tickets.end - tickets.start).sum();
+        let place = format!("{lost} records for {}-{}", failure.topic, failure.partition);
+        if self.policy.tolerates() {
+            let task = self.reporter.id();
+            tracing::error!(%task, error = %failure.error, "{place} are lost");
+            self.progress.records_dropped += lost;
+            self.reporter.metrics().counts().failed(lost);
+            return Ok(());
+        }
+        let first = failure.tickets.first().map_or(0, |tickets| tickets.start);
+        self.lost_from = Some(self.lost_from.map_or(first, |lost| lost.min(first)));
+        Err(ConnectError::fatal(format!(
+            "Unrecoverable exception from producer send callback: {place}"
+        ))
+        .at(Stage::KafkaProduce)
+        .caused_by(failure.error))
+    }
+}
+
+/// The last offset of each source partition in a polled batch. Few partitions: a list will do.
+fn last_offsets(records: &[SourceRecord<'_>]) -> Vec<(u32, Vec<u8>)> {
+    let mut found: Vec<(u32, Vec<u8>)> = Vec::new();
+    for record in records.iter().rev() {
+        if !found.iter().any(|(partition, _)| *partition == record.source_partition) {
+            found.push((record.source_partition, offset_json(record.source_offset)));
+        }
+    }
+    found
+}
+
+/// The polls of a task that listens, until it has heard of them.
+#[derive(Default)]
+struct Acknowledgements {
+    polls: VecDeque<Poll>,
+    next: u64,
+}
+
+struct Poll {
+    tickets: Range<u64>,
+    sent: Sent,
+    lost: Vec<u32>,
+}
+
+impl Poll {
+    /// The place, among the poll's records, of the one with that ticket: those before it that have
+    /// none are counted in.
+    fn place(&self, ticket: u64) -> u32 {
+        let mut place = (ticket - self.tickets.start) as u32;
+        for dropped in &self.sent.dropped {
+            if *dropped > place {
+                break;
+            }
+            place += 1;
+        }
+        place
+    }
+}
+
+impl Acknowledgements {
+    fn submit(&mut self, tickets: Range<u64>, records: usize, sent: Sent) {
+        // What was not sent is lost to this life of the task.
+        let lost = (sent.count as u32..records as u32).collect();
+        self.polls.push_back(Poll { tickets, sent, lost });
+    }
+
+    fn lose(&mut self, tickets: &[Range<u64>]) {
+        for poll in &mut self.polls {
+            for range in tickets {
+                let from = range.start.max(poll.tickets.start);
+                for ticket in from..range.end.min(poll.tickets.end) {
+                    poll.lost.push(poll.place(ticket));
+                }
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, acked: u64, context: &SourceTaskContext) {
+        while let Some(mut poll) = self.polls.pop_front_if(|first| first.tickets.end <= acked) {
+            poll.lost.sort_unstable();
+            let (refused, lost) = (&poll.sent.refused, &poll.lost);
+            context.tell(Outcome { poll: self.next, refused, lost });
+            self.next += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn outcomes_come_in_order_and_name_the_places_of_records_without_tickets() {
+        let context = SourceTaskContext::new("t-0", |_| None);
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let there = Rc::clone(&heard);
+        context.listen(move |outcome| {
+            let (refused, lost) = (outcome.refused.to_vec(), outcome.lost.to_vec());
+            there.borrow_mut().push((outcome.poll, refused, lost));
+        });
+        let mut polls = Acknowledgements::default();
+        // Five records: 0 and 3 have no ticket (3 was no good), 1, 2, 4 have 10, 11, 12.
+        let sent = Sent { count: 5, dropped: vec![0, 3], refused: vec![3], ..Sent::default() };
+        polls.submit(10..13, 5, sent);
+        // Three records, of which the last was not sent.
+        polls.submit(13..15, 3, Sent { count: 2, ..Sent::default() });
+        polls.acknowledge(12, &context);
+        assert!(heard.borrow().is_empty());
+        polls.lose(std::slice::from_ref(&(12..14)));
+        polls.acknowledge(15, &context);
+        let expected = [(0, vec![3], vec![4]), (1, vec![], vec![0, 2])];
+        assert_eq!(*heard.borrow(), expected);
+    }
+}
