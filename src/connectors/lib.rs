@@ -5,7 +5,8 @@
     feature = "null",
     feature = "datagen",
     feature = "elasticsearch",
-    feature = "s3"
+    feature = "s3",
+    feature = "http-ingest"
 ))]
 use millrace_api::config_def::ConfigError;
 use millrace_api::connector::ConnectorPlugin;
@@ -14,7 +15,8 @@ use millrace_api::connector::ConnectorPlugin;
     feature = "null",
     feature = "datagen",
     feature = "elasticsearch",
-    feature = "s3"
+    feature = "s3",
+    feature = "http-ingest"
 ))]
 use millrace_api::error::ConnectError;
 
@@ -24,6 +26,8 @@ pub mod datagen;
 pub mod elasticsearch;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "http-ingest")]
+pub mod http_ingest;
 #[cfg(feature = "null")]
 pub mod null;
 #[cfg(feature = "s3")]
@@ -45,6 +49,8 @@ pub fn plugins() -> Vec<ConnectorPlugin> {
     list.push(elasticsearch::SINK);
     #[cfg(feature = "file")]
     list.extend(file::PLUGINS);
+    #[cfg(feature = "http-ingest")]
+    list.push(http_ingest::SOURCE);
     #[cfg(feature = "null")]
     list.push(null::SINK);
     #[cfg(feature = "s3")]
@@ -58,7 +64,8 @@ pub fn plugins() -> Vec<ConnectorPlugin> {
     feature = "null",
     feature = "datagen",
     feature = "elasticsearch",
-    feature = "s3"
+    feature = "s3",
+    feature = "http-ingest"
 ))]
 fn refused(errors: Vec<ConfigError>) -> ConnectError {
     let texts: Vec<_> = errors.into_iter().map(|error| error.message).collect();
