@@ -172,7 +172,14 @@ pub fn topic_creation(group: &str) -> Vec<ConfigKey> {
     let key = |key: &str, type_, default, check, doc| {
         ConfigKey::new(name(key), type_, default, Low, doc).check(check)
     };
-    let positive = Validator::Custom(positive_or_broker_default);
+    let replication = Validator::Custom(|text| {
+        let what = "Replication factor must be positive and not larger than the number of brokers in \
+                    the Kafka cluster";
+        positive_or_broker_default(text, what)
+    });
+    let partitions = Validator::Custom(|text| {
+        positive_or_broker_default(text, "Number of partitions must be positive")
+    });
     vec![
         key("include", Type::List, Of(""), Validator::Custom(regex_list), "Topics of the group."),
         key(
@@ -182,8 +189,8 @@ pub fn topic_creation(group: &str) -> Vec<ConfigKey> {
             Validator::Custom(regex_list),
             "Topics not of the group.",
         ),
-        key("replication.factor", Type::Short, number, positive, "Replication factor."),
-        key("partitions", Type::Int, number, positive, "Number of partitions."),
+        key("replication.factor", Type::Short, number, replication, "Replication factor."),
+        key("partitions", Type::Int, number, partitions, "Number of partitions."),
     ]
 }
 
@@ -235,13 +242,17 @@ fn regex(text: &str) -> Result<(), String> {
 }
 
 fn regex_list(text: &str) -> Result<(), String> {
-    millrace_api::config_def::split_list(text).iter().try_for_each(|item| regex(item))
+    let items = millrace_api::config_def::split_list(text);
+    items.iter().try_for_each(|item| match fancy_regex::Regex::new(item) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("Syntax error in regular expression: {error}")),
+    })
 }
 
-fn positive_or_broker_default(text: &str) -> Result<(), String> {
+fn positive_or_broker_default(text: &str, what: &str) -> Result<(), String> {
     match text.parse::<i64>() {
         Ok(number) if number == -1 || number > 0 => Ok(()),
-        _ => Err("Value must be -1 (the broker's default) or at least 1".to_owned()),
+        _ => Err(format!("{what}, or -1 to use the broker's default")),
     }
 }
 

@@ -601,7 +601,9 @@ fn check_topic_creation(check: &mut Check<'_>) {
         }
     }
     for key in groups.iter().flat_map(|group| topic_creation(group)) {
-        check.key(&key, &key.name);
+        // As in Java the validators know the key without its group.
+        let own = key.name.splitn(4, '.').nth(3).unwrap_or(&key.name);
+        check.key(&key, own);
     }
 }
 

@@ -9,6 +9,12 @@ use millrace_api::error::ConnectError;
 use millrace_kafka::KafkaError;
 use millrace_kafka::admin::{Admin, Creation, NewTopic};
 
+/// Kafka's codes.
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+const UNSUPPORTED_VERSION: i16 = 35;
+const INVALID_CONFIG: i16 = 40;
+
 /// The settings of one group.
 #[derive(Clone, Debug, PartialEq)]
 struct Group {
@@ -69,13 +75,7 @@ impl TopicCreation {
     /// Looks the topic up and makes it if it is not there.
     pub(crate) async fn ensure(&mut self, topic: &str) -> Result<(), ConnectError> {
         let Some(active) = &self.active else { return Ok(()) };
-        let failed = |error: KafkaError| {
-            ConnectError::fatal(format!(
-                "Task failed to create new topic {topic}. Ensure that the task is authorized to \
-                 create topics or that the topic exists and restart the task"
-            ))
-            .caused_by(error)
-        };
+        let failed = |error: KafkaError| refused(topic, error);
         let group = choose(&active.groups, topic);
         let wanted = NewTopic {
             name: topic.to_owned(),
@@ -118,6 +118,25 @@ impl TopicCounts {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.counts.iter().map(|(topic, count)| (topic.as_str(), *count))
     }
+}
+
+/// `TopicAdmin`'s words for why a topic could be neither found nor made.
+#[cold]
+fn refused(topic: &str, error: KafkaError) -> ConnectError {
+    let message = match error.code {
+        TOPIC_AUTHORIZATION_FAILED | CLUSTER_AUTHORIZATION_FAILED | UNSUPPORTED_VERSION => format!(
+            "Task failed to create new topic {topic}. Ensure that the task is authorized to create \
+             topics or that the topic exists and restart the task"
+        ),
+        INVALID_CONFIG => format!("Unable to create topic(s) '{topic}'"),
+        _ if error.is_retriable() => format!(
+            "Timed out while checking for or creating topic(s) '{topic}'. This could indicate a \
+             connectivity issue, unavailable topic partitions, or if this is your first use of the \
+             topic it may have taken too long to create."
+        ),
+        _ => format!("Error while attempting to create/find topic(s) '{topic}'"),
+    };
+    ConnectError::fatal(message).caused_by(error)
 }
 
 /// Makes a topic unless it is there, and waits until it can be written to.

@@ -1,7 +1,9 @@
 //! Sources into the real Kafka: nothing acknowledged is lost, offsets are never ahead of the data.
 
 mod file_stream;
+mod http_ingest;
 mod offsets;
+mod topic_creation;
 
 use std::time::Duration;
 

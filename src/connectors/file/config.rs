@@ -7,6 +7,7 @@ pub const SYNC: &str = "millrace.file.sync";
 pub const TOPIC: &str = "topic";
 pub const BATCH_SIZE: &str = "batch.size";
 pub const LINE_MAX: &str = "millrace.file.line.max.bytes";
+pub const UNTIL_END: &str = "millrace.file.until.end";
 
 pub fn sink_config_def() -> ConfigDef {
     let file = ConfigKey::new(
@@ -59,5 +60,13 @@ pub fn source_config_def() -> ConfigDef {
          line fails the task.",
     )
     .check(Validator::Between(1, 1 << 30));
-    ConfigDef::new().define(file).define(topic).define(batch).define(line)
+    let end = ConfigKey::new(
+        UNTIL_END,
+        Type::Boolean,
+        DefaultValue::Of("false"),
+        Importance::Low,
+        "Whether the task ends at the end of the file, the last line with or without its end: for \
+         loading a file by `millrace export`. Without it the task waits for more.",
+    );
+    ConfigDef::new().define(file).define(topic).define(batch).define(line).define(end)
 }

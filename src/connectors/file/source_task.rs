@@ -15,7 +15,7 @@ use millrace_net::rt::{self, ReadFile};
 
 use super::config;
 use super::input::Input;
-use super::lines::{Utf16Count, decode, next_line};
+use super::lines::{Line, Utf16Count, decode, next_line};
 use super::source::{FILENAME, POSITION, file_of};
 
 /// What is read at once: fits the second-level cache, and holds a batch of usual lines.
@@ -38,6 +38,8 @@ struct Running {
     topic: String,
     batch: usize,
     line_max: usize,
+    /// The end of the file is the task's end.
+    until_end: bool,
     schema: Arc<Schema>,
     partition: OffsetMap,
     partition_number: u32,
@@ -66,6 +68,7 @@ impl Running {
             topic: parsed.string(config::TOPIC).to_owned(),
             batch: usize::try_from(parsed.long(config::BATCH_SIZE)).unwrap_or(1).max(1),
             line_max: parsed.long(config::LINE_MAX) as usize,
+            until_end: parsed.bool(config::UNTIL_END),
             schema: Arc::new(Schema::new(SchemaType::String)),
             partition_number: context.partition(partition.clone()),
             partition,
@@ -85,10 +88,10 @@ impl Running {
         &mut self,
         arena: &'a Arena,
         out: &mut Vec<SourceRecord<'a>>,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<Polled, ConnectError> {
         if self.input.is_none() && !self.open().await? {
             rt::sleep(AT_END).await;
-            return Ok(());
+            return Ok(Polled::More);
         }
         // Half a buffer of lines is a batch; less is topped up first.
         let fresh = if self.left && self.end - self.start >= self.buffer.len() / 2 {
@@ -96,14 +99,18 @@ impl Running {
         } else {
             self.fill().await?
         };
-        if fresh > 0 || self.left {
-            self.take_lines(arena, out);
+        let ended = fresh == 0 && !self.left && self.until_end;
+        if fresh > 0 || self.left || ended {
+            self.take_lines(arena, out, ended);
+        }
+        if ended {
+            return Ok(Polled::Finished);
         }
         if out.is_empty() && fresh == 0 {
             self.look_at_the_end().await;
             rt::sleep(AT_END).await;
         }
-        Ok(())
+        Ok(Polled::More)
     }
 
     /// Opens the file and finds its place; `false` while there is none.
@@ -209,8 +216,8 @@ impl Running {
         Ok(())
     }
 
-    /// Appends whole lines as records, a batch at most.
-    fn take_lines<'a>(&mut self, arena: &'a Arena, out: &mut Vec<SourceRecord<'a>>) {
+    /// Appends whole lines as records, a batch at most; at the end also the last, whole or not.
+    fn take_lines<'a>(&mut self, arena: &'a Arena, out: &mut Vec<SourceRecord<'a>>, ended: bool) {
         let bytes = &arena.pin_bytes(&self.buffer)[self.start..self.end];
         // One check for all lines; those from the first mistake on are decoded one by one.
         let valid = match std::str::from_utf8(bytes) {
@@ -222,7 +229,10 @@ impl Running {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let timestamp = now.ok().map(|since| since.as_millis() as i64);
         let (tracked, mut at) = (self.file.is_some(), 0);
-        while let Some(line) = next_line(bytes, at) {
+        let length = bytes.len();
+        let last = Line { end: length - usize::from(bytes.ends_with(b"\r")), next: length };
+        let rest = |at| (ended && at < length).then_some(last);
+        while let Some(line) = next_line(bytes, at).or_else(|| rest(at)) {
             if out.len() == self.batch {
                 break;
             }
@@ -334,8 +344,7 @@ impl SourceTask for FileStreamSourceTask {
             let Some(running) = &mut self.running else {
                 return Err(ConnectError::fatal("The file source was used before it was started"));
             };
-            running.poll(arena, out).await?;
-            Ok(Polled::More)
+            running.poll(arena, out).await
         })
     }
 

@@ -8,7 +8,7 @@ use millrace_api::Config;
 use millrace_api::connector::{Connector, ExactlyOnceSupport};
 use millrace_api::converters::{Arena, Value};
 use millrace_api::source::offsets::Scalar;
-use millrace_api::source::{OffsetMap, SourceTask, SourceTaskContext};
+use millrace_api::source::{OffsetMap, Polled, SourceTask, SourceTaskContext};
 
 use super::source::FileStreamSourceConnector;
 use super::{FileStreamSourceTask, SOURCE};
@@ -154,6 +154,27 @@ fn a_file_that_is_missing_or_shorter_than_the_offset_is_waited_for() {
         }
         append(&path, b"two\n");
         assert_eq!(rest(&mut task).await, [("two".to_owned(), 8)]);
+    });
+}
+
+#[test]
+fn a_file_may_be_read_to_its_end_only() {
+    let (_folder, path) = file(b"a\nb\nlast");
+    on_a_core(move || async move {
+        let mut task = started(&path, &[("millrace.file.until.end", "true")], None).await;
+        let mut all = Vec::new();
+        loop {
+            let arena = Arena::new();
+            let mut records = Vec::new();
+            let polled = task.poll(&arena, &mut records).await.unwrap();
+            let texts =
+                records.iter().map(|one| one.record.value.value.as_str().unwrap().to_owned());
+            all.extend(texts);
+            if polled == Polled::Finished {
+                break;
+            }
+        }
+        assert_eq!(all, ["a", "b", "last"]);
     });
 }
 

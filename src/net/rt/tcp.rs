@@ -151,6 +151,8 @@ enum Listener {
 }
 
 impl TcpListener {
+    /// Listens. Several listeners may share an address, also of several cores (`SO_REUSEPORT`): the
+    /// kernel spreads connections over them.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         Ok(Self(match here() {
             Runtime::IoUring => Listener::Uring(uring::TcpListener::bind(address)?),

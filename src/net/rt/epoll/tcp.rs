@@ -158,6 +158,7 @@ impl TcpListener {
     pub(in crate::rt) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = make(&address)?;
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let watched = Core::here().reactor.watch(&socket)?;
