@@ -58,6 +58,7 @@ pub fn measure(
             ("producer.override.batch.size", "65536"),
             ("producer.override.linger.ms", "20"),
         ]),
+        Kind::FileSource => unreachable!("the JVM's file source has no end to measure at"),
         Kind::S3 | Kind::Elasticsearch => {
             unreachable!("no such sink for the JVM is on Maven Central")
         }

@@ -1,5 +1,6 @@
 //! Our side: one `millrace` process a run, from its start to its end.
 
+use std::io::{BufWriter, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -16,8 +17,31 @@ pub struct Used {
     pub peak_rss_mb: f64,
 }
 
+impl Used {
+    fn of(usage: &libc::rusage, records: u64) -> Self {
+        let cpu = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
+        Self {
+            cpu_ns_per_record: (cpu(usage.ru_utime) + cpu(usage.ru_stime)) / records as f64,
+            peak_rss_mb: usage.ru_maxrss as f64 / 1024.0,
+        }
+    }
+}
+
 /// Where our source writes.
 pub const SOURCE_TOPIC: &str = "perf-source-ours";
+
+const FILE_SOURCE: &[(&str, &str)] = &[
+    ("connector.class", "org.apache.kafka.connect.file.FileStreamSourceConnector"),
+    ("topic", SOURCE_TOPIC),
+    ("millrace.file.until.end", "true"),
+];
+
+/// How our sources write.
+const INTO_KAFKA: &[(&str, &str)] = &[
+    ("producer.override.compression.type", "lz4"),
+    ("producer.override.batch.size", "65536"),
+    ("producer.override.linger.ms", "20"),
+];
 
 /// One run; `under` is a program, and its arguments, that starts ours: a profiler, or nothing.
 pub fn measure(
@@ -76,10 +100,15 @@ pub fn measure(
             // text as strings, and the StringConverter, the cheapest that it has for them.
             ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
             ("value.converter.schemas.enable", "false"),
-            ("producer.override.compression.type", "lz4"),
-            ("producer.override.batch.size", "65536"),
-            ("producer.override.linger.ms", "20"),
         ]),
+        Kind::FileSource => {
+            write_lines(&out, records);
+            pairs.extend_from_slice(FILE_SOURCE);
+            pairs.push(("file", out.to_str().expect("a path")));
+        }
+    }
+    if matches!(scenario.kind, Kind::Source | Kind::FileSource) {
+        pairs.extend_from_slice(INTO_KAFKA);
     }
     if scenario.kind != Kind::Source {
         pairs.extend_from_slice(scenario.connector);
@@ -91,11 +120,17 @@ pub fn measure(
     if scenario.kind == Kind::Elasticsearch {
         assert_eq!(stand_in::actions() - indexed, records, "actions that reached the stand-in");
     }
-    let cpu = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
-    Used {
-        cpu_ns_per_record: (cpu(usage.ru_utime) + cpu(usage.ru_stime)) / records as f64,
-        peak_rss_mb: usage.ru_maxrss as f64 / 1024.0,
+    Used::of(&usage, records)
+}
+
+/// The events that the topic has, as lines.
+fn write_lines(path: &Path, records: u64) {
+    let file = std::fs::File::create(path).expect("a file");
+    let mut lines = BufWriter::with_capacity(1 << 20, file);
+    for number in 0..records {
+        writeln!(lines, "{}", crate::events::event(number)).expect("written");
     }
+    lines.flush().expect("written");
 }
 
 fn log(path: &Path) -> String {

@@ -24,6 +24,7 @@ pub enum Kind {
     S3,
     Elasticsearch,
     Source,
+    FileSource,
 }
 
 const RAW: &[(&str, &str)] = &[
@@ -61,7 +62,7 @@ const STRINGS: &[(&str, &str)] =
     &[("value.converter", "org.apache.kafka.connect.storage.StringConverter")];
 
 pub fn all() -> Vec<Scenario> {
-    use Kind::{Elasticsearch, File, Null, S3 as Object, Source};
+    use Kind::{Elasticsearch, File, FileSource, Null, S3 as Object, Source};
     let row = |name, title, kind, connector, jvm, budget_ns, ratio| Scenario {
         name,
         title,
@@ -156,5 +157,6 @@ pub fn all() -> Vec<Scenario> {
         ),
         row("file", "strings, FileStream sink", File, STRINGS, true, 320, 10.0),
         row("source", "datagen to Kafka, lz4", Source, STRINGS, true, 900, 6.0),
+        row("file-source", "FileStream source to Kafka, lz4", FileSource, STRINGS, false, 900, 0.0),
     ]
 }
