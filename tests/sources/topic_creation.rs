@@ -89,7 +89,7 @@ fn both_make_the_same_topics_and_refuse_the_same_settings() {
         ("logs.include", "tc-...-log-.*, audit"),
         ("logs.exclude", ".*private"),
         ("logs.partitions", "4"),
-        ("logs.cleanup.policy", "compact"),
+        ("logs.max.message.bytes", "200000"),
         ("logs.min.insync.replicas", "1"),
         ("rest.include", ".*-log.*"),
         ("rest.partitions", "-1"),
@@ -116,7 +116,7 @@ fn both_make_the_same_topics_and_refuse_the_same_settings() {
     assert_eq!(made[0], made[1]);
     let partitions = |topic: &str| made[1][topic].0.as_str();
     assert_eq!(["log-a", "log-private", "xlog", "there"].map(partitions), ["4", "1", "2", "5"]);
-    assert!(made[1]["log-a"].1.contains("cleanup.policy=compact"), "{made:?}");
+    assert!(made[1]["log-a"].1.contains("max.message.bytes=200000"), "{made:?}");
 
     let mut bad = groups.to_vec();
     bad.push(("logs.cleanup.policy", "perhaps"));
