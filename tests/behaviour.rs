@@ -10,6 +10,7 @@
 //! - `metrics`: what is counted, and what is logged.
 //! - `tasks`: several tasks of one connector, paused and resumed.
 //! - `oracle`: converters and transforms, record by record, beside the JVM's own classes.
+//! - `runtime`: the engine where io_uring is forbidden.
 //! - `sources`: files and requests into Kafka, through kills and restarts.
 //! - `readme`: the commands that the README and the examples show.
 
@@ -36,6 +37,8 @@ mod parity;
 mod readme;
 #[path = "rest/mod.rs"]
 mod rest;
+#[path = "runtime/mod.rs"]
+mod runtime;
 #[path = "sources/mod.rs"]
 mod sources;
 #[path = "tasks/mod.rs"]

@@ -143,7 +143,7 @@ pub(crate) fn runtime(
     if !decision.missing.is_empty() {
         SAID.call_once(|| {
             tracing::warn!(
-                "the engine runs on epoll; io_uring would be faster, but:{}\n  set \
+                "the engine runs on epoll; not on io_uring, because:{}\n  set \
                  millrace.runtime=epoll, or {RUNTIME_VARIABLE}=epoll, to be content with it",
                 lines(&decision.missing)
             );

@@ -18,28 +18,41 @@ pub struct Process {
 /// A command to start, and where its child goes.
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// Starts a child from a thread that lives as long as the test process: `PR_SET_PDEATHSIG` watches
-/// the thread that started a child, and the threads of tests end with their tests.
-fn spawn(command: Command) -> io::Result<Child> {
-    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
-    let spawner = SPAWNER.get_or_init(|| {
-        let (orders, inbox) = mpsc::channel::<Order>();
-        std::thread::spawn(move || {
-            for (mut command, reply) in inbox {
-                let _ = reply.send(command.spawn());
-            }
-        });
-        Mutex::new(orders)
+/// A thread that starts children and lives as long as the test process: `PR_SET_PDEATHSIG` watches the
+/// thread that started a child, and the threads of tests end with their tests.
+pub type Spawner = Mutex<mpsc::Sender<Order>>;
+
+/// `prepare` runs on the new thread first: what it sets for its thread, children inherit.
+pub fn spawner(prepare: fn()) -> Spawner {
+    let (orders, inbox) = mpsc::channel::<Order>();
+    std::thread::spawn(move || {
+        prepare();
+        for (mut command, reply) in inbox {
+            let _ = reply.send(command.spawn());
+        }
     });
+    Mutex::new(orders)
+}
+
+fn spawn(on: &Spawner, command: Command) -> io::Result<Child> {
     let (reply, child) = mpsc::channel();
-    let sent = spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply));
+    let sent = on.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply));
     sent.expect("the spawner lives");
     child.recv().expect("the spawner answers")
+}
+
+fn anything() -> &'static Spawner {
+    static SPAWNER: OnceLock<Spawner> = OnceLock::new();
+    SPAWNER.get_or_init(|| spawner(|| {}))
 }
 
 impl Process {
     /// Takes the command: what is left in its place starts nothing.
     pub fn start(command: &mut Command, log: &Path) -> Self {
+        Self::start_on(anything(), command, log)
+    }
+
+    pub fn start_on(spawner: &Spawner, command: &mut Command, log: &Path) -> Self {
         let out = File::create(log).expect("a log file");
         let errors = out.try_clone().expect("a second handle");
         // A test process that dies without unwinding takes its children with it.
@@ -56,7 +69,7 @@ impl Process {
         }
         command.stdin(Stdio::null()).stdout(out).stderr(errors);
         let what = format!("{command:?}");
-        let child = spawn(std::mem::replace(command, Command::new("true")))
+        let child = spawn(spawner, std::mem::replace(command, Command::new("true")))
             .unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
         Self { child, log: log.to_owned() }
     }

@@ -211,4 +211,76 @@ mod tests {
             assert!(!stream.is_quiet());
         });
     }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connecting = spawn(TcpStream::connect(address));
+        let accepted = listener.accept().await.unwrap();
+        let connected = connecting.await.unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), address);
+        (connected, accepted)
+    }
+
+    #[test]
+    fn both_directions_at_once() {
+        on_core(|| async {
+            const SIZE: usize = 6 << 20;
+            let (left, right) = pair().await;
+            let ends: Vec<_> = [left, right]
+                .into_iter()
+                .map(|stream| {
+                    let (mut reader, mut writer) = stream.split();
+                    let writing = spawn(async move {
+                        let bytes: Vec<u8> = (0..SIZE).map(|n| (n % 251) as u8).collect();
+                        writer.write_all(&bytes).await.unwrap();
+                        writer.close().await.unwrap();
+                    });
+                    let reading = spawn(async move {
+                        let mut all = Vec::new();
+                        reader.read_to_end(&mut all).await.unwrap();
+                        all
+                    });
+                    (writing, reading)
+                })
+                .collect();
+            for (writing, reading) in ends {
+                writing.await;
+                let all = reading.await;
+                assert_eq!(all.len(), SIZE);
+                assert!(all.iter().enumerate().all(|(n, byte)| *byte == (n % 251) as u8));
+            }
+        });
+    }
+
+    #[test]
+    fn a_given_up_read_loses_nothing() {
+        on_core(|| async {
+            let (mut left, mut right) = pair().await;
+            let mut buffer = [0; 4];
+            let limit = std::time::Duration::from_millis(2);
+            assert!(crate::rt::timeout(limit, left.read(&mut buffer)).await.is_err());
+            right.write_all(b"abcdef").await.unwrap();
+            assert_eq!((left.read(&mut buffer).await.unwrap(), &buffer), (4, b"abcd"));
+            assert_eq!(left.read(&mut buffer).await.unwrap(), 2);
+            assert!(crate::rt::timeout(limit, left.read(&mut buffer)).await.is_err());
+        });
+    }
+
+    #[test]
+    fn what_cannot_connect_says_so_and_a_reset_ends_the_read() {
+        on_core(|| async {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            drop(listener);
+            let refused = TcpStream::connect(address).await.err().unwrap();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            let (mut left, right) = pair().await;
+            let reading = spawn(async move { left.read(&mut [0; 8]).await });
+            crate::rt::sleep(std::time::Duration::from_millis(1)).await;
+            right.with_socket(|s| s.set_linger(Some(std::time::Duration::ZERO))).unwrap();
+            drop(right);
+            assert_eq!(reading.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        });
+    }
 }
