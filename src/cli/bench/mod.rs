@@ -155,7 +155,6 @@ fn kafka(plan: &Plan, dir: &Path) -> Result<(Option<Process>, Access), Failure> 
         let log = process.log();
         let found = log.lines().find_map(|line| line.split_once("listens on ")?.1.split_once(". "));
         if let Some((address, _)) = found {
-            settings.retain(|key, _| !key.starts_with("security.") && !key.starts_with("sasl."));
             settings.insert("bootstrap.servers".to_owned(), address.to_owned());
             return Ok((Some(process), Access(settings)));
         }

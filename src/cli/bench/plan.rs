@@ -86,8 +86,13 @@ impl Plan {
         };
         check(arguments, &kind).map_err(|message| Failure::new(USAGE, message))?;
         let maker = maker(arguments).map_err(|message| Failure::new(USAGE, message))?;
+        let mut worker = with_defaults(worker);
+        if kafka == Kafka::Embedded {
+            // The file may be of a cluster with security; the embedded broker has none.
+            worker.retain(|key, _| !is_security(key));
+        }
         Ok(Self {
-            worker: with_defaults(worker),
+            worker,
             records: records(arguments, &kind),
             duration: arguments.duration,
             rate: arguments.rate,
@@ -209,6 +214,13 @@ fn with_defaults(mut worker: Config) -> Config {
     worker
 }
 
+/// Whether a worker's key says how its clients get into a cluster.
+fn is_security(key: &str) -> bool {
+    let prefixes = ["producer.", "consumer.", "admin."];
+    let bare = prefixes.into_iter().find_map(|prefix| key.strip_prefix(prefix)).unwrap_or(key);
+    ["security.", "sasl.", "ssl."].into_iter().any(|prefix| bare.starts_with(prefix))
+}
+
 /// Large lz4 batches to fill a topic; at a rate every record leaves at once.
 fn producer(arguments: &Arguments) -> Config {
     let pairs: &[(&str, &str)] = match arguments.rate {
@@ -266,6 +278,15 @@ mod tests {
             assert_eq!(of(key), "[hidden]", "{key}");
         }
         assert_eq!(of("consumer.override.sasl.jaas.config"), "[hidden]");
+    }
+
+    #[test]
+    fn keys_of_a_secured_cluster_are_known() {
+        for key in ["security.protocol", "consumer.sasl.mechanism", "admin.ssl.truststore.location"]
+        {
+            assert!(is_security(key), "{key}");
+        }
+        assert!(!is_security("consumer.fetch.min.bytes") && !is_security("value.converter"));
     }
 
     #[test]
