@@ -116,7 +116,8 @@ fn define_connection(def: ConfigDef) -> ConfigDef {
             "Whether to use GZip compression on the HTTP connection to Elasticsearch.")
         .key("max.connection.idle.time.ms", Type::Int, Of("60000"), Low,
             "Max Connection Idle Time", Validator::Between(-1, DAY),
-            "How long an idle connection is kept, in milliseconds; a minute at most.")
+            "Accepted for compatibility; idle connections are kept for a minute, and one that the server \
+             has closed is replaced.")
         .key("connection.timeout.ms", Type::Int, Of("1000"), Low, "Connection Timeout",
             Validator::Between(0, HALF_DAY),
             "How long to wait in milliseconds when establishing a connection to the Elasticsearch \

@@ -9,7 +9,9 @@
 //! Where it differs from Confluent's: an overloaded cluster (429, 503) is waited for up to
 //! `flush.timeout.ms` instead of ending the task; only the refused documents of a request are sent
 //! again; a request that is too large is split; upserts and deletes of one id never overtake each
-//! other; transforms may change topics without `flush.synchronously`. Not built in: Kerberos and Java
+//! other; transforms may change topics without `flush.synchronously`. With a dead letter queue (or
+//! `errors.log.enable`) each batch that was polled is seen through before the next, since only then can
+//! a refused record still be reported. Not built in: Kerberos and Java
 //! key stores (PEM files do).
 
 mod answer;
