@@ -255,6 +255,28 @@ impl<'a> Value<'a> {
     }
 }
 
+/// The type of a required value that is null in `value`, which goes into a struct: itself, or an
+/// element of arrays and maps in it, as `ConnectSchema.validateValue` looks for them. A struct was
+/// looked at when it was made.
+#[inline]
+pub fn null_in_vain(schema: &Schema, value: Value<'_>) -> Option<SchemaType> {
+    match value {
+        Value::Null if schema.optional => None,
+        Value::Null => Some(schema.type_),
+        Value::Array(items) => {
+            let of = schema.value_schema.as_deref()?;
+            items.iter().find_map(|item| null_in_vain(of, *item))
+        }
+        Value::Map(entries) => {
+            let (keys, values) = (schema.key_schema.as_deref()?, schema.value_schema.as_deref()?);
+            entries.iter().find_map(|(key, value)| {
+                null_in_vain(keys, *key).or_else(|| null_in_vain(values, *value))
+            })
+        }
+        _ => None,
+    }
+}
+
 /// `org.apache.kafka.connect.data.SchemaAndValue`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SchemaAndValue<'a> {

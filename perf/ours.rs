@@ -36,6 +36,16 @@ const FILE_SOURCE: &[(&str, &str)] = &[
     ("millrace.file.until.end", "true"),
 ];
 
+/// The source of events. Its values are JSON documents, which go out as they are; the JVM's source
+/// has the same text as strings, and the StringConverter, the cheapest that it has for them.
+const EVENTS: &[(&str, &str)] = &[
+    ("connector.class", "millrace.DatagenSourceConnector"),
+    ("kafka.topic", SOURCE_TOPIC),
+    ("quickstart", "events"),
+    ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
+    ("value.converter.schemas.enable", "false"),
+];
+
 /// How our sources write.
 const INTO_KAFKA: &[(&str, &str)] = &[
     ("producer.override.compression.type", "lz4"),
@@ -56,16 +66,13 @@ pub fn measure(
     let name = format!("ours-{}-{run}", scenario.name);
     let (bucket, url) = (format!("perf-{}-{run}", scenario.name), s3::shared().url());
     let iterations = records.to_string();
-    let elasticsearch = stand_in::url();
-    let indexed = stand_in::actions();
+    let (elasticsearch, indexed) = (stand_in::url(), stand_in::actions());
     let mut pairs = vec![("name", name.as_str()), ("tasks.max", "1")];
     match scenario.kind {
-        Kind::Null => {
-            pairs.extend([
-                ("connector.class", "millrace.NullSinkConnector"),
-                ("topics", scenario.topic),
-            ]);
-        }
+        Kind::Null => pairs.extend([
+            ("connector.class", "millrace.NullSinkConnector"),
+            ("topics", scenario.topic),
+        ]),
         Kind::File => pairs.extend([
             ("connector.class", "org.apache.kafka.connect.file.FileStreamSinkConnector"),
             ("topics", scenario.topic),
@@ -91,16 +98,10 @@ pub fn measure(
             ("topics", scenario.topic),
             ("connection.url", elasticsearch),
         ]),
-        Kind::Source => pairs.extend([
-            ("connector.class", "millrace.DatagenSourceConnector"),
-            ("kafka.topic", SOURCE_TOPIC),
-            ("quickstart", "events"),
-            ("iterations", &iterations),
-            // Its values are JSON documents, which go out as they are; the JVM's source has the same
-            // text as strings, and the StringConverter, the cheapest that it has for them.
-            ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
-            ("value.converter.schemas.enable", "false"),
-        ]),
+        Kind::Source => {
+            pairs.extend_from_slice(EVENTS);
+            pairs.push(("iterations", &iterations));
+        }
         Kind::FileSource => {
             write_lines(&out, records);
             pairs.extend_from_slice(FILE_SOURCE);
@@ -115,8 +116,9 @@ pub fn measure(
     }
     let connector = properties(dir.path(), "connector.properties", &pairs);
     let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
-    let (status, usage) = run_to_end(under, &connector, &worker, &dir.path().join("ours.log"));
-    assert!(status.success(), "{name} failed: {}", log(&dir.path().join("ours.log")));
+    let output = dir.path().join("ours.log");
+    let (status, usage) = run_to_end(under, &connector, &worker, &output);
+    assert!(status.success(), "{name} failed: {}", log(&output));
     if scenario.kind == Kind::Elasticsearch {
         assert_eq!(stand_in::actions() - indexed, records, "actions that reached the stand-in");
     }

@@ -13,6 +13,7 @@ use crate::arena::Arena;
 use crate::converter::DataError;
 use crate::data::{
     DATE_NAME, DECIMAL_NAME, Decimal, Schema, SchemaType, Struct, TIME_NAME, TIMESTAMP_NAME, Value,
+    null_in_vain,
 };
 use crate::number_text::BigDecimal;
 
@@ -310,11 +311,11 @@ impl<'a> Typed<'a> {
             };
             let field = &schema.fields[at];
             let value = typed.value(&field.schema)?;
-            if value.is_null() && !field.schema.optional {
+            if let Some(type_) = null_in_vain(&field.schema, value) {
                 return Err(DataError::new(format!(
                     "Invalid value: null used for required field: \"{}\", schema type: {}",
                     field.name,
-                    field.schema.type_.name()
+                    type_.name()
                 )));
             }
             (values[at], present[at], next) = (value, true, at + 1);

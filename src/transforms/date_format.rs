@@ -1,11 +1,11 @@
 //! `java.text.SimpleDateFormat` in UTC and English: formatting.
 //!
 //! Weeks begin on Sunday and the first may have one day, as in the United States' locale. The
-//! calendar is Gregorian throughout; Java's is Julian before October 1582.
+//! calendar is the Julian one before 15 October 1582, as Java's.
 
 use std::fmt::Write;
 
-const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -21,7 +21,7 @@ const MONTHS: [&str; 12] = [
 ];
 
 /// From Sunday.
-const DAYS: [&str; 7] =
+pub(crate) const DAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 const SECOND: i64 = 1000;
@@ -32,12 +32,14 @@ const DAY: i64 = 24 * HOUR;
 /// A compiled pattern.
 #[derive(Debug)]
 pub struct DateFormat {
-    tokens: Vec<Token>,
+    pub(crate) tokens: Vec<Token>,
     resolution: i64,
+    /// The year from which two digits count: eighty before the format was made.
+    pub(crate) century: i64,
 }
 
 #[derive(Debug, PartialEq)]
-enum Token {
+pub(crate) enum Token {
     Text(String),
     /// The pattern letter and how often it stands there.
     Field(u8, usize),
@@ -55,7 +57,10 @@ impl DateFormat {
             Token::Field(b'H' | b'h' | b'k' | b'K' | b'a', _) => HOUR,
             _ => DAY,
         });
-        Ok(Self { resolution: resolution.min().unwrap_or(DAY), tokens })
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let days = now.map_or(0, |now| (now.as_secs() / 86_400) as i64);
+        let century = civil(days).0 - 80;
+        Ok(Self { resolution: resolution.min().unwrap_or(DAY), tokens, century })
     }
 
     /// Milliseconds within which the text stays the same, counted from the epoch.
@@ -132,7 +137,7 @@ impl Moment {
             year,
             month,
             day,
-            day_of_year: days - days_from_civil(year, 1, 1) + 1,
+            day_of_year: days - days_of(year, 1, 1) + 1,
             weekday: (days + 4).rem_euclid(7),
             millis_of_day: millis.rem_euclid(DAY),
         }
@@ -214,27 +219,41 @@ fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
-/// Year, month and day of a day since the epoch; eras of 400 years from March 0000.
+/// 15 October 1582, the first day of the Gregorian calendar, in days since the epoch.
+const GREGORIAN: i64 = -141_427;
+
+/// Year, month and day of a day since the epoch; years from March, in eras of 400, or of 4 in the
+/// Julian calendar.
 fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
+    let (era_years, shifted, era_days) = match days >= GREGORIAN {
+        true => (400, days + 719_468, 146_097),
+        false => (4, days + 719_470, 1_461),
+    };
+    let era = shifted.div_euclid(era_days);
+    let day_of_era = shifted.rem_euclid(era_days);
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+    (era * era_years + year_of_era + i64::from(month <= 2), month, day)
 }
 
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+/// Days since the epoch; month and day may lie outside their ranges.
+pub(crate) fn days_of(year: i64, month: i64, day: i64) -> i64 {
+    let year = year.wrapping_add((month - 1).div_euclid(12));
+    let month = (month - 1).rem_euclid(12) + 1;
     let year = year - i64::from(month <= 2);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let days = era * 146_097 + day_of_era - 719_468;
+    if days >= GREGORIAN {
+        return days;
+    }
+    year * 365 + year.div_euclid(4) + day_of_year - 719_470
 }
 
 #[cfg(test)]
@@ -340,7 +359,7 @@ mod tests {
         #[test]
         fn days_and_dates_are_each_others_inverse(days in -4_000_000i64..4_000_000) {
             let (year, month, day) = civil(days);
-            proptest::prop_assert_eq!(days_from_civil(year, month, day), days);
+            proptest::prop_assert_eq!(days_of(year, month, day), days);
             proptest::prop_assert!((1..=12).contains(&month) && (1..=31).contains(&day));
         }
 

@@ -3,10 +3,17 @@
 //! All are `org.apache.kafka.connect.transforms` by name, configuration, result and error text.
 //! Where Java's maps have no order, ours keep the order in which the record came.
 
+mod cast;
+mod cast_value;
 mod date_format;
+mod date_parse;
 mod extract_field;
 mod field_path;
 mod filter;
+mod flatten;
+mod header_from;
+mod headers;
+mod hoist_field;
 mod insert_field;
 mod java_regex;
 mod mask_field;
@@ -15,7 +22,11 @@ mod regex_router;
 mod replace_field;
 mod requirements;
 mod schema_cache;
+mod set_schema_metadata;
+mod sides;
+mod timestamp_converter;
 mod timestamp_router;
+mod value_to_key;
 
 #[cfg(test)]
 mod mask_vectors;
@@ -29,17 +40,32 @@ use millrace_api::plugin::{PredicatePlugin, TransformationPlugin};
 /// Every transform; those that work on a side of the record are two classes.
 pub fn transformations() -> Vec<TransformationPlugin> {
     vec![
+        cast::KEY,
+        cast::VALUE,
+        headers::DROP_HEADERS,
         extract_field::KEY,
         extract_field::VALUE,
         filter::FILTER,
+        flatten::KEY,
+        flatten::VALUE,
+        header_from::KEY,
+        header_from::VALUE,
+        hoist_field::KEY,
+        hoist_field::VALUE,
         insert_field::KEY,
         insert_field::VALUE,
+        headers::INSERT_HEADER,
         mask_field::KEY,
         mask_field::VALUE,
         regex_router::REGEX_ROUTER,
         replace_field::KEY,
         replace_field::VALUE,
+        set_schema_metadata::KEY,
+        set_schema_metadata::VALUE,
+        timestamp_converter::KEY,
+        timestamp_converter::VALUE,
         timestamp_router::TIMESTAMP_ROUTER,
+        value_to_key::VALUE_TO_KEY,
     ]
 }
 

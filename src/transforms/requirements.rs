@@ -1,9 +1,12 @@
 //! What transforms share: which side they work on, what they demand of it, and null or default.
 
-use millrace_api::config_def::{ConfigKey, DefaultValue, Importance, Type};
+use millrace_api::config_def::{ConfigKey, DefaultValue, Importance, Type, split_list};
 use millrace_api::record::Record;
 use millrace_api::transformation::{Reads, Side};
-use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
+use millrace_converters::data::null_in_vain;
+use millrace_converters::{
+    Arena, DataError, Field, Schema, SchemaAndValue, SchemaType, Struct, Value,
+};
 
 /// Entries of a schemaless map.
 pub type Entries<'a> = &'a [(Value<'a>, Value<'a>)];
@@ -122,6 +125,41 @@ pub fn field_value<'a>(
         Some(value) => *value,
         None => Value::Null,
     }
+}
+
+/// `Requirements.requireStruct` where null is as good.
+pub fn require_struct_or_null<'a>(
+    value: Value<'a>,
+    purpose: &str,
+) -> Result<Option<&'a Struct<'a>>, DataError> {
+    match value {
+        Value::Null => Ok(None),
+        value => require_struct(value, purpose).map(Some),
+    }
+}
+
+/// What `Struct.put` says of null in a required field.
+#[inline]
+pub fn required(value: Value<'_>, field: &Field) -> Result<(), DataError> {
+    let Some(type_) = null_in_vain(&field.schema, value) else { return Ok(()) };
+    Err(DataError::new(format!(
+        "Invalid value: null used for required field: \"{}\", schema type: {}",
+        field.name,
+        type_.name()
+    )))
+}
+
+/// What `Schema.fields()` says where there are none to be had.
+pub fn fields(schema: &Schema) -> Result<&[Field], DataError> {
+    match schema.type_ {
+        SchemaType::Struct => Ok(&schema.fields),
+        _ => Err(DataError::new("Cannot list fields on non-struct type")),
+    }
+}
+
+/// `NonEmptyListValidator`.
+pub fn non_empty_list(text: &str) -> Result<(), String> {
+    if split_list(text).is_empty() { Err("Empty list".to_owned()) } else { Ok(()) }
 }
 
 /// A vector in the arena with room for that many.

@@ -694,6 +694,13 @@ fn every_class_answers_to_its_name() {
             ("topic.field", "f"),
             ("regex", "f"),
             ("replacement", "1"),
+            ("spec", "f:int8"),
+            ("headers", "f"),
+            ("header", "f"),
+            ("value.literal", "1"),
+            ("operation", "copy"),
+            ("schema.name", "f"),
+            ("target.type", "unix"),
         ]);
         assert_eq!((plugin.new)(&enough).ok().unwrap().class_name(), plugin.class);
     }

@@ -14,8 +14,20 @@ const TYPES: &[&str] =
     &["int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string"];
 
 /// The transforms that have a variant for keys and one for values, and then the others.
-pub const SIDED: &[&str] = &["ExtractField", "InsertField", "MaskField", "ReplaceField"];
-pub const WHOLE: &[&str] = &["Filter", "RegexRouter", "TimestampRouter"];
+pub const SIDED: &[&str] = &[
+    "Cast",
+    "ExtractField",
+    "Flatten",
+    "HeaderFrom",
+    "HoistField",
+    "InsertField",
+    "MaskField",
+    "ReplaceField",
+    "SetSchemaMetadata",
+    "TimestampConverter",
+];
+pub const WHOLE: &[&str] =
+    &["DropHeaders", "Filter", "InsertHeader", "RegexRouter", "TimestampRouter", "ValueToKey"];
 
 /// Settings of `transform` under an alias, its type included.
 pub fn transform(random: &mut Random, alias: &str, transform: &str) -> Properties {
@@ -44,11 +56,7 @@ fn settings(random: &mut Random, transform: &str, own: &mut Vec<(&str, String)>)
                 own.push(("field", field(random)));
             }
         }
-        "Flatten" => {
-            if random.once_in(2) {
-                own.push(("delimiter", random.pick(&["_", "-", ":"]).to_owned()));
-            }
-        }
+        "Flatten" => own.push(("delimiter", random.pick(&["_", "-", ":", "."]).to_owned())),
         "HeaderFrom" => {
             let fields = random.some(FIELDS, 3);
             let headers: Vec<String> = fields.iter().map(|field| format!("from-{field}")).collect();
@@ -104,11 +112,10 @@ fn settings(random: &mut Random, transform: &str, own: &mut Vec<(&str, String)>)
         }
         "TimestampConverter" => timestamp_converter(random, own),
         "TimestampRouter" => {
-            if random.once_in(2) {
-                own.push(("topic.format", "${topic}_${timestamp}".to_owned()));
-                let formats = ["yyyy-MM-dd", "yyyy.MM.dd.HH", "EEE, d MMM yyyy HH:mm:ss Z", "w"];
-                own.push(("timestamp.format", random.pick(&formats).to_owned()));
-            }
+            let topics = ["${topic}_${timestamp}", "${topic}-${timestamp}", "plain"];
+            own.push(("topic.format", random.pick(&topics).to_owned()));
+            let formats = ["yyyy-MM-dd", "yyyy.MM.dd.HH", "EEE, d MMM yyyy HH:mm:ss Z", "w"];
+            own.push(("timestamp.format", random.pick(&formats).to_owned()));
         }
         "ValueToKey" => own.push(("fields", random.some(FIELDS, 3).join(","))),
         _ => {}

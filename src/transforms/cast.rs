@@ -1,0 +1,275 @@
+//! Cast: fields, or the whole key or value, as another primitive type.
+
+use std::sync::Arc;
+
+use millrace_api::Config;
+use millrace_api::config_def::{
+    ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator, split_list,
+};
+use millrace_api::record::Record;
+use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_converters::{
+    Arena, DataError, Field, Schema, SchemaAndValue, SchemaType, Struct, Value,
+};
+
+use crate::cast_value::cast;
+use crate::requirements::{
+    REPLACE_NULL, datum, field_value, fields, put, reads, replace_null_key, require_map,
+    require_struct, required, room_for, with_datum,
+};
+use crate::schema_cache::{SchemaCache, copy_basics};
+use crate::sides::sided;
+
+const PURPOSE: &str = "cast types";
+
+sided!(Cast, "Cast");
+
+fn config_def() -> ConfigDef {
+    let spec = ConfigKey::new(
+        "spec",
+        Type::List,
+        DefaultValue::Required,
+        Importance::High,
+        "List of fields and the type to cast them to of the form field1:type,field2:type to cast \
+         fields of Maps or Structs. A single type to cast the entire value. Valid types are int8, \
+         int16, int32, int64, float32, float64, boolean, and string. Note that binary fields can \
+         only be cast to string.",
+    )
+    .check(Validator::Custom(|text| Spec::parse(&split_list(text)).map(drop)));
+    ConfigDef::new().define(spec).define(replace_null_key())
+}
+
+/// What is cast to what.
+#[derive(Debug, PartialEq)]
+enum Spec {
+    Whole(SchemaType),
+    Fields(Vec<(String, SchemaType)>),
+}
+
+impl Spec {
+    fn parse(mappings: &[String]) -> Result<Self, String> {
+        if mappings.is_empty() {
+            return Err("Must specify at least one field to cast.".to_owned());
+        }
+        let mut casts: Vec<(String, SchemaType)> = Vec::new();
+        let mut whole = None;
+        for mapping in mappings {
+            // Java's split drops empty parts at the end.
+            let parts: Vec<_> = mapping.trim_end_matches(':').split(':').collect();
+            match parts[..] {
+                [bare] => whole = Some(output_type(bare)?),
+                [field, type_] => {
+                    let (field, type_) = (field.trim(), output_type(type_)?);
+                    casts.retain(|(known, _)| known != field);
+                    casts.push((field.to_owned(), type_));
+                }
+                _ => return Err(format!("Invalid rename mapping: {mapping}")),
+            }
+        }
+        match whole {
+            None => Ok(Self::Fields(casts)),
+            Some(type_) if mappings.len() == 1 => Ok(Self::Whole(type_)),
+            Some(_) => Err("Cast transformations that specify a type to cast the entire value to \
+                            may ony specify a single cast in their spec"
+                .to_owned()),
+        }
+    }
+
+    fn of(&self, name: &str) -> Option<SchemaType> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Fields(casts) => {
+                casts.iter().find(|(field, _)| field == name).map(|(_, type_)| *type_)
+            }
+        }
+    }
+}
+
+const OUTPUT: [SchemaType; 8] = [
+    SchemaType::Int8,
+    SchemaType::Int16,
+    SchemaType::Int32,
+    SchemaType::Int64,
+    SchemaType::Float32,
+    SchemaType::Float64,
+    SchemaType::Boolean,
+    SchemaType::String,
+];
+
+fn output_type(text: &str) -> Result<SchemaType, String> {
+    let name = text.trim().to_uppercase();
+    OUTPUT.into_iter().find(|type_| type_.name() == name).ok_or_else(|| {
+        let valid: Vec<_> = OUTPUT.iter().map(|type_| type_.name().to_lowercase()).collect();
+        format!(
+            "Invalid type found in casting spec: {}; valid are {}",
+            text.trim(),
+            valid.join(", ")
+        )
+    })
+}
+
+/// The new schema and, for each of its fields, what it is cast to.
+struct Plan {
+    schema: Arc<Schema>,
+    casts: Vec<Option<SchemaType>>,
+}
+
+struct Cast {
+    side: Side,
+    spec: Spec,
+    replace_null: bool,
+    plans: SchemaCache<Plan>,
+}
+
+impl Cast {
+    fn configure(config: &Config, side: Side) -> Result<Box<dyn Transformation>, Vec<ConfigError>> {
+        let parsed = config_def().parse(config)?;
+        let spec = Spec::parse(&parsed.list("spec"))
+            .map_err(|message| vec![ConfigError { key: "spec".to_owned(), message }])?;
+        let replace_null = parsed.bool(REPLACE_NULL);
+        Ok(Box::new(Self { side, spec, replace_null, plans: SchemaCache::default() }))
+    }
+
+    fn apply_schemaless<'a>(
+        &self,
+        record: Record<'a>,
+        value: Value<'a>,
+        arena: &'a Arena,
+    ) -> Result<Record<'a>, DataError> {
+        let casts = match &self.spec {
+            Spec::Whole(type_) => {
+                let value = cast(SchemaAndValue { schema: None, value }, *type_, arena)?;
+                return Ok(with_datum(record, self.side, None, value));
+            }
+            Spec::Fields(casts) => casts,
+        };
+        let entries = require_map(value, PURPOSE, arena)?;
+        let mut map = room_for(entries.len() + casts.len(), arena);
+        map.extend_from_slice_copy(entries);
+        for (field, type_) in casts {
+            let found = map.iter_mut().find(|(key, _)| key.as_str() == Some(field));
+            match found {
+                Some((_, value)) => {
+                    let datum = SchemaAndValue { schema: None, value: *value };
+                    *value = cast(datum, *type_, arena)?;
+                }
+                None => put(&mut map, arena.alloc_str(field), Value::Null),
+            }
+        }
+        Ok(with_datum(record, self.side, None, Value::Map(map.into_bump_slice())))
+    }
+
+    fn apply_with_schema<'a>(
+        &mut self,
+        record: Record<'a>,
+        datum: SchemaAndValue<'a>,
+        schema: &'a Schema,
+        arena: &'a Arena,
+    ) -> Result<Record<'a>, DataError> {
+        let spec = &self.spec;
+        let plan = self.plans.get(schema, |schema| plan(schema, spec, arena))?;
+        let updated = arena.pin_schema(&plan.schema);
+        if let Spec::Whole(type_) = spec {
+            let value = cast(datum, *type_, arena)?;
+            return Ok(with_datum(record, self.side, Some(updated), value));
+        }
+        let data = require_struct(datum.value, PURPOSE)?;
+        let mut values = room_for(updated.fields.len(), arena);
+        for (index, field) in updated.fields.iter().enumerate() {
+            let mut value = field_value(data, index, self.replace_null, arena);
+            if let (Some(type_), Some(from)) = (plan.casts[index], data.schema.fields.get(index)) {
+                value = cast(SchemaAndValue { schema: Some(&from.schema), value }, type_, arena)?;
+            }
+            required(value, field)?;
+            values.push(value);
+        }
+        let data = arena.alloc(Struct { schema: updated, values: values.into_bump_slice() });
+        Ok(with_datum(record, self.side, Some(updated), Value::Struct(data)))
+    }
+}
+
+fn plan(schema: &Schema, spec: &Spec, arena: &Arena) -> Result<Plan, DataError> {
+    if let Spec::Whole(type_) = spec {
+        let basics = Schema { fields: Vec::new(), ..copy_basics(schema) };
+        let updated = Schema { type_: *type_, optional: schema.optional, ..basics };
+        let updated = Schema { default: default_of(schema, *type_, arena)?, ..updated };
+        return Ok(Plan { schema: Arc::new(updated), casts: Vec::new() });
+    }
+    let mut updated = Schema { optional: schema.optional, ..copy_basics(schema) };
+    let mut casts = Vec::new();
+    for field in fields(schema)? {
+        let type_ = spec.of(&field.name);
+        casts.push(type_);
+        updated.fields.push(match type_ {
+            None => field.clone(),
+            Some(type_) => {
+                let default = default_of(&field.schema, type_, arena)?;
+                let optional = field.schema.optional;
+                let schema = Schema { optional, default, ..Schema::new(type_) };
+                Field { name: Arc::clone(&field.name), schema: Arc::new(schema) }
+            }
+        });
+    }
+    // A default that is a struct: Java would cast it as it casts no struct.
+    if schema.default.is_some() {
+        return Err(DataError::new("Cast transformation does not support casting from STRUCT"));
+    }
+    Ok(Plan { schema: Arc::new(updated), casts })
+}
+
+fn default_of(
+    schema: &Schema,
+    type_: SchemaType,
+    arena: &Arena,
+) -> Result<Option<millrace_converters::data::OwnedValue>, DataError> {
+    let Some(default) = &schema.default else { return Ok(None) };
+    // The schema outlives the arena's borrow only by what is copied out again at once.
+    let value = default.to_value(arena);
+    let value = cast(SchemaAndValue { schema: Some(schema), value }, type_, arena)?;
+    Ok(Some(value.to_owned_value()))
+}
+
+impl Transformation for Cast {
+    fn apply<'a>(
+        &mut self,
+        record: Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, DataError> {
+        let datum = datum(&record, self.side);
+        match datum.schema {
+            _ if datum.value.is_null() => Ok(Some(record)),
+            None => self.apply_schemaless(record, datum.value, arena).map(Some),
+            Some(schema) => self.apply_with_schema(record, datum, schema, arena).map(Some),
+        }
+    }
+
+    fn reads(&self) -> Reads {
+        reads(self.side)
+    }
+
+    fn class_name(&self) -> &'static str {
+        class_of(self.side)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> Result<Spec, String> {
+        Spec::parse(&split_list(text))
+    }
+
+    #[test]
+    fn specs_as_java_reads_them() {
+        assert_eq!(spec("int8"), Ok(Spec::Whole(SchemaType::Int8)));
+        assert_eq!(spec("string:"), Ok(Spec::Whole(SchemaType::String)));
+        let fields =
+            vec![("a".to_owned(), SchemaType::Int64), ("b".to_owned(), SchemaType::String)];
+        assert_eq!(spec("a : INT64, b:string"), Ok(Spec::Fields(fields)));
+        for wrong in ["", "a:int9", "bytes", "a:bytes", "a:b:int8", "int8,a:int8", "int8,int8"] {
+            assert!(spec(wrong).is_err(), "{wrong}");
+        }
+        assert!(spec("a:decimal").unwrap_err().contains("decimal; valid are int8, int16"));
+    }
+}

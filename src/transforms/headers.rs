@@ -1,0 +1,140 @@
+//! DropHeaders and InsertHeader: headers taken away by name, and one added.
+
+use std::sync::Arc;
+
+use millrace_api::config_def::{ConfigDef, ConfigKey, DefaultValue, Importance, Type, Validator};
+use millrace_api::plugin::TransformationPlugin;
+use millrace_api::record::{Header, Record};
+use millrace_api::transformation::{Reads, Transformation};
+use millrace_converters::header::SimpleHeaderConverter;
+use millrace_converters::{Arena, DataError, HeaderConverter, Schema, SchemaAndValue, Value};
+
+use crate::requirements::{non_empty_list, room_for};
+
+const HEADERS: Reads = Reads { key: false, value: false, headers: true };
+
+/// `org.apache.kafka.connect.transforms.DropHeaders`.
+pub const DROP_HEADERS: TransformationPlugin = TransformationPlugin {
+    class: "org.apache.kafka.connect.transforms.DropHeaders",
+    config_def: drop_headers,
+    new: |config| {
+        Ok(Box::new(DropHeaders { names: drop_headers().parse(config)?.list("headers") }))
+    },
+};
+
+/// `org.apache.kafka.connect.transforms.InsertHeader`.
+pub const INSERT_HEADER: TransformationPlugin = TransformationPlugin {
+    class: "org.apache.kafka.connect.transforms.InsertHeader",
+    config_def: insert_header,
+    new: |config| {
+        let parsed = insert_header().parse(config)?;
+        let name = parsed.string("header").to_owned();
+        Ok(Box::new(InsertHeader { name, literal: literal(parsed.string("value.literal")) }))
+    },
+};
+
+fn drop_headers() -> ConfigDef {
+    ConfigDef::new().define(
+        ConfigKey::new(
+            "headers",
+            Type::List,
+            DefaultValue::Required,
+            Importance::High,
+            "The name of the headers to be removed.",
+        )
+        .check(Validator::Custom(non_empty_list)),
+    )
+}
+
+fn insert_header() -> ConfigDef {
+    let key = |name: &'static str, documentation: &'static str| {
+        let required = DefaultValue::Required;
+        ConfigKey::new(name, Type::String, required, Importance::High, documentation)
+            .check(Validator::NonEmpty)
+    };
+    ConfigDef::new().define(key("header", "The name of the header.")).define(key(
+        "value.literal",
+        "The literal value that is to be set as the header value on all records.",
+    ))
+}
+
+struct DropHeaders {
+    names: Vec<String>,
+}
+
+impl Transformation for DropHeaders {
+    fn apply<'a>(
+        &mut self,
+        mut record: Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, DataError> {
+        let dropped = |header: &Header<'_>| self.names.iter().any(|name| name == header.name);
+        if record.headers.iter().any(dropped) {
+            let mut kept = room_for(record.headers.len(), arena);
+            kept.extend(record.headers.iter().filter(|header| !dropped(header)));
+            record.headers = kept.into_bump_slice();
+        }
+        Ok(Some(record))
+    }
+
+    fn reads(&self) -> Reads {
+        HEADERS
+    }
+
+    fn class_name(&self) -> &'static str {
+        DROP_HEADERS.class
+    }
+}
+
+/// The literal as a header's text is read.
+struct Literal {
+    schema: Arc<Schema>,
+    /// Holds the value as its default: the arena keeps a pinned schema, and so the value, alive for
+    /// as long as a record may borrow it.
+    holder: Arc<Schema>,
+}
+
+fn literal(text: &str) -> Option<Literal> {
+    let arena = Arena::new();
+    let read = SimpleHeaderConverter::default()
+        .to_connect_header("", "", Some(text.as_bytes()), &arena)
+        .unwrap_or_default();
+    let schema = read.schema?.clone();
+    let holder = Schema { default: Some(read.value.to_owned_value()), ..schema.clone() };
+    Some(Literal { schema: Arc::new(schema), holder: Arc::new(holder) })
+}
+
+struct InsertHeader {
+    name: String,
+    literal: Option<Literal>,
+}
+
+impl Transformation for InsertHeader {
+    fn apply<'a>(
+        &mut self,
+        mut record: Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, DataError> {
+        let datum = match &self.literal {
+            None => SchemaAndValue::default(),
+            Some(literal) => {
+                let default = arena.pin_schema(&literal.holder).default.as_ref();
+                let value = default.map_or(Value::Null, |value| value.to_value(arena));
+                SchemaAndValue { schema: Some(arena.pin_schema(&literal.schema)), value }
+            }
+        };
+        let mut headers = room_for(record.headers.len() + 1, arena);
+        headers.extend_from_slice_copy(record.headers);
+        headers.push(Header { name: arena.alloc_str(&self.name), datum });
+        record.headers = headers.into_bump_slice();
+        Ok(Some(record))
+    }
+
+    fn reads(&self) -> Reads {
+        HEADERS
+    }
+
+    fn class_name(&self) -> &'static str {
+        INSERT_HEADER.class
+    }
+}

@@ -1,0 +1,114 @@
+//! ValueToKey: a key made of fields of the value.
+
+use std::sync::Arc;
+
+use millrace_api::config_def::{ConfigDef, ConfigKey, DefaultValue, Importance, Type, Validator};
+use millrace_api::plugin::TransformationPlugin;
+use millrace_api::record::Record;
+use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
+
+use crate::requirements::{
+    REPLACE_NULL, datum, field_value, non_empty_list, put, reads, replace_null_key, require_map,
+    require_struct, required, room_for,
+};
+use crate::schema_cache::{SchemaCache, add_field};
+
+const PURPOSE: &str = "copying fields from value to key";
+
+/// `org.apache.kafka.connect.transforms.ValueToKey`.
+pub const VALUE_TO_KEY: TransformationPlugin = TransformationPlugin {
+    class: "org.apache.kafka.connect.transforms.ValueToKey",
+    config_def,
+    new: |config| {
+        let parsed = config_def().parse(config)?;
+        Ok(Box::new(ValueToKey {
+            fields: parsed.list("fields"),
+            replace_null: parsed.bool(REPLACE_NULL),
+            plans: SchemaCache::default(),
+        }))
+    },
+};
+
+fn config_def() -> ConfigDef {
+    ConfigDef::new()
+        .define(
+            ConfigKey::new(
+                "fields",
+                Type::List,
+                DefaultValue::Required,
+                Importance::High,
+                "Field names on the record value to extract as the record key.",
+            )
+            .check(Validator::Custom(non_empty_list)),
+        )
+        .define(replace_null_key())
+}
+
+/// The key's schema, and the value's field that each of its fields comes from.
+struct Plan {
+    schema: Arc<Schema>,
+    sources: Vec<usize>,
+}
+
+struct ValueToKey {
+    fields: Vec<String>,
+    replace_null: bool,
+    plans: SchemaCache<Plan>,
+}
+
+fn plan(schema: &Schema, fields: &[String]) -> Result<Plan, DataError> {
+    let mut key = Schema::struct_of(Vec::new());
+    let mut sources = Vec::new();
+    for name in fields {
+        let (index, field) = schema
+            .field(name)
+            .ok_or_else(|| DataError::new(format!("Field does not exist: {name}")))?;
+        add_field(&mut key, name, Arc::clone(&field.schema))?;
+        sources.push(index);
+    }
+    Ok(Plan { schema: Arc::new(key), sources })
+}
+
+impl Transformation for ValueToKey {
+    fn apply<'a>(
+        &mut self,
+        mut record: Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, DataError> {
+        let value = datum(&record, Side::Value);
+        if value.schema.is_none() {
+            let entries = require_map(value.value, PURPOSE, arena)?;
+            let mut key = room_for(self.fields.len(), arena);
+            for name in &self.fields {
+                let found = entries.iter().find(|(key, _)| key.as_str() == Some(name));
+                let value = found.map_or(Value::Null, |(_, value)| *value);
+                put(&mut key, arena.alloc_str(name), value);
+            }
+            let value = Value::Map(key.into_bump_slice());
+            record.key = SchemaAndValue { schema: None, value };
+            return Ok(Some(record));
+        }
+        let data = require_struct(value.value, PURPOSE)?;
+        let fields = &self.fields;
+        let plan = self.plans.get(data.schema, |schema| plan(schema, fields))?;
+        let mut values = room_for(plan.sources.len(), arena);
+        for (source, field) in plan.sources.iter().zip(&plan.schema.fields) {
+            let value = field_value(data, *source, self.replace_null, arena);
+            required(value, field)?;
+            values.push(value);
+        }
+        let schema = arena.pin_schema(&plan.schema);
+        let key = arena.alloc(Struct { schema, values: values.into_bump_slice() });
+        record.key = SchemaAndValue { schema: Some(schema), value: Value::Struct(key) };
+        Ok(Some(record))
+    }
+
+    fn reads(&self) -> Reads {
+        reads(Side::Value)
+    }
+
+    fn class_name(&self) -> &'static str {
+        VALUE_TO_KEY.class
+    }
+}
