@@ -336,7 +336,7 @@ fn prometheus_own_tool_takes_the_text_and_has_nothing_against_names_of_ours() {
     for name in ["millrace_core_cpu_seconds_total{core=", "process_resident_memory_bytes "] {
         assert!(body.contains(name), "{name}");
     }
-    assert_eq!(promtool("a_total 1\n# no help\n").len(), 2, "the tool complains where it should");
+    assert!(!promtool("a_total 1\n").is_empty(), "the tool complains where it should");
     let (head, body) = text(worker.port, "/metrics", "application/openmetrics-text;version=1.0.0");
     assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
     assert!(body.ends_with("# EOF\n"));
