@@ -2,7 +2,6 @@
 
 use millrace_api::Config;
 use millrace_api::config_def::{ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type};
-use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
 use millrace_api::transformation::{Reads, Side, Transformation};
 use millrace_converters::json::find_path;
@@ -12,22 +11,11 @@ use crate::field_path::{FIELD_SYNTAX_VERSION, SingleFieldPath, field_syntax_vers
 use crate::requirements::{
     REPLACE_NULL, datum, reads, replace_null_key, require_map, require_struct, with_datum,
 };
+use crate::sides::sided;
 
 const PURPOSE: &str = "field extraction";
 
-/// `org.apache.kafka.connect.transforms.ExtractField$Key`.
-pub const KEY: TransformationPlugin = TransformationPlugin {
-    class: "org.apache.kafka.connect.transforms.ExtractField$Key",
-    config_def,
-    new: |config| ExtractField::configure(config, Side::Key),
-};
-
-/// `org.apache.kafka.connect.transforms.ExtractField$Value`.
-pub const VALUE: TransformationPlugin = TransformationPlugin {
-    class: "org.apache.kafka.connect.transforms.ExtractField$Value",
-    config_def,
-    new: |config| ExtractField::configure(config, Side::Value),
-};
+sided!(ExtractField, "ExtractField");
 
 fn config_def() -> ConfigDef {
     let field = ConfigKey::new(
@@ -99,9 +87,6 @@ impl Transformation for ExtractField {
     }
 
     fn class_name(&self) -> &'static str {
-        match self.side {
-            Side::Key => KEY.class,
-            Side::Value => VALUE.class,
-        }
+        class_of(self.side)
     }
 }

@@ -6,7 +6,6 @@ use millrace_api::Config;
 use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Parsed, Type,
 };
-use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
 use millrace_api::transformation::{JsonOp, JsonOps, Reads, Side, Transformation};
 use millrace_converters::json::patch::Inserted;
@@ -17,24 +16,13 @@ use crate::requirements::{
     room_for, with_datum,
 };
 use crate::schema_cache::{SchemaCache, add_field, copy_basics};
+use crate::sides::sided;
 
 const PURPOSE: &str = "field insertion";
 const STATIC_FIELD: &str = "static.field";
 const STATIC_VALUE: &str = "static.value";
 
-/// `org.apache.kafka.connect.transforms.InsertField$Key`.
-pub const KEY: TransformationPlugin = TransformationPlugin {
-    class: "org.apache.kafka.connect.transforms.InsertField$Key",
-    config_def,
-    new: |config| InsertField::configure(config, Side::Key),
-};
-
-/// `org.apache.kafka.connect.transforms.InsertField$Value`.
-pub const VALUE: TransformationPlugin = TransformationPlugin {
-    class: "org.apache.kafka.connect.transforms.InsertField$Value",
-    config_def,
-    new: |config| InsertField::configure(config, Side::Value),
-};
+sided!(InsertField, "InsertField");
 
 fn config_def() -> ConfigDef {
     let key = |name: &'static str, documentation: &'static str| {
@@ -243,9 +231,6 @@ impl Transformation for InsertField {
     }
 
     fn class_name(&self) -> &'static str {
-        match self.side {
-            Side::Key => KEY.class,
-            Side::Value => VALUE.class,
-        }
+        class_of(self.side)
     }
 }

@@ -6,7 +6,6 @@ use millrace_api::Config;
 use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator, split_list,
 };
-use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
 use millrace_api::transformation::{JsonOp, JsonOps, Reads, Side, Transformation};
 use millrace_converters::number_text::BigDecimal;
@@ -17,22 +16,11 @@ use crate::requirements::{
     room_for, with_datum,
 };
 use crate::schema_cache::SchemaCache;
+use crate::sides::sided;
 
 const PURPOSE: &str = "mask fields";
 
-/// `org.apache.kafka.connect.transforms.MaskField$Key`.
-pub const KEY: TransformationPlugin = TransformationPlugin {
-    class: "org.apache.kafka.connect.transforms.MaskField$Key",
-    config_def,
-    new: |config| MaskField::configure(config, Side::Key),
-};
-
-/// `org.apache.kafka.connect.transforms.MaskField$Value`.
-pub const VALUE: TransformationPlugin = TransformationPlugin {
-    class: "org.apache.kafka.connect.transforms.MaskField$Value",
-    config_def,
-    new: |config| MaskField::configure(config, Side::Value),
-};
+sided!(MaskField, "MaskField");
 
 fn config_def() -> ConfigDef {
     let fields = ConfigKey::new(
@@ -253,9 +241,6 @@ impl Transformation for MaskField {
     }
 
     fn class_name(&self) -> &'static str {
-        match self.side {
-            Side::Key => KEY.class,
-            Side::Value => VALUE.class,
-        }
+        class_of(self.side)
     }
 }

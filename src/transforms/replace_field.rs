@@ -6,7 +6,6 @@ use millrace_api::Config;
 use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator, split_list,
 };
-use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
 use millrace_api::transformation::{JsonOp, JsonOps, Reads, Side, Transformation};
 use millrace_converters::{Arena, DataError, Schema, Struct, Value};
@@ -16,22 +15,11 @@ use crate::requirements::{
     room_for, with_datum,
 };
 use crate::schema_cache::{SchemaCache, add_field, copy_basics};
+use crate::sides::sided;
 
 const PURPOSE: &str = "field replacement";
 
-/// `org.apache.kafka.connect.transforms.ReplaceField$Key`.
-pub const KEY: TransformationPlugin = TransformationPlugin {
-    class: "org.apache.kafka.connect.transforms.ReplaceField$Key",
-    config_def,
-    new: |config| ReplaceField::configure(config, Side::Key),
-};
-
-/// `org.apache.kafka.connect.transforms.ReplaceField$Value`.
-pub const VALUE: TransformationPlugin = TransformationPlugin {
-    class: "org.apache.kafka.connect.transforms.ReplaceField$Value",
-    config_def,
-    new: |config| ReplaceField::configure(config, Side::Value),
-};
+sided!(ReplaceField, "ReplaceField");
 
 fn config_def() -> ConfigDef {
     let key = |name: &'static str, documentation: &'static str| {
@@ -217,9 +205,6 @@ impl Transformation for ReplaceField {
     }
 
     fn class_name(&self) -> &'static str {
-        match self.side {
-            Side::Key => KEY.class,
-            Side::Value => VALUE.class,
-        }
+        class_of(self.side)
     }
 }
