@@ -119,6 +119,8 @@ struct Cast {
     spec: Spec,
     replace_null: bool,
     plans: SchemaCache<Plan>,
+    /// For texts on their way into the arena.
+    scratch: Vec<u8>,
 }
 
 impl Cast {
@@ -127,18 +129,20 @@ impl Cast {
         let spec = Spec::parse(&parsed.list("spec"))
             .map_err(|message| vec![ConfigError { key: "spec".to_owned(), message }])?;
         let replace_null = parsed.bool(REPLACE_NULL);
-        Ok(Box::new(Self { side, spec, replace_null, plans: SchemaCache::default() }))
+        let plans = SchemaCache::default();
+        Ok(Box::new(Self { side, spec, replace_null, plans, scratch: Vec::new() }))
     }
 
     fn apply_schemaless<'a>(
-        &self,
+        &mut self,
         record: Record<'a>,
         value: Value<'a>,
         arena: &'a Arena,
     ) -> Result<Record<'a>, DataError> {
+        let scratch = &mut self.scratch;
         let casts = match &self.spec {
             Spec::Whole(type_) => {
-                let value = cast(SchemaAndValue { schema: None, value }, *type_, arena)?;
+                let value = cast(SchemaAndValue { schema: None, value }, *type_, scratch, arena)?;
                 return Ok(with_datum(record, self.side, None, value));
             }
             Spec::Fields(casts) => casts,
@@ -151,7 +155,7 @@ impl Cast {
             match found {
                 Some((_, value)) => {
                     let datum = SchemaAndValue { schema: None, value: *value };
-                    *value = cast(datum, *type_, arena)?;
+                    *value = cast(datum, *type_, scratch, arena)?;
                 }
                 None => put(&mut map, arena.alloc_str(field), Value::Null),
             }
@@ -166,11 +170,11 @@ impl Cast {
         schema: &'a Schema,
         arena: &'a Arena,
     ) -> Result<Record<'a>, DataError> {
-        let spec = &self.spec;
+        let (spec, scratch) = (&self.spec, &mut self.scratch);
         let plan = self.plans.get(schema, |schema| plan(schema, spec, arena))?;
         let updated = arena.pin_schema(&plan.schema);
         if let Spec::Whole(type_) = spec {
-            let value = cast(datum, *type_, arena)?;
+            let value = cast(datum, *type_, scratch, arena)?;
             return Ok(with_datum(record, self.side, Some(updated), value));
         }
         let data = require_struct(datum.value, PURPOSE)?;
@@ -178,7 +182,8 @@ impl Cast {
         for (index, field) in updated.fields.iter().enumerate() {
             let mut value = field_value(data, index, self.replace_null, arena);
             if let (Some(type_), Some(from)) = (plan.casts[index], data.schema.fields.get(index)) {
-                value = cast(SchemaAndValue { schema: Some(&from.schema), value }, type_, arena)?;
+                let datum = SchemaAndValue { schema: Some(&*from.schema), value };
+                value = cast(datum, type_, scratch, arena)?;
             }
             required(value, field)?;
             values.push(value);
@@ -223,9 +228,9 @@ fn default_of(
     arena: &Arena,
 ) -> Result<Option<millrace_converters::data::OwnedValue>, DataError> {
     let Some(default) = &schema.default else { return Ok(None) };
-    // The schema outlives the arena's borrow only by what is copied out again at once.
     let value = default.to_value(arena);
-    let value = cast(SchemaAndValue { schema: Some(schema), value }, type_, arena)?;
+    let value =
+        cast(SchemaAndValue { schema: Some(schema), value }, type_, &mut Vec::new(), arena)?;
     Ok(Some(value.to_owned_value()))
 }
 

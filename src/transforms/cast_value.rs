@@ -7,10 +7,11 @@ use millrace_converters::number_text::BigDecimal;
 use millrace_converters::values::write_text;
 use millrace_converters::{Arena, DataError, SchemaAndValue, SchemaType, Value};
 
-/// `Cast.castValueToType`; null stays null.
+/// `Cast.castValueToType`; null stays null. `scratch` is for texts and keeps its memory.
 pub fn cast<'a>(
     datum: SchemaAndValue<'a>,
     type_: SchemaType,
+    scratch: &mut Vec<u8>,
     arena: &'a Arena,
 ) -> Result<Value<'a>, DataError> {
     let value = match datum.value {
@@ -20,7 +21,7 @@ pub fn cast<'a>(
     };
     input(&value, datum)?;
     if type_ == SchemaType::String {
-        return text(value, arena);
+        return text(value, scratch, arena);
     }
     let value = encoded(value, datum);
     let number = Number::of(value)?;
@@ -188,16 +189,20 @@ fn encoded<'a>(value: Value<'a>, datum: SchemaAndValue<'_>) -> Value<'a> {
     }
 }
 
-fn text<'a>(value: Value<'a>, arena: &'a Arena) -> Result<Value<'a>, DataError> {
-    let mut out = Vec::new();
+fn text<'a>(
+    value: Value<'a>,
+    scratch: &mut Vec<u8>,
+    arena: &'a Arena,
+) -> Result<Value<'a>, DataError> {
+    scratch.clear();
     match value {
         Value::Str(_) => return Ok(value),
         Value::Bytes(_) | Value::Date(_) | Value::Time(_) | Value::Timestamp(_) => {
-            write_text(value, &mut out)?;
+            write_text(value, scratch)?;
         }
-        value => write_java_text(value, &mut out)?,
+        value => write_java_text(value, scratch)?,
     }
-    Ok(Value::Str(arena.alloc_str(&String::from_utf8_lossy(&out))))
+    Ok(Value::Str(arena.alloc_str(&String::from_utf8_lossy(scratch))))
 }
 
 #[cfg(test)]
@@ -206,7 +211,7 @@ mod tests {
 
     fn shown(value: Value<'_>, type_: SchemaType) -> String {
         let arena = Arena::new();
-        match cast(SchemaAndValue { schema: None, value }, type_, &arena) {
+        match cast(SchemaAndValue { schema: None, value }, type_, &mut Vec::new(), &arena) {
             Ok(value) => format!("{value:?}"),
             Err(error) => error.message,
         }

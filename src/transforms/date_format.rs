@@ -3,7 +3,7 @@
 //! Weeks begin on Sunday and the first may have one day, as in the United States' locale. The
 //! calendar is the Julian one before 15 October 1582, as Java's.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 pub(crate) const MONTHS: [&str; 12] = [
     "January",
@@ -68,14 +68,15 @@ impl DateFormat {
         self.resolution
     }
 
-    /// Appends the text of a time in milliseconds since the epoch.
-    pub fn format(&self, millis: i64, out: &mut String) {
+    /// Appends the text of a time in milliseconds since the epoch. `out` is a string on the heap or
+    /// in an arena: neither refuses what is written.
+    pub fn format(&self, millis: i64, out: &mut impl Write) {
         let at = Moment::of(millis);
         for token in &self.tokens {
-            match token {
-                Token::Text(text) => out.push_str(text),
+            let _ = match token {
+                Token::Text(text) => out.write_str(text),
                 Token::Field(letter, count) => at.write(*letter, *count, out),
-            }
+            };
         }
     }
 }
@@ -143,27 +144,27 @@ impl Moment {
         }
     }
 
-    fn write(&self, letter: u8, count: usize, out: &mut String) {
+    fn write(&self, letter: u8, count: usize, out: &mut impl Write) -> fmt::Result {
         let time = self.millis_of_day;
         let hour = time / HOUR;
         let number = match letter {
-            b'G' => return out.push_str(if self.year > 0 { "AD" } else { "BC" }),
+            b'G' => return out.write_str(if self.year > 0 { "AD" } else { "BC" }),
             b'y' => return write_year(self.year, count, out),
             b'Y' => return write_year(self.week_year(), count, out),
             b'M' | b'L' if count >= 3 => {
                 let name = MONTHS[(self.month - 1) as usize];
-                return out.push_str(if count == 3 { &name[..3] } else { name });
+                return out.write_str(if count == 3 { &name[..3] } else { name });
             }
             b'E' => {
                 let name = DAYS[self.weekday as usize];
-                return out.push_str(if count < 4 { &name[..3] } else { name });
+                return out.write_str(if count < 4 { &name[..3] } else { name });
             }
-            b'a' => return out.push_str(if hour < 12 { "AM" } else { "PM" }),
+            b'a' => return out.write_str(if hour < 12 { "AM" } else { "PM" }),
             b'z' => {
-                return out.push_str(if count < 4 { "UTC" } else { "Coordinated Universal Time" });
+                return out.write_str(if count < 4 { "UTC" } else { "Coordinated Universal Time" });
             }
-            b'Z' => return out.push_str("+0000"),
-            b'X' => return out.push('Z'),
+            b'Z' => return out.write_str("+0000"),
+            b'X' => return out.write_str("Z"),
             b'M' | b'L' => self.month,
             b'd' => self.day,
             b'D' => self.day_of_year,
@@ -185,7 +186,7 @@ impl Moment {
             b's' => time % MINUTE / SECOND,
             _ => time % SECOND,
         };
-        let _ = write!(out, "{number:0count$}");
+        write!(out, "{number:0count$}")
     }
 
     /// Whether this day's week is the first of the next year.
@@ -206,13 +207,13 @@ impl Moment {
     }
 }
 
-fn write_year(year: i64, count: usize, out: &mut String) {
+fn write_year(year: i64, count: usize, out: &mut impl Write) -> fmt::Result {
     // Before the year 1 comes the year 1 before it.
     let year = if year > 0 { year } else { 1 - year };
-    let _ = match count {
+    match count {
         2 => write!(out, "{:02}", year % 100),
         _ => write!(out, "{year:0count$}"),
-    };
+    }
 }
 
 fn is_leap(year: i64) -> bool {

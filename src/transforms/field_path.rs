@@ -3,7 +3,7 @@
 use millrace_api::config_def::{ConfigKey, DefaultValue, Importance, Type, Validator};
 use millrace_converters::{Arena, DataError, Field, Schema, SchemaType, Struct, Value};
 
-use crate::requirements::{field_value, require_map, require_struct};
+use crate::requirements::{entry, field_value, require_map, require_struct};
 
 const NESTED: &str = "nested field access";
 
@@ -117,10 +117,6 @@ fn look_up<'s>(schema: &'s Schema, name: &str) -> Result<Option<&'s Field>, Data
         return Err(DataError::new("Cannot look up fields on non-struct type"));
     }
     Ok(schema.field(name).map(|(_, field)| field))
-}
-
-fn entry<'a>(map: &[(Value<'a>, Value<'a>)], name: &str) -> Value<'a> {
-    map.iter().find(|(key, _)| key.as_str() == Some(name)).map_or(Value::Null, |(_, value)| *value)
 }
 
 fn split(path: &str) -> Result<Vec<String>, String> {

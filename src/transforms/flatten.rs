@@ -47,10 +47,6 @@ impl Flatten {
         Ok(Box::new(Self { side, delimiter, schemas: SchemaCache::default() }))
     }
 
-    fn name(&self, prefix: &str, name: &str) -> String {
-        if prefix.is_empty() { name.to_owned() } else { [prefix, name].join(&self.delimiter) }
-    }
-
     fn flatten_map<'a>(
         &self,
         entries: Entries<'a>,
@@ -72,7 +68,13 @@ impl Flatten {
             };
             let name = match prefix {
                 "" => key,
-                prefix => arena.alloc_str(&self.name(prefix, key)),
+                prefix => {
+                    let mut name = bumpalo::collections::String::new_in(arena.bump());
+                    for part in [prefix, &self.delimiter, key] {
+                        name.push_str(part);
+                    }
+                    name.into_bump_str()
+                }
             };
             let value = match value {
                 Value::Json(text) => parse_text(text, arena)?,
@@ -99,43 +101,47 @@ impl Flatten {
         }
         Ok(())
     }
+}
 
-    fn flat_schema(
-        &self,
-        schema: &Schema,
-        prefix: &str,
-        optional: bool,
-        default: Option<&OwnedValue>,
-        out: &mut Schema,
-    ) -> Result<(), DataError> {
-        for (index, field) in schema.fields.iter().enumerate() {
-            let name = self.name(prefix, &field.name);
-            let optional = optional || field.schema.optional;
-            let from_parent = match default {
-                Some(OwnedValue::Struct { fields, .. }) => fields.get(index),
-                _ => None,
-            };
-            let from_parent = from_parent.filter(|value| **value != OwnedValue::Null);
-            let default = field.schema.default.as_ref().or(from_parent);
-            match field.schema.type_ {
-                SchemaType::Struct => {
-                    self.flat_schema(&field.schema, &name, optional, default, out)?;
-                }
-                SchemaType::Map => {
-                    return Err(DataError::new(format!(
-                        "Flatten transformation does not support MAP for record with schemas (for \
-                         field {name})."
-                    )));
-                }
-                _ => {
-                    let leaf =
-                        Schema { optional, default: default.cloned(), ..(*field.schema).clone() };
-                    add_field(out, &name, Arc::new(leaf))?;
-                }
+/// Adds the leaves of a struct's schema to `out`, under joined names.
+fn flat_schema(
+    schema: &Schema,
+    delimiter: &str,
+    prefix: &str,
+    optional: bool,
+    default: Option<&OwnedValue>,
+    out: &mut Schema,
+) -> Result<(), DataError> {
+    for (index, field) in schema.fields.iter().enumerate() {
+        let name = match prefix {
+            "" => field.name.to_string(),
+            prefix => [prefix, &*field.name].join(delimiter),
+        };
+        let optional = optional || field.schema.optional;
+        let from_parent = match default {
+            Some(OwnedValue::Struct { fields, .. }) => fields.get(index),
+            _ => None,
+        };
+        let from_parent = from_parent.filter(|value| **value != OwnedValue::Null);
+        let default = field.schema.default.as_ref().or(from_parent);
+        match field.schema.type_ {
+            SchemaType::Struct => {
+                flat_schema(&field.schema, delimiter, &name, optional, default, out)?;
+            }
+            SchemaType::Map => {
+                return Err(DataError::new(format!(
+                    "Flatten transformation does not support MAP for record with schemas (for \
+                     field {name})."
+                )));
+            }
+            _ => {
+                let leaf =
+                    Schema { optional, default: default.cloned(), ..(*field.schema).clone() };
+                add_field(out, &name, Arc::new(leaf))?;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The leaves of a struct in the order of [`Flatten::flat_schema`]; those of none are null.
@@ -177,15 +183,14 @@ impl Transformation for Flatten {
             return Ok(Some(with_datum(record, self.side, None, value)));
         }
         let data = require_struct(datum.value, PURPOSE)?;
-        let mut schemas = std::mem::take(&mut self.schemas);
-        let updated = schemas.get(data.schema, |schema| {
+        let delimiter = &self.delimiter;
+        let updated = self.schemas.get(data.schema, |schema| {
+            let (optional, default) = (schema.optional, schema.default.as_ref());
             let mut flat = copy_basics(schema);
-            self.flat_schema(schema, "", schema.optional, schema.default.as_ref(), &mut flat)?;
+            flat_schema(schema, delimiter, "", optional, default, &mut flat)?;
             Ok::<_, DataError>(Arc::new(flat))
-        });
-        let updated = updated.map(|schema| arena.pin_schema(schema));
-        self.schemas = schemas;
-        let updated = updated?;
+        })?;
+        let updated = arena.pin_schema(updated);
         let mut values = room_for(updated.fields.len(), arena);
         leaves(data.schema, Some(data), &mut values, arena)?;
         for (value, field) in values.iter().zip(&updated.fields) {

@@ -11,7 +11,7 @@ use millrace_api::transformation::{Reads, Side, Transformation};
 use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
 
 use crate::requirements::{
-    REPLACE_NULL, datum, field_value, fields, non_empty_list, replace_null_key, require_map,
+    REPLACE_NULL, datum, entry, field_value, fields, non_empty_list, replace_null_key, require_map,
     require_struct, required, room_for, with_datum,
 };
 use crate::schema_cache::{SchemaCache, copy_basics};
@@ -97,9 +97,7 @@ impl HeaderFrom {
         let mut headers = room_for(record.headers.len() + self.pairs.len(), arena);
         headers.extend_from_slice_copy(record.headers);
         for (field, name) in &self.pairs {
-            let found = entries.iter().find(|(key, _)| key.as_str() == Some(field));
-            let value = found.map_or(Value::Null, |(_, value)| *value);
-            let datum = SchemaAndValue { schema: None, value };
+            let datum = SchemaAndValue { schema: None, value: entry(entries, field) };
             headers.push(Header { name: arena.alloc_str(name), datum });
         }
         record.headers = headers.into_bump_slice();

@@ -168,6 +168,12 @@ pub fn room_for<T>(capacity: usize, arena: &Arena) -> bumpalo::collections::Vec<
     bumpalo::collections::Vec::with_capacity_in(capacity, arena.bump())
 }
 
+/// The value under that name; null if there is none.
+#[inline]
+pub fn entry<'a>(map: &[(Value<'a>, Value<'a>)], name: &str) -> Value<'a> {
+    map.iter().find(|(key, _)| key.as_str() == Some(name)).map_or(Value::Null, |(_, value)| *value)
+}
+
 /// Sets the entry of that name where it is, or at the end.
 #[inline]
 pub fn put<'a>(

@@ -13,7 +13,7 @@ use millrace_converters::{Arena, DataError, Field, Schema, SchemaType, Struct, V
 
 use crate::date_format::DateFormat;
 use crate::requirements::{
-    REPLACE_NULL, datum, field_value, fields, put, reads, replace_null_key, require_map,
+    REPLACE_NULL, datum, entry, field_value, fields, put, reads, replace_null_key, require_map,
     require_struct_or_null, required, room_for, with_datum,
 };
 use crate::schema_cache::{SchemaCache, copy_basics};
@@ -190,9 +190,9 @@ impl Conversion {
         let millis = self.millis(value, from)?;
         Ok(match self.target {
             Form::Text => {
-                let mut text = String::new();
+                let mut text = bumpalo::collections::String::new_in(arena.bump());
                 self.format()?.0.format(millis, &mut text);
-                Value::Str(arena.alloc_str(&text))
+                Value::Str(text.into_bump_str())
             }
             Form::Unix => Value::Int64(self.precision.of_millis(millis)),
             Form::Date => Value::Date(millis.div_euclid(DAY) as i32),
@@ -318,8 +318,7 @@ impl TimestampConverter {
         let entries = require_map(value, PURPOSE, arena)?;
         let mut map = room_for(entries.len() + 1, arena);
         map.extend_from_slice_copy(entries);
-        let found = map.iter().find(|(key, _)| key.as_str() == Some(&self.field));
-        let converted = convert(found.map_or(Value::Null, |(_, value)| *value))?;
+        let converted = convert(entry(entries, &self.field))?;
         put(&mut map, arena.alloc_str(&self.field), converted);
         Ok(with_datum(record, self.side, None, Value::Map(map.into_bump_slice())))
     }

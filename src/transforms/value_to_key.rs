@@ -9,8 +9,8 @@ use millrace_api::transformation::{Reads, Side, Transformation};
 use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
 
 use crate::requirements::{
-    REPLACE_NULL, datum, field_value, non_empty_list, put, reads, replace_null_key, require_map,
-    require_struct, required, room_for,
+    REPLACE_NULL, datum, entry, field_value, non_empty_list, put, reads, replace_null_key,
+    require_map, require_struct, required, room_for,
 };
 use crate::schema_cache::{SchemaCache, add_field};
 
@@ -81,9 +81,7 @@ impl Transformation for ValueToKey {
             let entries = require_map(value.value, PURPOSE, arena)?;
             let mut key = room_for(self.fields.len(), arena);
             for name in &self.fields {
-                let found = entries.iter().find(|(key, _)| key.as_str() == Some(name));
-                let value = found.map_or(Value::Null, |(_, value)| *value);
-                put(&mut key, arena.alloc_str(name), value);
+                put(&mut key, arena.alloc_str(name), entry(entries, name));
             }
             let value = Value::Map(key.into_bump_slice());
             record.key = SchemaAndValue { schema: None, value };
