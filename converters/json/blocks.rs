@@ -5,7 +5,7 @@
 //! shape is compared with the text in one step. Loads are of whole blocks that the caller has cut
 //! out of the buffer, so nothing here can look past its end.
 
-use super::isa::Swar;
+use super::isa::{Isa, Swar};
 
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 64;
@@ -21,22 +21,10 @@ pub(crate) struct BlockBits {
     pub high: u64,
 }
 
-pub(crate) trait Blocks: Copy {
-    fn bits(self, block: &[u8; BLOCK]) -> BlockBits;
-    /// Are the first `len` bytes (1 to 64) the same?
-    fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool;
-}
-
-/// Ones below bit `len`, 1 to 64.
-#[inline(always)]
-fn below(len: usize) -> u64 {
-    u64::MAX >> ((BLOCK - len) & (BLOCK - 1))
-}
-
-impl Blocks for Swar {
+pub(crate) trait Blocks: Isa {
+    /// The bits of the narrower loads, put together.
     #[inline(always)]
     fn bits(self, block: &[u8; BLOCK]) -> BlockBits {
-        use super::isa::Isa;
         let mut bits = BlockBits { special: 0, non_digits: 0, high: 0 };
         for at in (0..BLOCK).step_by(Self::WIDTH) {
             if let (Some(text), Some(digits)) =
@@ -50,6 +38,17 @@ impl Blocks for Swar {
         bits
     }
 
+    /// Are the first `len` bytes (1 to 64) the same?
+    fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool;
+}
+
+/// Ones below bit `len`, 1 to 64.
+#[inline(always)]
+fn below(len: usize) -> u64 {
+    u64::MAX >> ((BLOCK - len) & (BLOCK - 1))
+}
+
+impl Blocks for Swar {
     #[inline(always)]
     fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
         let word = |bytes: &[u8; BLOCK], at: usize| {
@@ -71,25 +70,10 @@ impl Blocks for Swar {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::super::isa::{Avx2, Avx512, Isa, Sse2};
+    use super::super::isa::{Avx2, Avx512, Sse2};
     use super::{BLOCK, BlockBits, Blocks, below};
 
     impl Blocks for Sse2 {
-        #[inline(always)]
-        fn bits(self, block: &[u8; BLOCK]) -> BlockBits {
-            let mut bits = BlockBits { special: 0, non_digits: 0, high: 0 };
-            for at in (0..BLOCK).step_by(Self::WIDTH) {
-                if let (Some(text), Some(digits)) =
-                    (self.string_bits(block, at), self.non_digits(block, at))
-                {
-                    bits.special |= u64::from(text.special) << at;
-                    bits.high |= u64::from(text.high) << at;
-                    bits.non_digits |= u64::from(digits) << at;
-                }
-            }
-            bits
-        }
-
         #[inline(always)]
         fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
             let mut same = 0;
@@ -111,21 +95,6 @@ mod x86 {
     }
 
     impl Blocks for Avx2 {
-        #[inline(always)]
-        fn bits(self, block: &[u8; BLOCK]) -> BlockBits {
-            let mut bits = BlockBits { special: 0, non_digits: 0, high: 0 };
-            for at in (0..BLOCK).step_by(Self::WIDTH) {
-                if let (Some(text), Some(digits)) =
-                    (self.string_bits(block, at), self.non_digits(block, at))
-                {
-                    bits.special |= u64::from(text.special) << at;
-                    bits.high |= u64::from(text.high) << at;
-                    bits.non_digits |= u64::from(digits) << at;
-                }
-            }
-            bits
-        }
-
         #[inline(always)]
         fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
             let half = |at: usize| {

@@ -36,7 +36,7 @@ fn refused(what: &str, errors: &[ConfigError]) -> ConnectError {
 }
 
 /// `config`'s keys under `prefix`, the prefix cut off.
-pub(crate) fn under(config: &Config, prefix: &str) -> Config {
+fn under(config: &Config, prefix: &str) -> Config {
     config
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())))
@@ -88,10 +88,14 @@ pub(crate) fn steps(connector: &Config, plugins: &Plugins) -> Result<Vec<Step>, 
     aliases.iter().map(|alias| step(connector, plugins, alias)).collect()
 }
 
+/// The class and the other settings of an alias of `transforms` or `predicates`.
+pub(crate) fn aliased(config: &Config, kind: &str, alias: &str) -> (String, Config) {
+    let mut settings = under(config, &format!("{kind}.{alias}."));
+    (settings.remove("type").unwrap_or_default(), settings)
+}
+
 fn step(connector: &Config, plugins: &Plugins, alias: &str) -> Result<Step, ConnectError> {
-    let prefix = format!("transforms.{alias}.");
-    let mut settings = under(connector, &prefix);
-    let class = settings.remove("type").unwrap_or_default();
+    let (class, mut settings) = aliased(connector, "transforms", alias);
     let predicate = settings.remove("predicate");
     let negate = settings.remove("negate").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let plugin = plugins.transformation(class.trim()).ok_or_else(|| {
@@ -112,8 +116,7 @@ fn condition(
     alias: &str,
     negate: bool,
 ) -> Result<Condition, ConnectError> {
-    let mut settings = under(connector, &format!("predicates.{alias}."));
-    let class = settings.remove("type").unwrap_or_default();
+    let (class, settings) = aliased(connector, "predicates", alias);
     let plugin = plugins.predicate(class.trim()).ok_or_else(|| {
         ConnectError::fatal(format!("predicates.{alias}.type: no predicate {class}"))
     })?;

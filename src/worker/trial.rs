@@ -3,7 +3,6 @@
 //! What runs is the chain that a sink task runs, behind the same record-batch code: each record is
 //! written into a batch of one and read back from it.
 
-use millrace_api::Config;
 use millrace_api::config_def::{ConfigError, split_list};
 use millrace_api::record::{Record, TimestampType};
 use millrace_api::sink::{Need, Needs};
@@ -137,7 +136,8 @@ fn step_errors(spec: &TaskSpec) -> Vec<String> {
     let mut errors = Vec::new();
     let list = |key: &str| config.get(key).map(|text| split_list(text)).unwrap_or_default();
     for alias in list("transforms") {
-        let (prefix, class, mut settings) = aliased(config, "transforms", &alias);
+        let prefix = format!("transforms.{alias}.");
+        let (class, mut settings) = plan::aliased(config, "transforms", &alias);
         settings.remove("predicate");
         settings.remove("negate");
         match spec.plugins.transformation(class.trim()) {
@@ -146,20 +146,14 @@ fn step_errors(spec: &TaskSpec) -> Vec<String> {
         }
     }
     for alias in list("predicates") {
-        let (prefix, class, settings) = aliased(config, "predicates", &alias);
+        let prefix = format!("predicates.{alias}.");
+        let (class, settings) = plan::aliased(config, "predicates", &alias);
         match spec.plugins.predicate(class.trim()) {
             None => errors.push(format!("{prefix}type: no predicate {class}")),
             Some(plugin) => errors.extend(named(&prefix, (plugin.new)(&settings).err())),
         }
     }
     errors
-}
-
-fn aliased(config: &Config, kind: &str, alias: &str) -> (String, String, Config) {
-    let prefix = format!("{kind}.{alias}.");
-    let mut settings = plan::under(config, &prefix);
-    let class = settings.remove("type").unwrap_or_default();
-    (prefix, class, settings)
 }
 
 fn named(prefix: &str, errors: Option<Vec<ConfigError>>) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::kafka::{java, java_with, libs};
+use super::kafka::{consumed, java, java_with, libs, produced};
 use super::process::Process;
 use super::{free_port, wait_for};
 
@@ -273,28 +273,15 @@ impl Cluster {
 
     /// Produces lines (acknowledged by all replicas, each once) to a partition.
     pub fn produce(&self, topic: &str, partition: usize, lines: &str) {
-        use std::io::Write;
-        let mut child = self
-            .kcat()
+        let mut command = self.kcat();
+        command
             .args(["-P", "-t", topic, "-p", &partition.to_string(), "-z", "lz4"])
-            .args(["-X", "enable.idempotence=true"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("kcat");
-        let mut input = child.stdin.take().expect("piped");
-        input.write_all(lines.as_bytes()).expect("kcat reads");
-        drop(input);
-        assert!(child.wait().expect("kcat").success(), "kcat could not produce");
+            .args(["-X", "enable.idempotence=true"]);
+        produced(command, lines);
     }
 
     /// Everything in a topic, one record a line in kcat's `format`.
     pub fn consume(&self, topic: &str, format: &str) -> Vec<String> {
-        let output = self
-            .kcat()
-            .args(["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format])
-            .output()
-            .expect("kcat");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+        consumed(self.kcat(), topic, format)
     }
 }

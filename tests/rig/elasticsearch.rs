@@ -1,7 +1,6 @@
 //! The real Elasticsearch 8 and OpenSearch 2, from the distributions that their makers publish for
 //! integration tests: the genuine server with fewer modules.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::process::Process;
-use super::worker::dechunk;
+use super::worker::exchange;
 use super::{free_port, wait_for};
 
 pub const USER: &str = "elastic";
@@ -211,7 +210,7 @@ impl Search {
 
     /// One request; JSON null for a body that is none.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
@@ -219,15 +218,7 @@ impl Search {
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok()?;
-        let text = String::from_utf8(answer).ok()?;
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-        let body = if chunked { dechunk(body) } else { body.to_owned() };
-        Some((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
+        exchange(stream, &request)
     }
 
     /// A request that must succeed.

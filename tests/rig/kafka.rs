@@ -67,6 +67,25 @@ fn old_config(dir: &Path, port: u16, more: &str) -> PathBuf {
     config
 }
 
+/// Runs a kcat that produces these lines.
+pub fn produced(mut kcat: Command, lines: &str) {
+    let mut child = kcat.stdin(Stdio::piped()).spawn().expect("kcat");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(lines.as_bytes()).expect("kcat reads");
+    drop(input);
+    assert!(child.wait().expect("kcat").success(), "kcat could not produce");
+}
+
+/// Everything in a topic, one record a line in kcat's `format`.
+pub fn consumed(mut kcat: Command, topic: &str, format: &str) -> Vec<String> {
+    let output = kcat
+        .args(["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format])
+        .output()
+        .expect("kcat");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
 impl Kafka {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
@@ -223,21 +242,11 @@ impl Kafka {
         if keyed {
             command.args(["-K", "\t", "-Z"]);
         }
-        let mut child = command.stdin(Stdio::piped()).spawn().expect("kcat");
-        let mut input = child.stdin.take().expect("piped");
-        input.write_all(lines.as_bytes()).expect("kcat reads");
-        drop(input);
-        assert!(child.wait().expect("kcat").success(), "kcat could not produce");
+        produced(command, lines);
     }
 
     /// Everything in a topic, one record a line in kcat's `format`.
     pub fn consume(&self, topic: &str, format: &str) -> Vec<String> {
-        let output = self
-            .kcat()
-            .args(["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format])
-            .output()
-            .expect("kcat");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+        consumed(self.kcat(), topic, format)
     }
 }

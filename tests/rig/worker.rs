@@ -89,13 +89,18 @@ pub fn get(port: u16, path: &str) -> Option<(u16, serde_json::Value)> {
 
 /// One request, one answer; JSON null for an empty or other body.
 pub fn call(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, serde_json::Value)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(100))).ok()?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
+    exchange(stream, &request)
+}
+
+/// Sends a request that asks for the connection's end, and reads up to that.
+pub fn exchange(mut stream: TcpStream, request: &str) -> Option<(u16, serde_json::Value)> {
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
