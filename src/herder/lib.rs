@@ -6,8 +6,10 @@ pub mod config_infos;
 pub mod config_providers;
 pub mod connector_config;
 mod connector_thread;
+mod context;
 mod cores;
 pub mod file_offset_store;
+pub mod internal_requests;
 pub mod java_object;
 pub mod listeners;
 pub mod metrics;
@@ -16,16 +18,20 @@ pub mod properties;
 pub mod requests;
 pub mod sink_offsets;
 pub mod source_offsets;
+pub mod stage;
 pub mod standalone;
 pub mod state;
+mod task_runner;
 pub mod validation;
 pub mod worker_config;
 
 #[cfg(test)]
 mod rig;
 
+pub use context::{HerderContext, HerderHandle, LoggerLevels};
 /// What a caller of the mailbox needs of other rooms.
 pub use millrace_api as api;
 pub use millrace_worker::command;
 pub use millrace_worker::metrics as measured;
-pub use standalone::{HerderContext, HerderHandle, StandaloneHerder, TaskRunner};
+pub use standalone::StandaloneHerder;
+pub use task_runner::TaskRunner;

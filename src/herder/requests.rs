@@ -14,6 +14,7 @@ use serde::ser::SerializeStruct;
 use serde_json::{Map, Value};
 
 use crate::config_infos::ConfigInfos;
+use crate::internal_requests::SessionKey;
 use crate::metrics::WorkerMetrics;
 
 /// What went wrong, as the REST API tells it apart.
@@ -31,11 +32,45 @@ pub enum ErrorStatus {
 pub struct HerderError {
     pub status: ErrorStatus,
     pub message: String,
+    /// Another worker is to be asked. REST forwards the request there (twice at most); where it may
+    /// not, status and message are the answer.
+    pub redirect: Option<Redirect>,
+}
+
+/// The worker that can answer: the leader, or the owner of what is to be restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Its advertised URL, with the slash at the end.
+    pub url: Arc<str>,
 }
 
 impl HerderError {
     pub fn new(status: ErrorStatus, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), redirect: None }
+    }
+
+    /// This worker cannot answer, that one can; `None`: who can is not known just now.
+    pub fn elsewhere(url: Option<Arc<str>>) -> Self {
+        let message = match url {
+            Some(_) => {
+                "Cannot complete request because of a conflicting operation (e.g. worker rebalance)"
+            }
+            None => {
+                "Cannot complete request momentarily due to no known leader URL, likely because a \
+                 rebalance was underway."
+            }
+        };
+        let redirect = url.map(|url| Redirect { url });
+        Self { redirect, ..Self::new(ErrorStatus::Conflict, message) }
+    }
+
+    /// A rebalance is due, so that what this worker knows is stale.
+    pub fn rebalance_needed() -> Self {
+        Self::new(
+            ErrorStatus::Conflict,
+            "Cannot complete request momentarily due to stale configuration (typically caused by a \
+             concurrent config change)",
+        )
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -213,6 +248,16 @@ impl RestartScope {
     }
 }
 
+/// What requests between workers are checked by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InternalAccess {
+    /// The group's protocol is `sessioned`: requests without a good signature are refused. It is the
+    /// present protocol that counts, not the configured one.
+    pub signed: bool,
+    /// `None` until the first key was read from the config topic: answer 503.
+    pub key: Option<SessionKey>,
+}
+
 /// A question. Names are as the user wrote them, percent-decoded.
 pub enum Request {
     Connectors(Reply<Vec<Arc<str>>>),
@@ -296,6 +341,27 @@ pub enum Request {
         plugin: String,
         config: Submitted,
         reply: Reply<ConfigInfos>,
+    },
+    /// `POST /connectors/{c}/tasks`, from the worker that runs the connector instance to the leader.
+    /// REST has checked the signature by then, with what [`Request::InternalAccess`] says.
+    PutTaskConfigs {
+        name: String,
+        tasks: Vec<Config>,
+        reply: Reply<()>,
+    },
+    /// `PUT /connectors/{c}/fence`: fence the earlier tasks' producers; checked as the above.
+    Fence {
+        name: String,
+        reply: Reply<()>,
+    },
+    /// What requests between workers are checked by, as of now.
+    InternalAccess(Reply<InternalAccess>),
+    /// `PUT /admin/loggers/{l}?scope=cluster`: for every worker, this one too, which hears of it
+    /// through [`crate::HerderContext::logger_levels`]. `level` is checked and in upper case.
+    SetLoggerLevel {
+        namespace: String,
+        level: String,
+        reply: Reply<()>,
     },
     /// Latest counts of a connector's tasks.
     Progress {

@@ -31,7 +31,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millrace_api::Config;
@@ -40,16 +40,18 @@ use millrace_net::log_context;
 use millrace_worker::command::{
     Report, SourceOffsetStore, TargetState, TaskId, TaskSpec, TaskState,
 };
-use millrace_worker::engine::Engine;
-use millrace_worker::metrics::{Measurement, ProcessFigures, Scope};
+use millrace_worker::metrics::ProcessFigures;
 
 use crate::connector_thread::{ConnectorThread, Instance};
+use crate::context::{HerderContext, HerderHandle};
 use crate::file_offset_store::FileOffsetStore;
 use crate::metrics::{self, WorkerMetrics};
 use crate::requests::{
-    Answer, ConnectorInfo, Created, ErrorStatus, HerderError, Mailbox, Message, Reply, Request,
+    Answer, ConnectorInfo, Created, ErrorStatus, HerderError, InternalAccess, Mailbox, Message,
+    Reply, Request,
 };
 use crate::state::{Decision, Definition, State, Token};
+use crate::task_runner::TaskRunner;
 use crate::validation::{self, Job, Validator};
 use crate::worker_config::WorkerConfig;
 
@@ -57,76 +59,6 @@ use crate::worker_config::WorkerConfig;
 const MAILBOX: usize = 1024;
 /// How long the loop sleeps at most.
 const ROUND: Duration = Duration::from_secs(1);
-
-/// Where tasks run: the engine, or a recorder in tests.
-pub trait TaskRunner: Send {
-    fn start_task(&mut self, spec: TaskSpec);
-    fn stop_task(&mut self, id: &TaskId);
-    fn pause_task(&mut self, id: &TaskId);
-    fn resume_task(&mut self, id: &TaskId);
-    /// Asks the cores what they counted; `None` where there are none.
-    fn measure(&self) -> Option<Measurement> {
-        None
-    }
-
-    /// Stops everything and waits for its end.
-    fn shutdown(self: Box<Self>);
-}
-
-impl TaskRunner for Engine {
-    fn start_task(&mut self, spec: TaskSpec) {
-        Engine::start_task(self, spec);
-    }
-
-    fn stop_task(&mut self, id: &TaskId) {
-        Engine::stop_task(self, id);
-    }
-
-    fn pause_task(&mut self, id: &TaskId) {
-        Engine::pause_task(self, id);
-    }
-
-    fn resume_task(&mut self, id: &TaskId) {
-        Engine::resume_task(self, id);
-    }
-
-    fn measure(&self) -> Option<Measurement> {
-        Some(Engine::measure(self, Scope::Total))
-    }
-
-    fn shutdown(self: Box<Self>) {
-        Engine::shutdown(*self);
-    }
-}
-
-/// What the front door and REST keep of a running herder.
-pub struct HerderHandle {
-    pub mailbox: Mailbox,
-    pub context: Arc<HerderContext>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-/// What is known without asking the herder.
-pub struct HerderContext {
-    pub config: WorkerConfig,
-    pub plugins: Arc<Plugins>,
-    /// Set by whoever asked the brokers first; `/` shows null until then.
-    pub cluster_id: OnceLock<String>,
-    /// Set when REST is bound: with port 0 the port is known only then.
-    pub worker_id: OnceLock<Arc<str>>,
-}
-
-impl HerderHandle {
-    /// Stops all connectors and tasks, writes what is to be written, and waits for the end.
-    pub fn shutdown(self) {
-        let limit = self.context.config.graceful_timeout() + Duration::from_secs(10);
-        let _ = self.mailbox.call(limit, Request::Shutdown);
-        drop(self.mailbox);
-        if self.thread.join().is_err() {
-            tracing::error!("the herder's thread panicked");
-        }
-    }
-}
 
 /// A put on its way from the validation thread to the herder.
 pub(crate) struct Put {
@@ -189,12 +121,8 @@ impl StandaloneHerder {
         let (own_mailbox, inbox) = flume::bounded(MAILBOX);
         let state = State::new(config.graceful_timeout(), config.worker_id(None));
         let plugins = Arc::new(plugins);
-        let context = Arc::new(HerderContext {
-            config,
-            plugins,
-            cluster_id: OnceLock::new(),
-            worker_id: OnceLock::new(),
-        });
+        let context = Arc::new(HerderContext::new(config, plugins));
+        context.stage.ready();
         let validation = validation::spawn(
             Validator::new(context.config.clone(), Arc::clone(&context.plugins)),
             own_mailbox.clone(),
@@ -216,7 +144,7 @@ impl StandaloneHerder {
         let thread = std::thread::Builder::new()
             .name("herder".to_owned())
             .spawn(move || herder.run(&reports))?;
-        Ok(HerderHandle { mailbox, context, thread })
+        Ok(HerderHandle::new(mailbox, context, thread))
     }
 
     fn run(mut self, reports: &flume::Receiver<Report>) {
@@ -333,6 +261,18 @@ impl StandaloneHerder {
                 state.reset_topics(&name);
                 reply.send(Ok(()));
             }
+            Request::SetLoggerLevel { namespace, level, reply } => {
+                self.context.set_logger_level(&namespace, &level);
+                reply.send(Ok(()));
+            }
+            Request::PutTaskConfigs { reply, .. } => reply.send(Err(HerderError::internal(
+                "Kafka Connect in standalone mode does not support externally setting task \
+                 configurations.",
+            ))),
+            Request::Fence { reply, .. } => reply.send(Err(HerderError::internal(
+                "Kafka Connect in standalone mode does not support exactly-once source connectors.",
+            ))),
+            Request::InternalAccess(reply) => reply.send(Ok(InternalAccess::default())),
             view => self.view(view),
         }
     }

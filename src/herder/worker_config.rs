@@ -240,6 +240,11 @@ impl WorkerConfig {
         let port: u16 = advertised.or(port).or(listener.map(|l| l.port)).unwrap_or(8083);
         format!("{host}:{port}").into()
     }
+
+    /// What other workers reach this one by; with the slash at the end.
+    pub fn advertised_url(&self, port: Option<u16>) -> Arc<str> {
+        format!("http://{}/", self.worker_id(port)).into()
+    }
 }
 
 /// All but `plugin.path`, which is read before there are providers.

@@ -96,6 +96,7 @@ pub fn serve(
     let admin = bind(context.config.admin_listeners.as_deref().unwrap_or_default())?;
     let port = bound.first().map(SocketAddr::port);
     let _ = context.worker_id.set(context.config.worker_id(port));
+    let _ = context.advertised_url.set(context.config.advertised_url(port));
     let app = app::App::new(herder, options);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,0 +1,46 @@
+//! Where tasks run: what a herder asks of the engine.
+
+use millrace_worker::command::{TaskId, TaskSpec};
+use millrace_worker::engine::Engine;
+use millrace_worker::metrics::{Measurement, Scope};
+
+/// Where tasks run: the engine, or a recorder in tests.
+pub trait TaskRunner: Send {
+    fn start_task(&mut self, spec: TaskSpec);
+    fn stop_task(&mut self, id: &TaskId);
+    fn pause_task(&mut self, id: &TaskId);
+    fn resume_task(&mut self, id: &TaskId);
+    /// Asks the cores what they counted; `None` where there are none.
+    fn measure(&self) -> Option<Measurement> {
+        None
+    }
+
+    /// Stops everything and waits for its end.
+    fn shutdown(self: Box<Self>);
+}
+
+impl TaskRunner for Engine {
+    fn start_task(&mut self, spec: TaskSpec) {
+        Engine::start_task(self, spec);
+    }
+
+    fn stop_task(&mut self, id: &TaskId) {
+        Engine::stop_task(self, id);
+    }
+
+    fn pause_task(&mut self, id: &TaskId) {
+        Engine::pause_task(self, id);
+    }
+
+    fn resume_task(&mut self, id: &TaskId) {
+        Engine::resume_task(self, id);
+    }
+
+    fn measure(&self) -> Option<Measurement> {
+        Some(Engine::measure(self, Scope::Total))
+    }
+
+    fn shutdown(self: Box<Self>) {
+        Engine::shutdown(*self);
+    }
+}
