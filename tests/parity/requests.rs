@@ -364,7 +364,6 @@ pub const LIFE: &[Asked] = &[
     ("DELETE", "/connectors/a", ""),
     ("GET", "/connectors/a", ""),
     ("GET", "/connectors/a/status", ""),
-    ("GET", "/connectors/a/topics", ""),
     ("GET", "/connectors", ""),
 ];
 
@@ -546,4 +545,5 @@ pub const DIFFERENT: &[(Asked, u16, &str)] = &[
     ),
     (("GET", "/connectors/s%2Flash", ""), 404, "400: its HTTP server refuses encoded slashes"),
     (("DELETE", "/connectors/a", ""), 204, "the same"),
+    (("GET", "/connectors/a/topics", ""), 200, "200, with the topics of the deleted connector"),
 ];

@@ -32,6 +32,13 @@ impl Both {
         });
     }
 
+    /// One record is in the topic.
+    fn topics_are_known(&self) {
+        self.settle("/connectors/a/topics", "known", |topics| {
+            topics["a"]["topics"] == serde_json::json!(["rest-parity"])
+        });
+    }
+
     fn settle_after(&self, (method, path, _): &Asked, status: u16, answer: &Value) {
         let in_state = |name: &str, state: &str| {
             self.settle(&format!("/connectors/{name}/status"), state, |status| {
@@ -43,10 +50,7 @@ impl Both {
         };
         if status == 201 && answer["name"] == "a" {
             in_state("a", "RUNNING");
-            // One record is in the topic.
-            self.settle("/connectors/a/topics", "known", |topics| {
-                topics["a"]["topics"] == serde_json::json!(["rest-parity"])
-            });
+            self.topics_are_known();
         } else if status == 201 && answer["name"] == "c d" {
             in_state("c%20d", "RUNNING");
         } else if status < 300
@@ -57,6 +61,10 @@ impl Both {
             let states = [("/pause", "PAUSED"), ("/stop", "STOPPED"), ("", "RUNNING")];
             let found = states.iter().find(|(end, _)| path.ends_with(end));
             in_state("a", found.map_or("RUNNING", |(_, state)| *state));
+            if path.ends_with("/resume") {
+                // Also after its topics and offsets were reset: the record comes again.
+                self.topics_are_known();
+            }
         }
     }
 
