@@ -2,8 +2,10 @@
 //!
 //! [`state`] decides, [`standalone`] carries out; everybody else talks through [`requests::Mailbox`].
 
+pub mod assignor;
 pub mod config_infos;
 pub mod config_providers;
+pub mod connect_protocol;
 pub mod connector_config;
 mod connector_thread;
 mod context;
@@ -12,6 +14,7 @@ pub mod file_offset_store;
 pub mod internal_requests;
 pub mod java_object;
 pub mod listeners;
+pub mod membership;
 pub mod metrics;
 mod offset_requests;
 pub mod properties;
