@@ -193,6 +193,22 @@ impl BigDecimal {
         i64::try_from(whole).ok()
     }
 
+    /// `compareTo`. No power of ten is raised that the digits at hand do not ask for.
+    pub fn compare(&self, other: &Self) -> std::cmp::Ordering {
+        let order = self.unscaled.sign().cmp(&other.unscaled.sign());
+        if order.is_ne() || self.is_zero() {
+            return order;
+        }
+        let digits = |number: &Self| number.unscaled.magnitude().to_string();
+        let (own, others) = (digits(self), digits(other));
+        let places = |digits: &str, number: &Self| digits.len() as i64 - i64::from(number.scale);
+        let width = own.len().max(others.len());
+        let order = places(&own, self)
+            .cmp(&places(&others, other))
+            .then_with(|| format!("{own:0<width$}").cmp(&format!("{others:0<width$}")));
+        if self.unscaled.sign() == Sign::Minus { order.reverse() } else { order }
+    }
+
     /// `signum() == 0`.
     pub fn is_zero(&self) -> bool {
         self.unscaled.sign() == Sign::NoSign

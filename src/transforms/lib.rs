@@ -1,10 +1,12 @@
 //! The bundled single message transforms and predicates; one file each, and here is the list.
 //!
-//! All are `org.apache.kafka.connect.transforms` by name, configuration, result and error text.
+//! Those of the top level are `org.apache.kafka.connect.transforms` by name, configuration, result
+//! and error text; `confluent` has Confluent's.
 //! Where Java's maps have no order, ours keep the order in which the record came.
 
 mod cast;
 mod cast_value;
+mod confluent;
 mod date_format;
 mod date_parse;
 mod extract_field;
@@ -16,6 +18,7 @@ mod headers;
 mod hoist_field;
 mod insert_field;
 mod java_regex;
+mod json_path;
 mod mask_field;
 mod predicates;
 mod regex_router;
@@ -66,6 +69,15 @@ pub fn transformations() -> Vec<TransformationPlugin> {
         timestamp_converter::VALUE,
         timestamp_router::TIMESTAMP_ROUTER,
         value_to_key::VALUE_TO_KEY,
+        confluent::drop::KEY,
+        confluent::drop::VALUE,
+        confluent::extract_topic::HEADER,
+        confluent::extract_topic::KEY,
+        confluent::extract_topic::VALUE,
+        confluent::filter::KEY,
+        confluent::filter::VALUE,
+        confluent::message_timestamp_router::MESSAGE_TIMESTAMP_ROUTER,
+        confluent::tombstone_handler::TOMBSTONE_HANDLER,
     ]
 }
 

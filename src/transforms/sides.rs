@@ -4,10 +4,13 @@
 /// function `configure(&Config, Side)`, and its file a `config_def()`.
 macro_rules! sided {
     ($transform:ty, $class:literal) => {
+        crate::sides::sided!($transform, "org.apache.kafka.connect.transforms.", $class);
+    };
+    ($transform:ty, $package:literal, $class:literal) => {
         /// The class for keys.
         pub const KEY: millrace_api::plugin::TransformationPlugin =
             millrace_api::plugin::TransformationPlugin {
-                class: concat!("org.apache.kafka.connect.transforms.", $class, "$Key"),
+                class: concat!($package, $class, "$Key"),
                 config_def,
                 new: |config| {
                     <$transform>::configure(config, millrace_api::transformation::Side::Key)
@@ -17,7 +20,7 @@ macro_rules! sided {
         /// The class for values.
         pub const VALUE: millrace_api::plugin::TransformationPlugin =
             millrace_api::plugin::TransformationPlugin {
-                class: concat!("org.apache.kafka.connect.transforms.", $class, "$Value"),
+                class: concat!($package, $class, "$Value"),
                 config_def,
                 new: |config| {
                     <$transform>::configure(config, millrace_api::transformation::Side::Value)

@@ -701,6 +701,9 @@ fn every_class_answers_to_its_name() {
             ("operation", "copy"),
             ("schema.name", "f"),
             ("target.type", "unix"),
+            ("filter.condition", "$.f"),
+            ("filter.type", "include"),
+            ("message.timestamp.keys", "f"),
         ]);
         assert_eq!((plugin.new)(&enough).ok().unwrap().class_name(), plugin.class);
     }

@@ -22,11 +22,8 @@ pub const TIMESTAMP_ROUTER: TransformationPlugin = TransformationPlugin {
         let format = parsed.string("timestamp.format");
         let timestamp_format = DateFormat::new(format)
             .map_err(|why| vec![ConfigError::invalid("timestamp.format", format, &why)])?;
-        Ok(Box::new(TimestampRouter {
-            topic_format: parsed.string("topic.format").to_owned(),
-            timestamp_format,
-            last: None,
-        }))
+        let router = Router::new(parsed.string("topic.format"), timestamp_format);
+        Ok(Box::new(TimestampRouter { router }))
     },
 };
 
@@ -54,6 +51,11 @@ fn config_def() -> ConfigDef {
 }
 
 struct TimestampRouter {
+    router: Router,
+}
+
+/// A topic from a topic and a time.
+pub struct Router {
     topic_format: String,
     timestamp_format: DateFormat,
     last: Option<Route>,
@@ -67,11 +69,25 @@ struct Route {
     to: String,
 }
 
-impl TimestampRouter {
-    fn route(&self, topic: &str, timestamp: i64) -> String {
+impl Router {
+    /// `topic_format` with `${topic}` and `${timestamp}`.
+    pub fn new(topic_format: &str, timestamp_format: DateFormat) -> Self {
+        Self { topic_format: topic_format.to_owned(), timestamp_format, last: None }
+    }
+
+    /// Where a record of `topic` goes; `timestamp` in milliseconds.
+    pub fn route<'a>(&mut self, topic: &str, timestamp: i64, arena: &'a Arena) -> &'a str {
+        let period = timestamp.div_euclid(self.timestamp_format.resolution());
+        let known = self.last.as_ref().filter(|last| last.period == period && last.from == topic);
+        if let Some(last) = known {
+            return arena.alloc_str(&last.to);
+        }
         let mut time = String::new();
         self.timestamp_format.format(timestamp, &mut time);
-        self.topic_format.replace(TOPIC, topic).replace(TIMESTAMP, &time)
+        let to = self.topic_format.replace(TOPIC, topic).replace(TIMESTAMP, &time);
+        let routed = arena.alloc_str(&to);
+        self.last = Some(Route { from: topic.to_owned(), period, to });
+        routed
     }
 }
 
@@ -82,17 +98,7 @@ impl Transformation for TimestampRouter {
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
         let Some(timestamp) = record.timestamp else { return Err(no_timestamp(&record)) };
-        let period = timestamp.div_euclid(self.timestamp_format.resolution());
-        let known =
-            self.last.as_ref().filter(|last| last.period == period && last.from == record.topic);
-        if let Some(last) = known {
-            record.topic = arena.alloc_str(&last.to);
-            return Ok(Some(record));
-        }
-        let to = self.route(record.topic, timestamp);
-        let from = record.topic.to_owned();
-        record.topic = arena.alloc_str(&to);
-        self.last = Some(Route { from, period, to });
+        record.topic = self.router.route(record.topic, timestamp, arena);
         Ok(Some(record))
     }
 
