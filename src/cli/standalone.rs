@@ -57,11 +57,12 @@ pub(crate) fn serve(
         .map_err(|error| Failure::startup(format!("the herder cannot start: {error}")))?;
     let mut options = RestOptions::new(Arc::clone(&herder.context));
     options.loggers = Some(Box::new(loggers));
-    let listeners = herder.context.config.listeners.clone();
-    let rest = millrace_rest::serve(&listeners, herder.mailbox.clone(), options)
+    let context = Arc::clone(&herder.context);
+    let listeners = &context.config.listeners;
+    let rest = millrace_rest::serve(listeners, herder.mailbox.clone(), options)
         .map_err(|error| Failure::startup(format!("the REST API cannot start: {error}")))?;
-    for address in &rest.bound {
-        tracing::info!("REST API on http://{address}");
+    for (address, listener) in rest.bound.iter().zip(listeners) {
+        tracing::info!("REST API on {}://{address}", listener.scheme());
     }
     cluster_id::look_up(Arc::clone(&herder.context), on);
     let stop = signals::stop_flag();

@@ -12,6 +12,7 @@ mod context;
 mod cores;
 pub mod file_offset_store;
 pub mod internal_requests;
+mod jaas_file;
 pub mod java_object;
 pub mod listeners;
 pub mod membership;
@@ -19,6 +20,7 @@ pub mod metrics;
 mod offset_requests;
 pub mod properties;
 pub mod requests;
+pub mod rest_security;
 pub mod sink_offsets;
 pub mod source_offsets;
 pub mod stage;
@@ -34,6 +36,11 @@ mod rig;
 pub use context::{HerderContext, HerderHandle, LoggerLevels};
 /// What a caller of the mailbox needs of other rooms.
 pub use millrace_api as api;
+/// TLS, as REST speaks it.
+pub mod tls {
+    pub use millrace_net::tls::{TlsConfig, TlsOptions};
+    pub use millrace_net::tls_server::ServerTls;
+}
 pub use millrace_worker::command;
 pub use millrace_worker::metrics as measured;
 pub use standalone::StandaloneHerder;

@@ -5,6 +5,8 @@ use millrace_api::config_def::split_list;
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
+    /// `https`.
+    pub tls: bool,
     /// Empty: every interface.
     pub host: String,
     /// 0: any free port.
@@ -12,27 +14,39 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Of `http://host:port`; `[::1]` for IPv6.
+    /// Of `http://host:port` or `https://host:port`; `[::1]` for IPv6.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let form = "must be of the form http://host:port";
+        let form = "must be of the form http://host:port or https://host:port";
         let (scheme, rest) = text.trim().split_once("://").ok_or(form)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => {
-                return Err("https listeners are not supported yet; use http:// on a trusted \
-                     network or behind a proxy that ends TLS"
-                    .to_owned());
-            }
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
             other => return Err(format!("protocol {other} is neither http nor https; it {form}")),
-        }
+        };
         let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or(form)?;
         let port = port.parse().map_err(|_| format!("'{port}' is not a port; it {form}"))?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         if bare.is_none() && host.contains(':') {
             return Err(form.to_owned());
         }
-        Ok(Self { host: bare.unwrap_or(host).to_owned(), port })
+        Ok(Self { tls, host: bare.unwrap_or(host).to_owned(), port })
     }
+}
+
+impl Listener {
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// With a trailing slash, as workers tell one another; `port` is the bound one.
+    pub fn url(&self, port: u16) -> String {
+        format!("{}://{}:{port}/", self.scheme(), bracketed(&self.host))
+    }
+}
+
+/// An IPv6 address as it stands in a URL.
+pub fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// A check for the worker's definition.
@@ -142,7 +156,9 @@ mod tests {
         {
             assert!(parsed(wrong).is_err(), "{wrong}");
         }
-        assert!(parsed("https://a:1").unwrap_err().contains("not supported"));
+        assert!(Listener::parse("https://a:1").unwrap().tls);
+        assert!(!Listener::parse("http://a:1").unwrap().tls);
+        assert_eq!(Listener::parse("HTTPS://[::1]:0").unwrap().url(7), "https://[::1]:7/");
     }
 
     #[test]

@@ -394,6 +394,19 @@ pub(crate) enum Message {
 pub struct Mailbox(pub(crate) flume::Sender<Message>);
 
 impl Mailbox {
+    /// A herder that is but a function, on a thread of its own: for tests of those who ask.
+    pub fn answered_by(mut answer: impl FnMut(Request) + Send + 'static) -> Self {
+        let (sender, inbox) = flume::bounded(16);
+        std::thread::spawn(move || {
+            while let Ok(message) = inbox.recv() {
+                if let Message::Request(request) = message {
+                    answer(request);
+                }
+            }
+        });
+        Self(sender)
+    }
+
     /// Asks and gives the receiver of the answer; from an async room await `recv_async` on it, with
     /// a limit. A herder that has ended answers "Worker is shutting down".
     pub fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Request) -> flume::Receiver<Answer<T>> {

@@ -17,7 +17,8 @@ use millrace_worker::engine::{EngineOptions, RuntimeChoice};
 
 use crate::config_providers::ConfigProviders;
 use crate::cores;
-use crate::listeners::{self, Listener, ResponseHeader};
+use crate::listeners::{self, Listener, ResponseHeader, bracketed};
+use crate::rest_security::{LOGIN_CONFIG, RestSecurity, check_extensions};
 
 use DefaultValue::{Null, Of, Required};
 use Importance::{High, Low, Medium};
@@ -35,6 +36,8 @@ pub struct WorkerConfig {
     pub admin_listeners: Option<Vec<Listener>>,
     /// `response.http.headers.config`.
     pub response_headers: Vec<ResponseHeader>,
+    /// TLS and users of the REST API.
+    pub rest_security: RestSecurity,
     /// CPUs of the data plane; never empty.
     pub cores: Vec<usize>,
     /// Keys that nothing reads.
@@ -84,7 +87,7 @@ const REST: &[Row] = &[
     ),
     ("rest.advertised.host.name", Type::String, Null, Low, Validator::None),
     ("rest.advertised.port", Type::Int, Null, Low, Validator::Between(0, 65535)),
-    ("rest.advertised.listener", Type::String, Null, Low, Validator::OneOf(&["http"])),
+    ("rest.advertised.listener", Type::String, Null, Low, Validator::OneOf(&["http", "https"])),
     ("access.control.allow.origin", Type::String, Of(""), Low, Validator::None),
     ("access.control.allow.methods", Type::String, Of(""), Low, Validator::None),
     (
@@ -94,7 +97,7 @@ const REST: &[Row] = &[
         Low,
         Validator::Custom(listeners::check_headers),
     ),
-    ("rest.extension.classes", Type::List, Of(""), Low, Validator::Custom(no_extensions)),
+    ("rest.extension.classes", Type::List, Of(""), Low, Validator::Custom(check_extensions)),
     ("admin.listeners", Type::List, Null, Low, Validator::Custom(listeners::check_admin)),
 ];
 
@@ -112,6 +115,7 @@ const MILLRACE: &[Row] = &[
     ("millrace.runtime", Type::String, Null, Low, Validator::OneOf(RuntimeChoice::NAMES)),
     ("millrace.log.format", Type::String, Of("text"), Low, Validator::OneOf(&["text", "json"])),
     ("millrace.memory.bytes", Type::Long, Null, Low, Validator::AtLeast(16 << 20)),
+    (LOGIN_CONFIG, Type::String, Null, Low, Validator::None),
 ];
 
 /// Beginnings of keys that others read: clients, converters, providers, TLS.
@@ -130,6 +134,7 @@ const KNOWN_PREFIXES: &[&str] = &[
     "sasl.",
     "security.",
     "listeners.https.",
+    "admin.listeners.https.",
     "millrace.",
 ];
 
@@ -181,13 +186,17 @@ impl WorkerConfig {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let listeners = parsed.list("listeners");
-        let listeners = listeners.iter().filter_map(|l| Listener::parse(l).ok());
-        let admin = parsed.get("admin.listeners").map(|_| parsed.list("admin.listeners"));
+        let listening = |key: &str| -> Vec<Listener> {
+            parsed.list(key).iter().filter_map(|l| Listener::parse(l).ok()).collect()
+        };
+        let listeners = listening("listeners");
+        let admin = parsed.get("admin.listeners").map(|_| listening("admin.listeners"));
+        let security =
+            RestSecurity::new(&properties, &listeners, admin.as_deref().unwrap_or_default())?;
         Ok(Self {
-            listeners: listeners.collect(),
-            admin_listeners: admin
-                .map(|list| list.iter().filter_map(|l| Listener::parse(l).ok()).collect()),
+            listeners,
+            admin_listeners: admin,
+            rest_security: security,
             response_headers: listeners::headers(parsed.string("response.http.headers.config"))
                 .unwrap_or_default(),
             cores: cores::choose(parsed.get("millrace.cores")),
@@ -229,21 +238,47 @@ impl WorkerConfig {
         self.parsed.get("millrace.memory.bytes").and_then(|bytes| bytes.parse().ok())
     }
 
-    /// `advertisedHost:port`, the `worker_id` of statuses. `port` is the bound one if known.
-    pub fn worker_id(&self, port: Option<u16>) -> Arc<str> {
-        let listener = self.listeners.first();
+    /// The listener that other workers are told of: of the scheme that `rest.advertised.listener`
+    /// says, else the first of http, else the first.
+    pub fn advertised_listener(&self) -> usize {
+        let first = |tls: bool| self.listeners.iter().position(|listener| listener.tls == tls);
+        match self.parsed.get("rest.advertised.listener") {
+            Some(scheme) => first(scheme == "https"),
+            None => first(false),
+        }
+        .unwrap_or(0)
+    }
+
+    /// Host and port as others reach this worker; `port` is the bound one of
+    /// [`Self::advertised_listener`], if known.
+    fn advertised(&self, port: Option<u16>) -> (String, u16) {
+        let listener = self.listeners.get(self.advertised_listener());
         let host = self.parsed.get("rest.advertised.host.name").map(str::to_owned);
         let host = host
+            .filter(|host| !host.is_empty())
             .or_else(|| listener.map(|l| l.host.clone()).filter(|host| !host.is_empty()))
             .unwrap_or_else(local_host_name);
         let advertised = self.parsed.get("rest.advertised.port").and_then(|port| port.parse().ok());
-        let port: u16 = advertised.or(port).or(listener.map(|l| l.port)).unwrap_or(8083);
+        let advertised = advertised.filter(|&port: &u16| port > 0);
+        (host, advertised.or(port).or(listener.map(|l| l.port)).unwrap_or(8083))
+    }
+
+    /// `advertisedHost:port`, the `worker_id` of statuses. `port` as for [`Self::advertised_url`].
+    pub fn worker_id(&self, port: Option<u16>) -> Arc<str> {
+        let (host, port) = self.advertised(port);
         format!("{host}:{port}").into()
     }
 
-    /// What other workers reach this one by; with the slash at the end.
+    /// Where other workers send requests, with a slash at its end. `port` is the bound one of
+    /// [`Self::advertised_listener`], if known.
     pub fn advertised_url(&self, port: Option<u16>) -> Arc<str> {
-        format!("http://{}/", self.worker_id(port)).into()
+        let (host, port) = self.advertised(port);
+        let tls = match self.parsed.get("rest.advertised.listener") {
+            Some(scheme) => scheme == "https",
+            None => self.listeners.get(self.advertised_listener()).is_some_and(|l| l.tls),
+        };
+        let scheme = if tls { "https" } else { "http" };
+        format!("{scheme}://{}:{port}/", bracketed(&host)).into()
     }
 }
 
@@ -301,15 +336,6 @@ fn servers(text: &str) -> Result<(), String> {
     }
 }
 
-fn no_extensions(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    Err("REST extensions are Java classes, which this worker cannot load; remove the key and put a \
-         proxy with authentication before the REST port"
-        .to_owned())
-}
-
 fn local_host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
@@ -337,9 +363,26 @@ mod tests {
         let worker = WorkerConfig::standalone(config(&[]), &plugins()).unwrap();
         assert_eq!(worker.listeners.len(), 1);
         assert_eq!(&*worker.worker_id(None), "127.0.0.1:8083");
+        assert_eq!(&*worker.advertised_url(Some(7)), "http://127.0.0.1:7/");
         assert_eq!(worker.graceful_timeout(), Duration::from_secs(5));
         assert!(!worker.cores.is_empty());
         assert!(worker.admin_listeners.is_none());
+    }
+
+    #[test]
+    fn a_worker_is_advertised_as_configured() {
+        let worker = WorkerConfig::standalone(
+            config(&[
+                ("listeners", "http://:8083"),
+                ("rest.advertised.host.name", "::2"),
+                ("rest.advertised.port", "9"),
+                ("rest.advertised.listener", "https"),
+            ]),
+            &plugins(),
+        );
+        let worker = worker.unwrap();
+        assert_eq!(&*worker.advertised_url(Some(7)), "https://[::2]:9/");
+        assert_eq!(&*worker.worker_id(Some(7)), "::2:9");
     }
 
     #[test]

@@ -14,3 +14,4 @@ pub mod names;
 pub mod offload;
 pub mod rt;
 pub mod tls;
+pub mod tls_server;

@@ -145,6 +145,11 @@ impl TlsConfig {
         Ok(Self(Arc::new(config)))
     }
 
+    /// For a connector of another runtime than the cores'.
+    pub fn client_config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+
     /// As [`Self::new`], on a companion thread of the core.
     pub async fn load(options: TlsOptions) -> Result<Self, String> {
         match crate::offload::run(move || Self::new(&options)).await {
@@ -163,7 +168,7 @@ impl TlsConfig {
 }
 
 /// The versions named, of those that are safe; all of these if none is named.
-fn versions(names: &[String]) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
+pub(crate) fn versions(names: &[String]) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let known = [("TLSv1.3", &rustls::version::TLS13), ("TLSv1.2", &rustls::version::TLS12)];
     let chosen =
         known.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|n| n == name));
@@ -175,7 +180,7 @@ fn versions(names: &[String]) -> Result<Vec<&'static SupportedProtocolVersion>, 
 }
 
 /// The suites named, in our order of preference; all of ours if none is named.
-fn suites(names: &[String]) -> Result<Vec<SupportedCipherSuite>, String> {
+pub(crate) fn suites(names: &[String]) -> Result<Vec<SupportedCipherSuite>, String> {
     let registered =
         |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replacen("TLS13_", "TLS_", 1);
     let ours = ring::default_provider().cipher_suites;
@@ -249,7 +254,7 @@ impl HandshakeFault {
     }
 }
 
-fn given_roots(pem: &Pem) -> Result<RootCertStore, String> {
+pub(crate) fn given_roots(pem: &Pem) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for certificate in pem.certificates()? {
         store.add(certificate).map_err(|error| format!("{}: {error}", pem.origin()))?;
@@ -257,7 +262,7 @@ fn given_roots(pem: &Pem) -> Result<RootCertStore, String> {
     Ok(store)
 }
 
-fn system_roots() -> Result<RootCertStore, String> {
+pub(crate) fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(found.certs);

@@ -1,5 +1,7 @@
 //! Answers: JSON bodies, and errors as `{"error_code":…,"message":…}`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -12,6 +14,8 @@ use serde_json::json;
 pub(crate) struct Failure {
     pub status: StatusCode,
     pub message: String,
+    /// The URL of the worker that can answer, if it is another one.
+    pub elsewhere: Option<Arc<str>>,
 }
 
 /// What handlers give.
@@ -19,7 +23,7 @@ pub(crate) type Outcome = Result<Response, Failure>;
 
 impl Failure {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), elsewhere: None }
     }
 
     pub fn internal(message: impl Into<String>) -> Self {
@@ -49,7 +53,8 @@ impl From<HerderError> for Failure {
             ErrorStatus::Conflict => StatusCode::CONFLICT,
             ErrorStatus::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.message)
+        let elsewhere = error.redirect.map(|redirect| redirect.url);
+        Self { elsewhere, ..Self::new(status, error.message) }
     }
 }
 

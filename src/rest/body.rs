@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use millrace_herder::api::Config;
 use millrace_herder::command::TargetState;
 use millrace_herder::properties::initial_state;
 use millrace_herder::requests::{OffsetChange, Submitted};
@@ -67,6 +68,24 @@ pub(crate) fn config(bytes: &[u8]) -> Result<Submitted, Failure> {
 pub(crate) fn patch(bytes: &[u8]) -> Result<BTreeMap<String, Option<String>>, Failure> {
     let value = json(bytes)?.filter(|value| !value.is_null());
     strings(&value.ok_or_else(no_config)?)
+}
+
+/// A list of flat maps of strings: the task configurations that a worker sends to the leader.
+pub(crate) fn task_configs(bytes: &[u8]) -> Result<Vec<Config>, Failure> {
+    let value = json(bytes)?.ok_or_else(|| {
+        Failure::internal(
+            "No content to map due to end-of-input\n at [Source: REDACTED \
+             (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: 1]",
+        )
+    })?;
+    let list = value.as_array().ok_or_else(|| {
+        wrong_type(&format!("java.util.ArrayList<{STRING_MAP}>").replace("Linked", ""), &value)
+    })?;
+    let task = |value: &Value| {
+        let given = strings(value)?.into_iter();
+        Ok(given.filter_map(|(key, value)| Some((key, value?))).collect())
+    };
+    list.iter().map(task).collect()
 }
 
 /// `{"level": …}`.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::{self, Failure, Outcome, empty, ok};
 use crate::app::{App, Asked};
 use crate::body::{self, CreateConnectorRequest};
+use crate::internal;
 use crate::route::{flag, query};
 
 /// What must be encoded in a path's segment.
@@ -94,13 +95,18 @@ fn created(asked: &Asked, created: Created) -> Outcome {
     if !created.created {
         return ok(&created.info);
     }
-    let mut response: Response = answer::json(StatusCode::CREATED, &created.info);
-    let name = utf8_percent_encode(&created.info.name, SEGMENT);
-    let location = format!("http://{}/connectors/{name}", asked.host);
+    let response = answer::json(StatusCode::CREATED, &created.info);
+    Ok(with_location(response, asked, &created.info.name))
+}
+
+/// Says where the new connector is, by the name that the client knows this worker by.
+pub(crate) fn with_location(mut response: Response, asked: &Asked, name: &str) -> Response {
+    let name = utf8_percent_encode(name, SEGMENT);
+    let location = format!("{}://{}/connectors/{name}", asked.scheme, asked.host);
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(response)
+    response
 }
 
 /// `POST /connectors/{c}/restart`.
@@ -117,12 +123,9 @@ pub(crate) async fn restart(app: &App, asked: &Asked, name: String) -> Outcome {
 }
 
 /// `GET /connectors/{c}/tasks`; the POST is between workers of a cluster.
-pub(crate) async fn tasks(app: &App, method: &Method, name: String) -> Outcome {
-    if method == Method::POST {
-        return Err(Failure::internal(
-            "Kafka Connect in standalone mode does not support externally setting task \
-             configurations.",
-        ));
+pub(crate) async fn tasks(app: &App, asked: &Asked, name: String) -> Outcome {
+    if asked.method == Method::POST {
+        return internal::put_task_configs(app, asked, name).await;
     }
     ok(&app.ask(|reply| Request::Tasks { name, reply }).await?)
 }

@@ -1,8 +1,9 @@
 //! Headers that answers get on top: cross-origin rules and `response.http.headers.config`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use fancy_regex::Regex;
 use millrace_herder::listeners::{HeaderAction, ResponseHeader};
 use millrace_herder::worker_config::WorkerConfig;
 
@@ -11,14 +12,35 @@ const DEFAULT_METHODS: &str = "GET,POST,HEAD";
 
 /// `access.control.*` of the worker.
 pub(crate) struct Cors {
-    origins: Vec<String>,
+    origins: Vec<Origin>,
     methods: String,
+}
+
+/// An item of `access.control.allow.origin`: `*`, or a regular expression of the whole origin, as in
+/// Kafka Connect 4 (in 3 an asterisk within it stood for any characters).
+struct Origin {
+    text: String,
+    /// `None` if it is no expression: then the text itself counts.
+    expression: Option<Regex>,
+}
+
+impl Origin {
+    fn new(text: String) -> Self {
+        let expression = Regex::new(&format!("^(?:{text})$")).ok();
+        Self { text, expression }
+    }
+
+    fn allows(&self, origin: &str) -> bool {
+        let matches = |regex: &Regex| regex.is_match(origin).unwrap_or(false);
+        self.text == "*" || self.text == origin || self.expression.as_ref().is_some_and(matches)
+    }
 }
 
 impl Cors {
     /// `None`: no rules, pages of other origins get nothing.
     pub fn new(config: &WorkerConfig) -> Option<Self> {
         let origins = config.parsed().list("access.control.allow.origin");
+        let origins: Vec<Origin> = origins.into_iter().map(Origin::new).collect();
         let methods = config.parsed().string("access.control.allow.methods");
         let methods = if methods.is_empty() { DEFAULT_METHODS } else { methods };
         (!origins.is_empty()).then(|| Self { origins, methods: methods.to_owned() })
@@ -29,7 +51,7 @@ impl Cors {
         response.append(header::VARY, HeaderValue::from_static("Origin"));
         let Some(origin) = request.get(header::ORIGIN) else { return };
         let given = origin.to_str().unwrap_or_default();
-        if !self.origins.iter().any(|allowed| matches(allowed, given)) {
+        if !self.origins.iter().any(|allowed| allowed.allows(given)) {
             return;
         }
         response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -44,29 +66,11 @@ impl Cors {
     }
 }
 
-/// `*` stands for any characters.
-fn matches(pattern: &str, origin: &str) -> bool {
-    let mut rest = origin;
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(after) = rest.strip_prefix(first) else { return false };
-    rest = after;
-    let mut last = None;
-    for part in parts {
-        if let Some(previous) = last.replace(part) {
-            let previous: &str = previous;
-            let Some(at) = rest.find(previous) else { return false };
-            rest = &rest[at + previous.len()..];
-        }
-    }
-    last.map_or(rest.is_empty(), |part| rest.ends_with(part))
-}
-
 /// Carries out the rules of `response.http.headers.config`.
 pub(crate) fn extra_headers(rules: &[ResponseHeader], response: &mut HeaderMap) {
     for rule in rules {
         let date = matches!(rule.action, HeaderAction::SetDate | HeaderAction::AddDate);
-        let value = if date { http_date(&rule.value) } else { rule.value.clone() };
+        let value = if date { later(&rule.value) } else { rule.value.clone() };
         let name = HeaderName::from_bytes(rule.name.as_bytes());
         let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) else { continue };
         match rule.action {
@@ -76,11 +80,17 @@ pub(crate) fn extra_headers(rules: &[ResponseHeader], response: &mut HeaderMap) 
     }
 }
 
-/// The value is a point in time in milliseconds since the epoch.
-fn http_date(millis: &str) -> String {
-    let millis = millis.parse::<i64>().unwrap_or(0).max(0) as u64;
-    let time: SystemTime = UNIX_EPOCH + Duration::from_millis(millis);
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+/// So many milliseconds from now.
+fn later(millis: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    // Up to the year 9999, which is as far as the form goes.
+    let then = now.saturating_add(millis.parse().unwrap_or(0)).clamp(0, 253_402_300_799_999);
+    http_date(then as u64 / 1000)
+}
+
+/// Of seconds since the epoch.
+fn http_date(seconds: u64) -> String {
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     // Civil date from days, Howard Hinnant's algorithm.
     let shifted = days + 719_468;
@@ -111,12 +121,16 @@ mod tests {
 
     #[test]
     fn origins_and_dates() {
-        assert!(matches("*", "http://a"));
-        assert!(matches("http://a", "http://a"));
-        assert!(matches("http://*.a.org", "http://x.a.org"));
-        assert!(!matches("http://a", "http://ab"));
-        assert!(!matches("http://*.a.org", "http://a.org.evil"));
-        assert_eq!(http_date("784111777000"), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(http_date("1709164800000"), "Thu, 29 Feb 2024 00:00:00 GMT");
+        let allows = |allowed: &str, origin| Origin::new(allowed.to_owned()).allows(origin);
+        assert!(allows("*", "http://a"));
+        assert!(allows("http://a", "http://a"));
+        assert!(allows("http://.*\\.a\\.org", "http://x.a.org"));
+        assert!(!allows("http://.*\\.a\\.org", "http://x.a.org.evil"));
+        assert!(!allows("http://a", "http://ab"));
+        assert!(allows("http://(", "http://("), "no expression");
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(1_709_164_800), "Thu, 29 Feb 2024 00:00:00 GMT");
+        assert_eq!(later(&i64::MAX.to_string()), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(later(&i64::MIN.to_string()), "Thu, 01 Jan 1970 00:00:00 GMT");
     }
 }

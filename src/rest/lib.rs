@@ -22,14 +22,20 @@
 
 mod answer;
 mod app;
+mod basic_auth;
 mod body;
 mod connectors;
 mod cors;
+mod forwarding;
+mod internal;
 mod loggers;
 mod metrics;
 mod offsets;
+mod openapi;
 mod plugins;
 mod route;
+mod tls_listener;
+mod worker_client;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -38,8 +44,10 @@ use std::time::Duration;
 use millrace_herder::HerderContext;
 use millrace_herder::listeners::Listener;
 use millrace_herder::requests::Mailbox;
+use millrace_herder::tls::ServerTls;
 
 pub use loggers::LoggerControl;
+use tls_listener::TlsListener;
 
 /// How long open requests may take after a shutdown began.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
@@ -90,35 +98,55 @@ pub fn serve(
     herder: Mailbox,
     options: RestOptions,
 ) -> std::io::Result<RestHandle> {
-    let main = bind(listeners)?;
-    let bound = main.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let main = bind(listeners, "listeners")?;
+    let bound = main.iter().map(|one| one.socket.local_addr()).collect::<Result<Vec<_>, _>>()?;
     let context = Arc::clone(&options.context);
-    let admin = bind(context.config.admin_listeners.as_deref().unwrap_or_default())?;
-    let port = bound.first().map(SocketAddr::port);
-    let _ = context.worker_id.set(context.config.worker_id(port));
-    let _ = context.advertised_url.set(context.config.advertised_url(port));
+    let config = &context.config;
+    let admin = config.admin_listeners.as_deref().unwrap_or_default();
+    let admin = bind(admin, "admin.listeners")?;
     let app = app::App::new(herder, options);
+    // What others reach this worker by is known now, and what the herder is lent.
+    let advertised = bound.get(config.advertised_listener()).or(bound.first());
+    let port = advertised.map(SocketAddr::port);
+    let (internal, inbox) = worker_client::InternalRequests::new();
+    let _ = context.internal_client.set(Box::new(internal));
+    let _ = context.worker_id.set(config.worker_id(port));
+    let _ = context.advertised_url.set(config.advertised_url(port));
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("rest".to_owned()).spawn(move || {
         runtime.block_on(async move {
-            let everything = app::Scope::main(context.config.admin_listeners.is_none());
+            let config = &app.context().config;
+            let security = &config.rest_security;
+            let everything = app::Scope::main(config.admin_listeners.is_none());
             let mut servers = tokio::task::JoinSet::new();
-            let scoped = main.into_iter().map(|listener| (listener, everything));
-            for (listener, scope) in
-                scoped.chain(admin.into_iter().map(|listener| (listener, app::Scope::ADMIN)))
-            {
-                servers.spawn(listen(listener, app::router(&app, scope), stopped.clone()));
+            for (listeners, scope, tls) in [
+                (main, everything, &security.https),
+                (admin, app::Scope::ADMIN, &security.admin_https),
+            ] {
+                for Bound { socket, tls: is_tls } in listeners {
+                    let tls = tls.clone().filter(|_| is_tls);
+                    let router = app::router(&app, app::Front { scope, tls: is_tls });
+                    servers.spawn(listen(socket, tls, router, stopped.clone()));
+                }
             }
+            let carrier = tokio::spawn(worker_client::carry(Arc::clone(&app.client), inbox));
             let mut stopped = stopped;
             let _ = stopped.wait_for(|stop| *stop).await;
             let _ = tokio::time::timeout(SHUTDOWN_LIMIT, servers.join_all()).await;
+            carrier.abort();
         });
     })?;
     Ok(RestHandle { bound, stop, thread })
 }
 
-fn bind(listeners: &[Listener]) -> std::io::Result<Vec<TcpListener>> {
+/// A socket that listens, and whether TLS is spoken there.
+struct Bound {
+    socket: TcpListener,
+    tls: bool,
+}
+
+fn bind(listeners: &[Listener], key: &str) -> std::io::Result<Vec<Bound>> {
     let one = |listener: &Listener| {
         let bound = match listener.host.as_str() {
             // Every interface: of both protocols where the machine has both.
@@ -127,30 +155,34 @@ fn bind(listeners: &[Listener]) -> std::io::Result<Vec<TcpListener>> {
             host => TcpListener::bind((host, listener.port)),
         };
         let socket = bound.map_err(|error| {
-            let text = format!(
-                "cannot listen on http://{}:{}: {error}; correct listeners",
-                listener.host, listener.port
-            );
+            let url = listener.url(listener.port);
+            let text = format!("cannot listen on {url}: {error}; correct {key}");
             std::io::Error::new(error.kind(), text)
         })?;
         socket.set_nonblocking(true)?;
-        Ok(socket)
+        Ok(Bound { socket, tls: listener.tls })
     };
     listeners.iter().map(one).collect()
 }
 
 async fn listen(
-    listener: TcpListener,
+    socket: TcpListener,
+    tls: Option<ServerTls>,
     router: axum::Router,
     mut stopped: tokio::sync::watch::Receiver<bool>,
 ) {
     let served = async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        axum::serve(listener, router)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stop| *stop).await;
-            })
-            .await
+        let listener = tokio::net::TcpListener::from_std(socket)?;
+        let until = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        match tls {
+            None => axum::serve(listener, router).with_graceful_shutdown(until).await,
+            Some(tls) => {
+                let listener = TlsListener::new(listener, &tls)?;
+                axum::serve(listener, router).with_graceful_shutdown(until).await
+            }
+        }
     };
     if let Err(error) = served.await {
         tracing::error!(%error, "the REST server ended");

@@ -7,9 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use crate::answer::{Failure, Outcome, empty, ok};
+use crate::answer::{Failure, Outcome, ok};
 use crate::body;
-use crate::route::query;
 
 /// Carries levels out, for example into a `tracing` filter that can be reloaded.
 pub trait LoggerControl: Send + Sync {
@@ -76,19 +75,20 @@ impl Loggers {
     }
 
     /// Sets the logger and those below it; the answer names those that changed.
-    pub fn put(&self, name: &str, query_text: &str, bytes: &[u8]) -> Outcome {
+    pub fn put(&self, name: &str, bytes: &[u8]) -> Outcome {
         let name = root_or(name);
-        let missing = "Desired 'level' parameter was not specified in request.";
-        let given = body::level(bytes)?;
-        let given = given.ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, missing))?;
-        let level = LEVELS.iter().find(|level| level.eq_ignore_ascii_case(given.trim()));
-        let unknown = || format!("invalid log level '{given}'.");
-        let level = *level.ok_or_else(|| Failure::new(StatusCode::NOT_FOUND, unknown()))?;
-        let changed = self.change(name, level)?;
-        if query(query_text, "scope").next().is_some_and(|s| s.eq_ignore_ascii_case("cluster")) {
-            return empty(StatusCode::NO_CONTENT);
+        ok(&self.change(name, level(bytes)?)?)
+    }
+
+    /// As asked by the cluster.
+    pub fn set(&self, name: &str, level: &str) {
+        let Some(level) = LEVELS.iter().find(|known| known.eq_ignore_ascii_case(level)) else {
+            tracing::error!("no log level '{level}', which the cluster asks for");
+            return;
+        };
+        if let Err(failure) = self.change(root_or(name), level) {
+            tracing::error!("the level of logger {name} is not set: {}", failure.message);
         }
-        ok(&changed)
     }
 
     fn change(&self, name: &str, level: &str) -> Result<Vec<String>, Failure> {
@@ -120,6 +120,16 @@ impl Loggers {
         *levels = next;
         Ok(changed)
     }
+}
+
+/// Of the body `{"level": …}`.
+pub(crate) fn level(bytes: &[u8]) -> Result<&'static str, Failure> {
+    let missing = "Desired 'level' parameter was not specified in request.";
+    let given = body::level(bytes)?;
+    let given = given.ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, missing))?;
+    let level = LEVELS.iter().find(|level| level.eq_ignore_ascii_case(given.trim()));
+    let unknown = || format!("invalid log level '{given}'.");
+    Ok(*level.ok_or_else(|| Failure::new(StatusCode::NOT_FOUND, unknown()))?)
 }
 
 fn root_or(name: &str) -> &str {

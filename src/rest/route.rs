@@ -10,6 +10,7 @@ pub(crate) enum Route {
     Root,
     Health,
     Metrics,
+    OpenApi,
     Connectors,
     Connector(String),
     Config(String),
@@ -32,6 +33,49 @@ pub(crate) enum Route {
     Logger(String),
 }
 
+/// Every path and what it leads to, given what stands in its places.
+pub(crate) const PATHS: &[(&str, Place)] = &[
+    ("/", |_| Some(Route::Root)),
+    ("/health", |_| Some(Route::Health)),
+    ("/metrics", |_| Some(Route::Metrics)),
+    ("/openapi.json", |_| Some(Route::OpenApi)),
+    ("/connectors", |_| Some(Route::Connectors)),
+    ("/connectors/{connector}", |at| named(at, Route::Connector)),
+    ("/connectors/{connector}/config", |at| named(at, Route::Config)),
+    ("/connectors/{connector}/status", |at| named(at, Route::Status)),
+    ("/connectors/{connector}/pause", |at| named(at, Route::Pause)),
+    ("/connectors/{connector}/resume", |at| named(at, Route::Resume)),
+    ("/connectors/{connector}/stop", |at| named(at, Route::Stop)),
+    ("/connectors/{connector}/restart", |at| named(at, Route::Restart)),
+    ("/connectors/{connector}/tasks", |at| named(at, Route::Tasks)),
+    ("/connectors/{connector}/tasks/{task}/status", |at| task(at, Route::TaskStatus)),
+    ("/connectors/{connector}/tasks/{task}/restart", |at| task(at, Route::TaskRestart)),
+    ("/connectors/{connector}/topics", |at| named(at, Route::Topics)),
+    ("/connectors/{connector}/topics/reset", |at| named(at, Route::TopicsReset)),
+    ("/connectors/{connector}/offsets", |at| named(at, Route::Offsets)),
+    ("/connectors/{connector}/fence", |at| named(at, Route::Fence)),
+    ("/connector-plugins", |_| Some(Route::Plugins)),
+    ("/connector-plugins/{plugin}/config", |at| named(at, Route::PluginConfig)),
+    ("/connector-plugins/{plugin}/config/validate", |at| named(at, Route::PluginValidate)),
+    ("/admin/loggers", |_| Some(Route::Loggers)),
+    ("/admin/loggers/{logger}", |at| named(at, Route::Logger)),
+];
+
+/// Makes the route of what stands in a path's places; `None` where that cannot be.
+type Place = fn(&[&str]) -> Option<Route>;
+
+fn named(at: &[&str], route: fn(String) -> Route) -> Option<Route> {
+    at.first().map(|name| route((*name).to_owned()))
+}
+
+fn task(at: &[&str], route: fn(String, u32) -> Route) -> Option<Route> {
+    Some(route((*at.first()?).to_owned(), at.get(1)?.parse().ok()?))
+}
+
+fn segments(template: &str) -> impl Iterator<Item = &str> {
+    template.trim_start_matches('/').split('/')
+}
+
 impl Route {
     /// `None`: there is nothing at this path.
     pub fn of(path: &str) -> Option<Self> {
@@ -41,43 +85,20 @@ impl Route {
         for part in path.split('/') {
             parts.push(percent_decode_str(part).decode_utf8().ok()?.into_owned());
         }
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let route = match parts.as_slice() {
-            [""] => Self::Root,
-            ["health"] => Self::Health,
-            ["metrics"] => Self::Metrics,
-            ["connectors"] => Self::Connectors,
-            ["connectors", "", ..] => return None,
-            ["connectors", name, rest @ ..] => return Self::of_connector((*name).to_owned(), rest),
-            ["connector-plugins"] => Self::Plugins,
-            ["connector-plugins", name, "config"] => Self::PluginConfig((*name).to_owned()),
-            ["connector-plugins", name, "config", "validate"] => {
-                Self::PluginValidate((*name).to_owned())
+        PATHS.iter().find_map(|(template, route)| {
+            let segments: Vec<&str> = segments(template).collect();
+            if segments.len() != parts.len() {
+                return None;
             }
-            ["admin", "loggers"] => Self::Loggers,
-            ["admin", "loggers", name] => Self::Logger((*name).to_owned()),
-            _ => return None,
-        };
-        Some(route)
-    }
-
-    fn of_connector(name: String, rest: &[&str]) -> Option<Self> {
-        Some(match rest {
-            [] => Self::Connector(name),
-            ["config"] => Self::Config(name),
-            ["status"] => Self::Status(name),
-            ["pause"] => Self::Pause(name),
-            ["resume"] => Self::Resume(name),
-            ["stop"] => Self::Stop(name),
-            ["restart"] => Self::Restart(name),
-            ["tasks"] => Self::Tasks(name),
-            ["tasks", task, "status"] => Self::TaskStatus(name, task.parse().ok()?),
-            ["tasks", task, "restart"] => Self::TaskRestart(name, task.parse().ok()?),
-            ["topics"] => Self::Topics(name),
-            ["topics", "reset"] => Self::TopicsReset(name),
-            ["offsets"] => Self::Offsets(name),
-            ["fence"] => Self::Fence(name),
-            _ => return None,
+            let mut places = Vec::new();
+            for (segment, part) in segments.into_iter().zip(&parts) {
+                match segment.starts_with('{') {
+                    true if !part.is_empty() || segment == "{logger}" => places.push(part.as_str()),
+                    false if segment == part => {}
+                    _ => return None,
+                }
+            }
+            route(&places)
         })
     }
 
@@ -90,7 +111,8 @@ impl Route {
             Self::Root | Self::Health | Self::Metrics | Self::Status(_) | Self::TaskStatus(..) => {
                 GET
             }
-            Self::Topics(_) | Self::Plugins | Self::PluginConfig(_) | Self::Loggers => GET,
+            Self::OpenApi | Self::Topics(_) | Self::Plugins | Self::PluginConfig(_) => GET,
+            Self::Loggers => GET,
             Self::Connectors | Self::Tasks(_) => &[Method::POST, Method::GET],
             Self::Connector(_) => &[Method::DELETE, Method::GET],
             Self::Config(_) => &[Method::PATCH, Method::GET, Method::PUT],

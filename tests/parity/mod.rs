@@ -2,6 +2,7 @@
 
 mod comparable;
 mod file_stream;
+mod front;
 #[rustfmt::skip]
 mod requests;
 mod rest_shapes;

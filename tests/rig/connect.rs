@@ -55,6 +55,15 @@ impl JvmWorker {
         Self::launch(command, dir, worker, connectors)
     }
 
+    /// A standalone worker with exactly these properties and options of Java's; the caller waits.
+    pub fn process(dir: &Path, properties: &str, options: &[String]) -> Process {
+        let file = dir.join("jvm-worker.properties");
+        std::fs::write(&file, properties).expect("a worker file");
+        let mut command = java();
+        command.args(options).arg("org.apache.kafka.connect.cli.ConnectStandalone").arg(&file);
+        Process::start(&mut command, &dir.join("jvm-worker.log"))
+    }
+
     fn launch(mut command: Command, dir: &Path, worker: &str, connectors: &[&Path]) -> Self {
         let port = free_port();
         let file = dir.join("jvm-worker.properties");

@@ -51,7 +51,7 @@ fn run(dir: &Path, program: &str, arguments: &[&str]) {
 }
 
 /// An authority, one that nobody trusts, and what they signed.
-fn certificates(dir: &Path) {
+pub fn certificates(dir: &Path) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     for ca in ["ca", "stranger"] {
         let (subject, keyout, out) =

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use consumer::{AssignmentStrategy, ConsumerConfig, IsolationLevel, OffsetReset};
 pub use reader::{ConfigProblem, ConfigReader};
-pub use security::{Security, Tls};
+pub use security::{Security, Tls, tls_options};
 
 /// Settings with the keys that no part of them knows.
 #[derive(Clone, Debug)]

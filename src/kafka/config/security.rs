@@ -1,12 +1,13 @@
 //! `security.protocol` with its `ssl.*` and `sasl.*` keys, read and checked: files are opened here,
 //! so that a wrong path or password is told with all other mistakes, before anything connects.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use millrace_net::keystore::{self, Keystore};
 use millrace_net::tls::{HandshakeFault, Pem, TlsConfig, TlsOptions};
 
-use super::ConfigReader;
+use super::{ConfigProblem, ConfigReader};
 use crate::sasl::SaslSettings;
 
 /// How brokers are spoken to.
@@ -118,7 +119,20 @@ impl Security {
     }
 }
 
-fn read_tls(reader: &mut ConfigReader<'_>) -> Option<Tls> {
+/// `ssl.*` alone, whoever the peers are: a server's own certificate stands where a client's does.
+///
+/// # Errors
+/// Everything that is wrong with these keys.
+pub fn tls_options(map: &BTreeMap<String, String>) -> Result<TlsOptions, Vec<ConfigProblem>> {
+    let mut reader = ConfigReader::new(map);
+    let mut options = read_choices(&mut reader);
+    read_trust(&mut reader, &mut options);
+    read_identity(&mut reader, &mut options);
+    reader.finish().map(|_| options)
+}
+
+/// Versions, cipher suites, whether names are checked.
+fn read_choices(reader: &mut ConfigReader<'_>) -> TlsOptions {
     reader.ignore(&IGNORED);
     if let Some(class) = given(reader, "ssl.engine.factory.class") {
         let why = "Java classes cannot be loaded here; set the ssl.* keys instead";
@@ -146,6 +160,11 @@ fn read_tls(reader: &mut ConfigReader<'_>) -> Option<Tls> {
             options.cipher_suites.clear();
         }
     }
+    options
+}
+
+fn read_tls(reader: &mut ConfigReader<'_>) -> Option<Tls> {
+    let mut options = read_choices(reader);
     let trust = read_trust(reader, &mut options);
     // Each part by itself, so that its error goes to its key.
     if let Err(why) = TlsConfig::new(&options) {

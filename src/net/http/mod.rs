@@ -43,8 +43,10 @@ pub use client::{Client, ClientOptions};
 pub use error::{ErrorKind, HttpError};
 pub use request::{Body, Method, Request};
 pub use request_parser::{Refusal, RequestHead, RequestLimits, RequestParser};
-pub use server::{NoRequest, ServerConnection, ServerTimes, ServerTls};
+pub use server::{NoRequest, ServerConnection, ServerTimes};
 pub use url::{Scheme, Url};
+
+pub use crate::tls_server::ServerTls;
 
 /// A whole response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

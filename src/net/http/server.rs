@@ -6,17 +6,13 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::io::{AsyncRead, AsyncWriteExt};
-use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::request_parser::{Refusal, RequestHead, RequestLimits, RequestParser};
 use crate::rt::{TcpStream, timeout};
-use crate::tls::Pem;
+use crate::tls_server::ServerTls;
 
 /// Bytes of heads, chunk framing and requests sent ahead that one read takes.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -35,30 +31,6 @@ pub struct ServerTimes {
     pub body: Duration,
     /// To take a response.
     pub write: Duration,
-}
-
-/// A server's certificate chain and key, read and checked. Cheap to clone.
-#[derive(Clone)]
-pub struct ServerTls(Arc<rustls::ServerConfig>);
-
-impl ServerTls {
-    /// Reads the files and builds the settings; blocks for milliseconds.
-    ///
-    /// # Errors
-    /// A file cannot be read or is not what it should be; the message names it.
-    pub fn new(certificate: &Pem, key: &Pem) -> Result<Self, String> {
-        let chain = certificate.certificates()?;
-        let private = PrivateKeyDer::from_pem_slice(&key.read()?)
-            .map_err(|error| format!("{}: {error}", key.origin()))?;
-        let config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|error| error.to_string())?
-                .with_no_client_auth()
-                .with_single_cert(chain, private)
-                .map_err(|error| format!("{}: {error}", certificate.origin()))?;
-        Ok(Self(Arc::new(config)))
-    }
 }
 
 enum Stream {
@@ -127,7 +99,7 @@ impl ServerConnection {
         let stream = match tls {
             None => Stream::Plain(socket),
             Some(tls) => {
-                let acceptor = futures_rustls::TlsAcceptor::from(tls.0.clone());
+                let acceptor = futures_rustls::TlsAcceptor::from(tls.config());
                 let shaken = timeout(times.head, acceptor.accept(socket)).await;
                 Stream::Tls(Box::new(
                     shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,

@@ -14,6 +14,7 @@ use millrace_herder::api::connector::{
 };
 use millrace_herder::api::plugin::{ConverterPlugin, Plugins};
 use millrace_herder::command::{Report, TaskId, TaskSpec, TaskState};
+use millrace_herder::requests::HerderError;
 use millrace_herder::worker_config::WorkerConfig;
 use millrace_herder::{HerderHandle, StandaloneHerder, TaskRunner};
 use serde_json::Value;
@@ -126,9 +127,17 @@ impl Rig {
         let herder = StandaloneHerder::start(worker, plugins(), runner, inbox).unwrap();
         let app = App::new(herder.mailbox.clone(), RestOptions::new(Arc::clone(&herder.context)));
         let admin = herder.context.config.admin_listeners.is_none();
-        let router = router(&app, Scope::main(admin));
+        let router = router(&app, Front { scope: Scope::main(admin), tls: false });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { herder, router, runtime, _folder: folder }
+    }
+
+    /// The same worker, whose herder is a function.
+    fn with_herder(mut self, answer: impl FnMut(Request) + Send + 'static) -> Self {
+        let options = RestOptions::new(Arc::clone(&self.herder.context));
+        let app = App::new(Mailbox::answered_by(answer), options);
+        self.router = router(&app, Front { scope: Scope::main(true), tls: false });
+        self
     }
 
     fn send(&self, request: Builder, body: &str) -> Answered {
@@ -544,6 +553,162 @@ fn headers_on_top() {
     assert!(!foreign.headers.contains_key("access-control-allow-origin"));
     let missing = rig.ask("GET", "/nosuch", "");
     assert_eq!(missing.headers["x-frame-options"], "DENY");
+}
+
+#[test]
+fn only_known_users_come_in() {
+    use millrace_herder::rest_security::{BASIC_AUTH, LOGIN_CONFIG};
+    let dir = tempfile::tempdir().unwrap();
+    let (jaas, passwords) = (dir.path().join("jaas"), dir.path().join("passwords"));
+    std::fs::write(&passwords, "alice=secret").unwrap();
+    let text = format!(
+        "KafkaConnect {{ org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule \
+         required file=\"{}\"; }};",
+        passwords.display()
+    );
+    std::fs::write(&jaas, text).unwrap();
+    let rig =
+        Rig::new(&[("rest.extension.classes", BASIC_AUTH), (LOGIN_CONFIG, jaas.to_str().unwrap())]);
+    let ask = |method: &str, path: &str, credentials: &str| {
+        let request = HttpRequest::builder().method(method).uri(path);
+        let request = request.header("Content-Type", "application/json");
+        rig.send(request.header("Authorization", credentials), "[]")
+    };
+    let (alice, mallory) = ("Basic YWxpY2U6c2VjcmV0", "Basic YWxpY2U6d3Jvbmc=");
+    assert_eq!(ask("GET", "/connectors", alice).status, 200);
+    let refused = ask("GET", "/connectors", mallory);
+    assert_eq!((refused.status, &refused.body), (401, &json!("User cannot access the resource.")));
+    assert!(!refused.headers.contains_key("www-authenticate"));
+    for (method, path, status) in [
+        ("GET", "/metrics", 401),
+        ("GET", "/openapi.json", 401),
+        ("GET", "/admin/loggers", 401),
+        ("OPTIONS", "/connectors", 401),
+        // No resource: nobody asks who it is.
+        ("GET", "/nowhere", 404),
+        ("DELETE", "/connectors", 405),
+        // Between workers.
+        ("POST", "/connectors/a/tasks", 500),
+        ("PUT", "/connectors/a/fence", 500),
+    ] {
+        assert_eq!(ask(method, path, mallory).status, status, "{method} {path}");
+    }
+}
+
+#[test]
+fn what_another_worker_can_answer_is_forwarded() {
+    let leader = Rig::new(&[("listeners", "http://127.0.0.1:0")]);
+    let context = Arc::clone(&leader.herder.context);
+    let listeners = context.config.listeners.clone();
+    let mailbox = leader.herder.mailbox.clone();
+    let server = crate::serve(&listeners, mailbox, RestOptions::new(context)).unwrap();
+    let url: Arc<str> = format!("http://{}/", server.bound[0]).into();
+    let follower = Rig::new(&[]).with_herder(elsewhere(Some(url)));
+    let created = follower.ask("POST", "/connectors", SOURCE);
+    assert_eq!(created.status, 201, "{}", created.body);
+    assert_eq!(created.headers["location"], "http://h:1/connectors/src");
+    assert_eq!(created.body["config"]["topic"], "t1");
+    leader.wait_for("/connectors/src/status", "/tasks/0/state", "RUNNING");
+    let conflict = follower.refused("POST", "/connectors", SOURCE);
+    assert_eq!(conflict, (409, "Connector src already exists".to_owned()));
+    let restarted = follower.ask("POST", "/connectors/src/restart?includeTasks=true", "");
+    assert_eq!((restarted.status, &restarted.body["name"]), (202, &json!("src")));
+    let unknown = follower.refused("DELETE", "/connectors/a%20b", "");
+    assert_eq!(unknown, (404, "Connector a b not found".to_owned()));
+    assert_eq!(follower.ask("DELETE", "/connectors/src", "").status, 204);
+    // Where it may not go on, what the herder said is the answer.
+    let stays = follower.refused("DELETE", "/connectors/src?forward=false", "");
+    assert_eq!(stays.0, 409);
+    assert!(stays.1.contains("conflicting operation"), "{stays:?}");
+    server.shutdown();
+    let (status, message) = follower.refused("DELETE", "/connectors/src", "");
+    assert_eq!(status, 500);
+    assert!(message.starts_with("IO Error trying to forward REST request: "), "{message}");
+    let unknown = Rig::new(&[]).with_herder(elsewhere(None));
+    let (status, message) = unknown.refused("DELETE", "/connectors/src", "");
+    assert_eq!(status, 409);
+    assert!(message.contains("no known leader URL"), "{message}");
+}
+
+/// A herder that always points to another worker.
+fn elsewhere(url: Option<Arc<str>>) -> impl FnMut(Request) + Send + 'static {
+    move |request| match request {
+        Request::Put { reply, .. } => reply.send(Err(HerderError::elsewhere(url.clone()))),
+        Request::Delete { reply, .. } => reply.send(Err(HerderError::elsewhere(url.clone()))),
+        Request::Restart { reply, .. } => reply.send(Err(HerderError::elsewhere(url.clone()))),
+        _ => {}
+    }
+}
+
+#[test]
+fn two_workers_that_point_to_one_another_give_up_after_two_hops() {
+    let rig = Rig::new(&[("listeners", "http://127.0.0.1:0")]);
+    let context = Arc::clone(&rig.herder.context);
+    let listeners = context.config.listeners.clone();
+    let own = Arc::new(std::sync::OnceLock::<Arc<str>>::new());
+    let (url, asked) = (Arc::clone(&own), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let count = Arc::clone(&asked);
+    let mailbox = Mailbox::answered_by(move |request| {
+        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        elsewhere(url.get().cloned())(request);
+    });
+    let server = crate::serve(&listeners, mailbox, RestOptions::new(context)).unwrap();
+    let url: Arc<str> = format!("http://{}/", server.bound[0]).into();
+    own.set(Arc::clone(&url)).unwrap();
+    let follower = Rig::new(&[]).with_herder(elsewhere(Some(url)));
+    let (status, message) = follower.refused("DELETE", "/connectors/src", "");
+    assert_eq!(status, 409);
+    assert!(message.contains("conflicting operation"), "{message}");
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 2, "two hops and no more");
+    server.shutdown();
+}
+
+#[test]
+fn requests_between_workers_need_the_clusters_signature() {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use millrace_herder::internal_requests::{ALGORITHM_HEADER, SIGNATURE_HEADER, SessionKey};
+    use millrace_herder::requests::InternalAccess;
+    let key = SessionKey::generate("HmacSHA256", None, 1).unwrap();
+    let sent = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let rig = |access: InternalAccess| {
+        let sent = Arc::clone(&sent);
+        Rig::new(&[]).with_herder(move |request| match request {
+            Request::InternalAccess(reply) => reply.send(Ok(access.clone())),
+            Request::PutTaskConfigs { name, tasks, reply } => {
+                sent.lock().unwrap().push((name, tasks));
+                reply.send(Ok(()));
+            }
+            Request::Fence { reply, .. } => reply.send(Ok(())),
+            _ => {}
+        })
+    };
+    let body = r#"[{"task.class":"T","a":1}]"#;
+    let post = |rig: &Rig, signature: Option<(&str, &str)>, body: &str| {
+        let mut request = HttpRequest::builder().method("POST").uri("/connectors/a%20b/tasks");
+        if let Some((mac, algorithm)) = signature {
+            request = request.header(SIGNATURE_HEADER, mac).header(ALGORITHM_HEADER, algorithm);
+        }
+        let answered = rig.send(request.header("Content-Type", "application/json"), body);
+        (answered.status, answered.body["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let mac = BASE64_STANDARD.encode(key.mac("HmacSHA256", body.as_bytes()).unwrap());
+    let good = Some((mac.as_str(), "HmacSHA256"));
+    let unsigned = rig(InternalAccess::default());
+    assert_eq!(post(&unsigned, None, body).0, 204);
+    let task =
+        Config::from([("a".to_owned(), "1".to_owned()), ("task.class".to_owned(), "T".to_owned())]);
+    assert_eq!(*sent.lock().unwrap(), [("a b".to_owned(), vec![task])]);
+    assert_eq!(post(&unsigned, None, "").0, 500);
+    assert_eq!(post(&unsigned, None, "{}").0, 500);
+    assert_eq!(post(&unsigned, Some(("!", "HmacSHA256")), body).0, 400, "read in any case");
+    let keyless = rig(InternalAccess { signed: true, key: None });
+    let missing = post(&keyless, None, body);
+    assert_eq!(missing, (400, "Internal request missing required signature".to_owned()));
+    let signed = rig(InternalAccess { signed: true, key: Some(key.clone()) });
+    // The standalone worker's definition has no algorithms: none is allowed.
+    let (status, message) = post(&signed, good, body);
+    assert_eq!(status, 400);
+    assert!(message.contains("does not support the 'HmacSHA256' key signing"), "{message}");
 }
 
 #[test]
