@@ -4,6 +4,7 @@ mod blocks;
 mod checker;
 mod converter;
 mod isa;
+pub mod members;
 mod parse;
 pub mod patch;
 mod patch_compile;

@@ -71,9 +71,15 @@ pub(crate) fn settled<'a>(text: &JsonText<'a>, arena: &'a Arena) -> &'a [u8] {
     if text.edits.is_empty() {
         return text.src;
     }
-    let mut out = Vec::with_capacity(text.len());
-    text.write_to(&mut out);
-    arena.alloc_bytes(&out)
+    let mut out = BumpVec::with_capacity_in(text.len(), arena.bump());
+    let mut at = 0;
+    for edit in text.edits {
+        out.extend_from_slice_copy(&text.src[at..edit.start as usize]);
+        out.extend_from_slice_copy(edit.with);
+        at = edit.end as usize;
+    }
+    out.extend_from_slice_copy(&text.src[at..]);
+    out.into_bump_slice()
 }
 
 /// A container that is being read.

@@ -185,6 +185,8 @@ impl ConfigError {
 #[derive(Clone, Default)]
 pub struct ConfigDef {
     pub keys: Vec<ConfigKey>,
+    /// Further checks, of keys whose names the user chooses, and of keys against one another.
+    pub whole: Option<fn(&Config) -> Vec<ConfigError>>,
 }
 
 impl ConfigDef {
@@ -195,6 +197,13 @@ impl ConfigDef {
     #[must_use]
     pub fn define(mut self, key: ConfigKey) -> Self {
         self.keys.push(key);
+        self
+    }
+
+    /// With a check of the configuration as a whole; `/validate` makes it once the keys are good.
+    #[must_use]
+    pub fn checked(mut self, check: fn(&Config) -> Vec<ConfigError>) -> Self {
+        self.whole = Some(check);
         self
     }
 

@@ -27,6 +27,12 @@ pub trait Transformation {
         Reads::default()
     }
 
+    /// Whether JSON text ([`millrace_converters::Value::Json`]) is as good for [`Self::apply`] as
+    /// typed values, so that the record need not be parsed for it.
+    fn takes_text(&self) -> bool {
+        false
+    }
+
     /// The Java class, for error contexts.
     fn class_name(&self) -> &'static str;
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use millrace_api::Config;
-use millrace_api::config_def::{ConfigDef, ConfigKey, split_list};
+use millrace_api::config_def::{ConfigDef, ConfigError, ConfigKey, split_list};
 use millrace_api::connector::ConnectorPlugin;
 use millrace_api::plugin::Plugins;
 use millrace_worker::command::TargetState;
@@ -293,9 +293,13 @@ impl Validator {
             let type_key = format!("{}.{alias}.type", aliased.key());
             let own = self.aliased_type(check, aliased, &type_key);
             let prefix = format!("{}.{alias}.", aliased.key());
+            let whole = own.as_ref().and_then(|def| def.whole);
             let own = own.map(|def| aliased.own(&alias, def)).unwrap_or_default();
             for key in &own {
                 check.key(key, key.name.strip_prefix(&prefix).unwrap_or(&key.name));
+            }
+            if let Some(whole) = whole {
+                check.whole(&prefix, whole);
             }
             if aliased == Aliased::Transform && !own.is_empty() {
                 predicate_reference(check, &prefix);
@@ -457,6 +461,24 @@ impl Check<'_> {
         }
         if let Some(info) = self.find(name) {
             info.value.errors.push(message);
+        }
+    }
+
+    /// The check of a transform's or predicate's configuration as a whole.
+    fn whole(&mut self, prefix: &str, check: fn(&Config) -> Vec<ConfigError>) {
+        let mut own = Config::new();
+        for (key, value) in self.config {
+            if let Some(key) = key.strip_prefix(prefix)
+                && !matches!(key, "type" | "predicate" | "negate" | "plugin.version")
+            {
+                own.insert(key.to_owned(), value.clone());
+            }
+        }
+        for error in check(&own) {
+            let (bare, full) = (&error.key, format!("{prefix}{}", error.key));
+            let bare = format!("configuration {bare}");
+            let message = error.message.replacen(&bare, &format!("configuration {full}"), 1);
+            self.error(&full, message);
         }
     }
 

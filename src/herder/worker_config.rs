@@ -168,7 +168,7 @@ pub fn config_def() -> ConfigDef {
     let key = |(name, type_, default, importance, check): Row| {
         ConfigKey::new(name, type_, default, importance, "").check(check)
     };
-    ConfigDef { keys: rows.into_iter().map(key).collect() }
+    ConfigDef { keys: rows.into_iter().map(key).collect(), whole: None }
 }
 
 impl WorkerConfig {

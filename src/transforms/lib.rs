@@ -1,7 +1,8 @@
 //! The bundled single message transforms and predicates; one file each, and here is the list.
 //!
 //! Those of the top level are `org.apache.kafka.connect.transforms` by name, configuration, result
-//! and error text; `confluent` has Confluent's.
+//! and error text; `confluent` has Confluent's, and
+//! [`expression`] is our own.
 //! Where Java's maps have no order, ours keep the order in which the record came.
 
 mod cast;
@@ -9,6 +10,7 @@ mod cast_value;
 mod confluent;
 mod date_format;
 mod date_parse;
+pub mod expression;
 mod extract_field;
 mod field_path;
 mod filter;
@@ -46,6 +48,9 @@ pub fn transformations() -> Vec<TransformationPlugin> {
         cast::KEY,
         cast::VALUE,
         headers::DROP_HEADERS,
+        expression::PLAIN,
+        expression::KEY,
+        expression::VALUE,
         extract_field::KEY,
         extract_field::VALUE,
         filter::FILTER,

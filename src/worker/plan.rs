@@ -94,6 +94,12 @@ pub(crate) fn aliased(config: &Config, kind: &str, alias: &str) -> (String, Conf
     (settings.remove("type").unwrap_or_default(), settings)
 }
 
+/// What an alias of `transforms` or `predicates` refuses, each under its full key.
+pub(crate) fn named(kind: &str, alias: &str, errors: Vec<ConfigError>) -> Vec<String> {
+    let name = |error: ConfigError| format!("{kind}.{alias}.{}: {}", error.key, error.message);
+    errors.into_iter().map(name).collect()
+}
+
 fn step(connector: &Config, plugins: &Plugins, alias: &str) -> Result<Step, ConnectError> {
     let (class, mut settings) = aliased(connector, "transforms", alias);
     let predicate = settings.remove("predicate");
@@ -102,7 +108,7 @@ fn step(connector: &Config, plugins: &Plugins, alias: &str) -> Result<Step, Conn
         ConnectError::fatal(format!("transforms.{alias}.type: no transformation {class}"))
     })?;
     let transformation = (plugin.new)(&settings)
-        .map_err(|errors| refused(&format!("transforms.{alias}"), &errors))?;
+        .map_err(|errors| ConnectError::fatal(named("transforms", alias, errors).join("; ")))?;
     let condition = match predicate {
         Some(name) => Some(condition(connector, plugins, name.trim(), negate)?),
         None => None,
@@ -121,6 +127,6 @@ fn condition(
         ConnectError::fatal(format!("predicates.{alias}.type: no predicate {class}"))
     })?;
     let predicate = (plugin.new)(&settings)
-        .map_err(|errors| refused(&format!("predicates.{alias}"), &errors))?;
+        .map_err(|errors| ConnectError::fatal(named("predicates", alias, errors).join("; ")))?;
     Ok(Condition { predicate, negate })
 }

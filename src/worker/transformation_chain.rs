@@ -96,8 +96,8 @@ impl Chain {
             hoisted += 1;
         }
         let rest = Looks::of(&steps[hoisted..]);
-        let key_plan = compile_ops(&key_ops, rest.key);
-        let value_plan = compile_ops(&value_ops, rest.value);
+        let key_plan = compile_ops(&key_ops, rest.key.parsed);
+        let value_plan = compile_ops(&value_ops, rest.value.parsed);
         let (Some(key_plan), Some(value_plan)) = (key_plan, value_plan) else {
             let looks = Looks::of(&steps);
             let key = lane(&*converters.key, needs.key, looks.key, None);
@@ -290,19 +290,38 @@ pub(crate) fn apply<'a>(
 
 /// What the steps read, all together.
 struct Looks {
-    key: bool,
-    value: bool,
+    key: Look,
+    value: Look,
     headers: bool,
+}
+
+/// How a side is looked at.
+#[derive(Clone, Copy, Default)]
+struct Look {
+    /// Somebody looks at it at all.
+    any: bool,
+    /// Somebody wants typed values; JSON text does not do.
+    parsed: bool,
+}
+
+impl Look {
+    fn add(&mut self, reads: bool, takes_text: bool) {
+        self.any |= reads;
+        self.parsed |= reads && !takes_text;
+    }
 }
 
 impl Looks {
     fn of(steps: &[Step]) -> Self {
-        let mut looks = Self { key: false, value: false, headers: false };
+        let mut looks = Self { key: Look::default(), value: Look::default(), headers: false };
         for step in steps {
+            let takes_text = step.transformation.takes_text();
             let condition = step.condition.as_ref().map(|condition| condition.predicate.reads());
-            for reads in [Some(step.transformation.reads()), condition].into_iter().flatten() {
-                looks.key |= reads.key;
-                looks.value |= reads.value;
+            let reads = step.transformation.reads();
+            let all = [Some((reads, takes_text)), condition.map(|reads| (reads, false))];
+            for (reads, takes_text) in all.into_iter().flatten() {
+                looks.key.add(reads.key, takes_text);
+                looks.value.add(reads.value, takes_text);
                 looks.headers |= reads.headers;
             }
         }
@@ -311,22 +330,24 @@ impl Looks {
 }
 
 /// `None`: these operations cannot be one pass. `Some(None)`: there are none.
-fn compile_ops(ops: &[JsonOp], looked_at: bool) -> Option<Option<PatchPlan>> {
+fn compile_ops(ops: &[JsonOp], parsed: bool) -> Option<Option<PatchPlan>> {
     if ops.is_empty() {
         return Some(None);
     }
-    if looked_at { None } else { PatchPlan::compile(ops).map(Some) }
+    if parsed { None } else { PatchPlan::compile(ops).map(Some) }
 }
 
-fn lane(converter: &dyn Converter, need: Need, looked_at: bool, plan: Option<PatchPlan>) -> Lane {
+fn lane(converter: &dyn Converter, need: Need, look: Look, plan: Option<PatchPlan>) -> Lane {
     if let Some(plan) = plan {
         return Lane::Patch(Box::new(plan));
     }
-    let unread = need == Need::Nothing && !looked_at;
+    let unread = need == Need::Nothing && !look.any;
     match converter.shortcut() {
         Shortcut::Bytes | Shortcut::Utf8 if unread => Lane::Skip,
-        Shortcut::SchemalessJson if !looked_at && need != Need::Full => Lane::Json(Box::default()),
-        _ if looked_at => Lane::Convert(Detail::Full),
+        Shortcut::SchemalessJson if !look.parsed && need != Need::Full => {
+            Lane::Json(Box::default())
+        }
+        _ if look.any => Lane::Convert(Detail::Full),
         _ => Lane::Convert(need.detail()),
     }
 }

@@ -142,7 +142,9 @@ fn step_errors(spec: &TaskSpec) -> Vec<String> {
         settings.remove("negate");
         match spec.plugins.transformation(class.trim()) {
             None => errors.push(format!("{prefix}type: no transformation {class}")),
-            Some(plugin) => errors.extend(named(&prefix, (plugin.new)(&settings).err())),
+            Some(plugin) => {
+                errors.extend(refused("transforms", &alias, (plugin.new)(&settings).err()))
+            }
         }
     }
     for alias in list("predicates") {
@@ -150,13 +152,14 @@ fn step_errors(spec: &TaskSpec) -> Vec<String> {
         let (class, settings) = plan::aliased(config, "predicates", &alias);
         match spec.plugins.predicate(class.trim()) {
             None => errors.push(format!("{prefix}type: no predicate {class}")),
-            Some(plugin) => errors.extend(named(&prefix, (plugin.new)(&settings).err())),
+            Some(plugin) => {
+                errors.extend(refused("predicates", &alias, (plugin.new)(&settings).err()))
+            }
         }
     }
     errors
 }
 
-fn named(prefix: &str, errors: Option<Vec<ConfigError>>) -> Vec<String> {
-    let name = |error: ConfigError| format!("{prefix}{}: {}", error.key, error.message);
-    errors.unwrap_or_default().into_iter().map(name).collect()
+fn refused(kind: &str, alias: &str, errors: Option<Vec<ConfigError>>) -> Vec<String> {
+    plan::named(kind, alias, errors.unwrap_or_default())
 }

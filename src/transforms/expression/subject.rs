@@ -1,0 +1,118 @@
+//! A side of a record as expressions see it: typed values as they are, and of JSON text only the
+//! members that somebody looks at.
+
+use std::ops::Range;
+
+use bumpalo::collections::Vec as BumpVec;
+use millrace_converters::json::members::{Object, members};
+use millrace_converters::json::{parse, parse_text};
+use millrace_converters::{Arena, DataError, Edit, JsonText, SchemaAndValue, Value};
+
+use super::compile::Members;
+use super::eval::Subject;
+use crate::requirements::is_null;
+
+/// A JSON object that stays text.
+pub struct Text<'a> {
+    pub object: Object<'a>,
+    found: &'a [Option<Value<'a>>],
+    /// Where members stand that are to be set: which of the names, and its value's place.
+    places: BumpVec<'a, (usize, Range<usize>)>,
+}
+
+/// One side, made ready.
+pub enum Prepared<'a> {
+    Datum(Value<'a>),
+    Text(Text<'a>),
+}
+
+impl<'a> Prepared<'a> {
+    /// `wanted` is what expressions look at, `set` the members that will be set.
+    pub fn of(
+        datum: &SchemaAndValue<'a>,
+        wanted: &Members,
+        set: &[impl AsRef<str>],
+        arena: &'a Arena,
+    ) -> Result<Self, DataError> {
+        let Value::Json(text) = datum.value else { return Ok(Self::Datum(datum.value)) };
+        if is_null(&datum.value) {
+            return Ok(Self::Datum(Value::Null));
+        }
+        if wanted.names.is_empty() && !wanted.whole && set.is_empty() {
+            return Ok(Self::Datum(datum.value));
+        }
+        if wanted.whole {
+            return parse_text(text, arena).map(Self::Datum);
+        }
+        let mut ranges: BumpVec<'a, Option<Range<usize>>> = arena.vec();
+        ranges.resize(wanted.names.len(), None);
+        let mut places = arena.vec();
+        let object = members(text, arena, |name, range| {
+            if let Some(slot) = wanted.names.iter().position(|wanted| wanted == name) {
+                ranges[slot] = Some(range.clone());
+            }
+            if let Some(which) = set.iter().position(|set| set.as_ref() == name) {
+                places.push((which, range));
+            }
+        })?;
+        let Some(object) = object else { return parse_text(text, arena).map(Self::Datum) };
+        let mut found = crate::requirements::room_for(ranges.len(), arena);
+        for range in ranges {
+            found.push(match range {
+                Some(range) => Some(parse(&object.src[range], arena)?),
+                None => None,
+            });
+        }
+        Ok(Self::Text(Text { object, found: found.into_bump_slice(), places }))
+    }
+
+    pub fn subject<'e>(&'e self) -> Subject<'e, 'a> {
+        match self {
+            Self::Datum(value) => Subject::Datum(*value),
+            Self::Text(text) => Subject::Members(text.found),
+        }
+    }
+}
+
+impl<'a> Text<'a> {
+    /// The object with these members set: where one is, its value is replaced, others come last.
+    /// `set` are name and value as JSON text, in the order of the names given to [`Prepared::of`].
+    pub fn with(&self, set: &[(&str, &'a [u8])], arena: &'a Arena) -> JsonText<'a> {
+        let mut edits = crate::requirements::room_for(self.places.len() + 1, arena);
+        for (which, place) in &self.places {
+            // Offsets fit: a record is smaller than 2 GiB.
+            let (start, end) = (place.start as u32, place.end as u32);
+            edits.push(Edit { start, end, with: set[*which].1 });
+        }
+        let mut added: BumpVec<'a, u8> = arena.vec();
+        for (which, (name, value)) in set.iter().enumerate() {
+            if self.places.iter().any(|(placed, _)| *placed == which) {
+                continue;
+            }
+            if !(self.object.empty && added.is_empty()) {
+                added.push(b',');
+            }
+            write_name(name, &mut added);
+            added.extend_from_slice_copy(value);
+        }
+        if !added.is_empty() {
+            let end = self.object.end as u32;
+            edits.push(Edit { start: end, end, with: added.into_bump_slice() });
+        }
+        self.object.edited(edits.into_bump_slice())
+    }
+}
+
+/// `"name":`, with what JSON wants escaped.
+fn write_name(name: &str, out: &mut BumpVec<'_, u8>) {
+    if name.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        let mut quoted = Vec::new();
+        millrace_converters::json::text::write_string(name, &mut quoted);
+        out.extend_from_slice_copy(&quoted);
+    } else {
+        out.push(b'"');
+        out.extend_from_slice_copy(name.as_bytes());
+        out.push(b'"');
+    }
+    out.push(b':');
+}
