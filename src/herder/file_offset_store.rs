@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use millrace_worker::command::SourceOffsetStore;
 
 use crate::java_object;
+use crate::offset_requests::OffsetEntries;
 
 type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -50,11 +51,6 @@ impl FileOffsetStore {
             .spawn(move || write_loop(&path, &shared, &inbox))?;
         Ok(Self { map, puts: Some(puts), writer: Some(writer) })
     }
-
-    /// All keys and values.
-    pub fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        lock(&self.map).iter().map(|(key, value)| (key.clone(), value.clone())).collect()
-    }
 }
 
 impl SourceOffsetStore for FileOffsetStore {
@@ -68,6 +64,12 @@ impl SourceOffsetStore for FileOffsetStore {
             let put = refused.into_inner();
             (put.done)(Err("the offset file's writer does not keep up".to_owned()));
         }
+    }
+}
+
+impl OffsetEntries for FileOffsetStore {
+    fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        lock(&self.map).iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 

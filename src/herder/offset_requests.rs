@@ -9,13 +9,22 @@ use millrace_net::rt;
 use millrace_worker::command::SourceOffsetStore;
 
 use crate::connector_thread::guarded;
+use crate::context::HerderContext;
 use crate::requests::{Answer, HerderError, OffsetChange, PartitionOffset, Reply};
 use crate::sink_offsets::{self, SinkGroup};
 use crate::source_offsets;
-use crate::standalone::StandaloneHerder;
 
 /// Requests about offsets that are worked on at the same time; each has a thread.
 const AT_ONCE: usize = 8;
+
+/// The JVM's refusal to change the offsets of a connector that runs.
+pub(crate) fn not_at_rest(name: &str) -> HerderError {
+    HerderError::bad_request(format!(
+        "Connectors must be in the STOPPED state before their offsets can be modified. This can be \
+         done for the specified connector by issuing a 'PUT' request to the '/connectors/{name}/stop' \
+         endpoint"
+    ))
+}
 
 /// A connector whose offsets are asked about.
 struct Subject {
@@ -29,39 +38,46 @@ struct Subject {
     _busy: Arc<()>,
 }
 
-impl StandaloneHerder {
-    pub(crate) fn list_offsets(&self, name: &str, reply: Reply<Vec<PartitionOffset>>) {
-        match self.state.is_sink(name) {
-            None => reply.send(Err(HerderError::no_connector(name))),
-            Some(false) => {
-                reply.send(Ok(source_offsets::of_connector(name, &self.offsets.entries())));
+/// A store whose offsets can be listed.
+pub(crate) trait OffsetEntries: SourceOffsetStore {
+    /// All keys and values.
+    fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)>;
+}
+
+/// Where offsets are kept, and what is needed to ask connectors and brokers about them.
+#[derive(Clone)]
+pub(crate) struct OffsetDesk {
+    pub context: Arc<HerderContext>,
+    pub store: Arc<dyn OffsetEntries>,
+    /// Held by each thread that works on offsets.
+    pub threads: Arc<()>,
+}
+
+impl OffsetDesk {
+    pub fn new(context: Arc<HerderContext>, store: Arc<dyn OffsetEntries>) -> Self {
+        Self { context, store, threads: Arc::default() }
+    }
+
+    /// The offsets of a connector of that configuration.
+    pub fn list(&self, name: &str, config: &Config, reply: Reply<Vec<PartitionOffset>>) {
+        match self.subject(name, config) {
+            Err(error) => reply.send(Err(error)),
+            Ok(subject) if subject.plugin.is_sink() => {
+                on_a_core(subject, reply, async |subject| subject.group()?.list().await)
             }
-            Some(true) => match self.subject(name) {
-                Err(error) => reply.send(Err(error)),
-                Ok(subject) => {
-                    on_a_core(subject, reply, async |subject| subject.group()?.list().await)
-                }
-            },
+            Ok(_) => reply.send(Ok(source_offsets::of_connector(name, &self.store.entries()))),
         }
     }
 
-    /// `None` resets everything.
-    pub(crate) fn alter_offsets(
+    /// Changes the offsets of a connector that is at rest; `None` resets everything.
+    pub fn alter(
         &self,
         name: &str,
+        config: &Config,
         changes: Option<Vec<OffsetChange>>,
         reply: Reply<String>,
     ) {
-        let subject = match self.state.is_sink(name) {
-            None => Err(HerderError::no_connector(name)),
-            Some(_) if !self.state.is_at_rest(name) => Err(HerderError::bad_request(format!(
-                "Connectors must be in the STOPPED state before their offsets can be modified. This \
-                 can be done for the specified connector by issuing a 'PUT' request to the \
-                 '/connectors/{name}/stop' endpoint"
-            ))),
-            Some(_) => self.subject(name),
-        };
-        match subject {
+        match self.subject(name, config) {
             Err(error) => reply.send(Err(error)),
             Ok(subject) if subject.plugin.is_sink() => {
                 on_a_core(subject, reply, async move |subject| {
@@ -72,14 +88,13 @@ impl StandaloneHerder {
         }
     }
 
-    fn subject(&self, name: &str) -> Answer<Subject> {
-        let config = self.state.config(name).ok_or_else(|| HerderError::no_connector(name))?;
+    fn subject(&self, name: &str, config: &Config) -> Answer<Subject> {
         let config = self.context.config.providers.resolve(config);
         let class = config.get("connector.class").map_or("", |class| class.trim());
         let plugin = *self.context.plugins.connector(class).ok_or_else(|| {
             HerderError::internal(format!("no connector class {class:?} is built in"))
         })?;
-        if Arc::strong_count(&self.offset_threads) > AT_ONCE {
+        if Arc::strong_count(&self.threads) > AT_ONCE {
             return Err(HerderError::internal(
                 "Too many requests about offsets wait for Kafka or for their connectors; try again",
             ));
@@ -90,7 +105,7 @@ impl StandaloneHerder {
             worker: Arc::clone(&self.context.config.properties),
             config,
             runtime: self.context.config.runtime(),
-            _busy: Arc::clone(&self.offset_threads),
+            _busy: Arc::clone(&self.threads),
         })
     }
 
@@ -101,7 +116,7 @@ impl StandaloneHerder {
         reply: Reply<String>,
     ) {
         let verb = verb(changes);
-        let stored = self.offsets.entries();
+        let stored = self.store.entries();
         let wanted = match changes.map(source_offsets::wanted).transpose() {
             Ok(Some(wanted)) => wanted,
             Ok(None) => source_offsets::of_connector(&subject.name, &stored)
@@ -114,7 +129,7 @@ impl StandaloneHerder {
             Some(_) => source_offsets::entries(&subject.name, &wanted),
             None => source_offsets::tombstones(&subject.name, &stored),
         };
-        let store = Arc::clone(&self.offsets);
+        let store = Arc::clone(&self.store);
         let (reply, or_else) = reply.shared();
         let spawned = std::thread::Builder::new().name("offsets".to_owned()).spawn(move || {
             let complete = match subject.ask(&wanted) {

@@ -101,7 +101,7 @@ fn map(object: &serde_json::Map<String, Value>) -> OffsetMap {
 }
 
 /// The order in which `new HashMap<>()`, filled in the given order, is iterated.
-fn java_order(map: &OffsetMap) -> OffsetMap {
+pub(crate) fn java_order(map: &OffsetMap) -> OffsetMap {
     let mut buckets = 16_u32;
     while map.len() as u64 * 4 > u64::from(buckets) * 3 {
         buckets *= 2;

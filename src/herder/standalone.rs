@@ -46,6 +46,7 @@ use crate::connector_thread::{ConnectorThread, Instance};
 use crate::context::{HerderContext, HerderHandle};
 use crate::file_offset_store::FileOffsetStore;
 use crate::metrics::{self, WorkerMetrics};
+use crate::offset_requests::{OffsetDesk, not_at_rest};
 use crate::requests::{
     Answer, ConnectorInfo, Created, ErrorStatus, HerderError, InternalAccess, Mailbox, Message,
     Reply, Request,
@@ -96,9 +97,8 @@ pub struct StandaloneHerder {
     pub(crate) context: Arc<HerderContext>,
     pub(crate) state: State,
     runner: Box<dyn TaskRunner>,
-    pub(crate) offsets: Arc<FileOffsetStore>,
-    /// Held by each thread that works on offsets.
-    pub(crate) offset_threads: Arc<()>,
+    offsets: Arc<FileOffsetStore>,
+    desk: OffsetDesk,
     threads: HashMap<Arc<str>, ConnectorThread>,
     pending: HashMap<Token, Pending>,
     next_token: Token,
@@ -132,8 +132,8 @@ impl StandaloneHerder {
             context: Arc::clone(&context),
             state,
             runner,
+            desk: OffsetDesk::new(Arc::clone(&context), offsets.clone()),
             offsets,
-            offset_threads: Arc::default(),
             threads: HashMap::new(),
             pending: HashMap::new(),
             next_token: 0,
@@ -255,7 +255,11 @@ impl StandaloneHerder {
                 reply.send(state.restart_task(&name, task, now));
             }
             Request::AlterOffsets { name, offsets, reply } => {
-                self.alter_offsets(&name, offsets, reply)
+                match (state.config(&name), state.is_at_rest(&name)) {
+                    (None, _) => reply.send(Err(HerderError::no_connector(&name))),
+                    (_, false) => reply.send(Err(not_at_rest(&name))),
+                    (Some(config), true) => self.desk.alter(&name, config, offsets, reply),
+                }
             }
             Request::ResetTopics { name, reply } => {
                 state.reset_topics(&name);
@@ -303,7 +307,10 @@ impl StandaloneHerder {
             Request::Progress { name, reply } => {
                 reply.send(state.progress(&name).ok_or_else(|| no_connector(&name)));
             }
-            Request::Offsets { name, reply } => self.list_offsets(&name, reply),
+            Request::Offsets { name, reply } => match state.config(&name) {
+                None => reply.send(Err(no_connector(&name))),
+                Some(config) => self.desk.list(&name, config, reply),
+            },
             Request::Metrics(reply) => reply.send(Ok(self.metrics())),
             Request::Health(reply) => reply.send(Ok(())),
             _ => {}

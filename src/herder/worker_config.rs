@@ -1,7 +1,7 @@
-//! The standalone worker's properties: every key of Kafka Connect's `StandaloneConfig`, and our own
-//! under `millrace.`.
+//! The worker's properties: every key of Kafka Connect's `StandaloneConfig` or `DistributedConfig`
+//! ([`distributed_config`] has what only the latter knows), and our own under `millrace.`.
 //!
-//! One difference on purpose: without `listeners` the REST API is bound to 127.0.0.1:8083, where the
+//! One difference on purpose: without `listeners` a standalone worker's REST API is bound to 127.0.0.1:8083, where the
 //! JVM's default `http://:8083` binds every interface of the machine; REST has no authentication, so
 //! opening it to the network is the user's decision. `listeners=http://:8083` does what it does there.
 
@@ -17,6 +17,7 @@ use millrace_worker::engine::{EngineOptions, RuntimeChoice};
 
 use crate::config_providers::ConfigProviders;
 use crate::cores;
+use crate::distributed_config::{self, TOPIC_PREFIXES};
 use crate::listeners::{self, Listener, ResponseHeader, bracketed};
 use crate::rest_security::{LOGIN_CONFIG, RestSecurity, check_extensions};
 
@@ -44,7 +45,7 @@ pub struct WorkerConfig {
     pub ignored: Vec<String>,
 }
 
-type Row = (&'static str, Type, DefaultValue, Importance, Validator);
+pub(crate) type Row = (&'static str, Type, DefaultValue, Importance, Validator);
 
 /// Converters, offsets and plug-ins.
 const BASIC: &[Row] = &[
@@ -59,7 +60,6 @@ const BASIC: &[Row] = &[
     ("task.shutdown.graceful.timeout.ms", Type::Long, Of("5000"), Low, Validator::None),
     ("offset.flush.interval.ms", Type::Long, Of("60000"), Low, Validator::None),
     ("offset.flush.timeout.ms", Type::Long, Of("5000"), Low, Validator::None),
-    ("offset.storage.file.filename", Type::String, Required, High, Validator::NonEmpty),
     ("plugin.path", Type::List, Null, Low, Validator::None),
     ("plugin.discovery", Type::String, Of("hybrid_warn"), Low, Validator::OneOfIgnoreCase(SCAN)),
     ("config.providers", Type::List, Of(""), Low, Validator::None),
@@ -76,6 +76,10 @@ const BASIC: &[Row] = &[
     ("internal.key.converter", Type::Class, Null, Low, Validator::None),
     ("internal.value.converter", Type::Class, Null, Low, Validator::None),
 ];
+
+/// Of a standalone worker alone.
+const STANDALONE: &[Row] =
+    &[("offset.storage.file.filename", Type::String, Required, High, Validator::NonEmpty)];
 
 const REST: &[Row] = &[
     (
@@ -163,8 +167,8 @@ const JMX: &str = "org.apache.kafka.common.metrics.JmxReporter";
 const SIMPLE_HEADER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
 
 /// The definition of all keys.
-pub fn config_def() -> ConfigDef {
-    let rows = [BASIC, REST, MILLRACE].concat();
+fn config_def(own: &[Row]) -> ConfigDef {
+    let rows = [BASIC, own, REST, MILLRACE].concat();
     let key = |(name, type_, default, importance, check): Row| {
         ConfigKey::new(name, type_, default, importance, "").check(check)
     };
@@ -174,14 +178,38 @@ pub fn config_def() -> ConfigDef {
 impl WorkerConfig {
     /// Checks a standalone worker's properties; all errors at once.
     pub fn standalone(file: Config, plugins: &Plugins) -> Result<Self, Vec<ConfigError>> {
+        Self::checked(file, plugins, STANDALONE, |_, _| Vec::new())
+    }
+
+    /// Checks the properties of a worker of a cluster; all errors at once.
+    pub fn distributed(mut file: Config, plugins: &Plugins) -> Result<Self, Vec<ConfigError>> {
+        let listeners = distributed_config::LISTENERS;
+        file.entry("listeners".to_owned()).or_insert_with(|| listeners.to_owned());
+        Self::checked(file, plugins, distributed_config::ROWS, distributed_config::cross_checks)
+    }
+
+    fn checked(
+        file: Config,
+        plugins: &Plugins,
+        own: &[Row],
+        cross_checks: fn(&Config, &Parsed) -> Vec<ConfigError>,
+    ) -> Result<Self, Vec<ConfigError>> {
         let providers = ConfigProviders::new(&file)?;
         let properties = resolved(&providers, &file);
-        let def = config_def();
+        let def = config_def(own);
         let mut errors = Vec::new();
-        let parsed = def.parse(&properties).unwrap_or_else(|found| {
-            errors = found;
-            Parsed::default()
-        });
+        let parsed = match def.parse(&properties) {
+            Ok(parsed) => {
+                errors.extend(cross_checks(&properties, &parsed));
+                parsed
+            }
+            Err(found) => {
+                errors = found;
+                // The clients' settings are told with the rest, as far as there is a rest.
+                errors.extend(client_errors(own, &properties));
+                Parsed::default()
+            }
+        };
         errors.extend(missing_classes(&properties, plugins));
         if !errors.is_empty() {
             return Err(errors);
@@ -205,6 +233,11 @@ impl WorkerConfig {
             providers: Arc::new(providers),
             parsed,
         })
+    }
+
+    /// `group.id` of a worker of a cluster.
+    pub fn group_id(&self) -> Option<&str> {
+        self.parsed.get("group.id")
     }
 
     /// A checked value of the definition.
@@ -291,6 +324,17 @@ fn resolved(providers: &ConfigProviders, file: &Config) -> Config {
     properties
 }
 
+/// What is wrong with the settings of a cluster's clients, beside errors of the definition.
+fn client_errors(own: &[Row], properties: &Config) -> Vec<ConfigError> {
+    let known: Vec<&str> = own.iter().chain(BASIC).map(|row| row.0).collect();
+    if !known.contains(&"group.id") {
+        return Vec::new();
+    }
+    let problems = crate::stores::check(properties).err().unwrap_or_default();
+    let of_clients = problems.into_iter().filter(|problem| !known.contains(&&*problem.key));
+    of_clients.map(|one| ConfigError::invalid(&one.key, &one.value, &one.why)).collect()
+}
+
 fn missing_classes(properties: &Config, plugins: &Plugins) -> Vec<ConfigError> {
     let given = |key: &'static str| properties.get(key).map(|class| (key, class.trim()));
     let wrong = |(key, class): (&str, &str)| {
@@ -316,6 +360,8 @@ fn ignored(properties: &Config, def: &ConfigDef) -> Vec<String> {
         def.key(key).is_some()
             || CLIENT_KEYS.contains(&key)
             || KNOWN_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+            || def.key("group.id").is_some()
+                && TOPIC_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
     };
     properties.keys().filter(|key| !known(key)).cloned().collect()
 }

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{CreateTopicsRequest, MetadataRequest, TopicName};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DescribeConfigsRequest, MetadataRequest, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 use millrace_net::rt::sleep;
 use std::time::Instant;
@@ -108,6 +112,46 @@ impl Admin {
             .with_topics(Some(topics.collect()))
             .with_allow_auto_topic_creation(false);
         self.ask(&request).await
+    }
+
+    /// The topic's settings by name, those of the broker's defaults too. Fails with
+    /// TOPIC_AUTHORIZATION_FAILED (29) and the like where this client may not see them.
+    pub async fn topic_configs(&self, topic: &str) -> Result<BTreeMap<String, String>, KafkaError> {
+        const TOPIC: i8 = 2;
+        let name = StrBytes::from_string(topic.to_owned());
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(name)
+            .with_configuration_keys(None);
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        let deadline = Instant::now() + self.cluster.config().api_timeout;
+        let mut backoff = self.cluster.backoff();
+        loop {
+            let error = match self.cluster.call_any(&request).await {
+                Ok(response) => match response.results.first() {
+                    Some(result) if result.error_code == 0 => {
+                        let text = |text: &Option<StrBytes>| {
+                            text.as_ref().map(|text| text.to_string()).unwrap_or_default()
+                        };
+                        let pair = |entry: &DescribeConfigsResourceResult| {
+                            (entry.name.to_string(), text(&entry.value))
+                        };
+                        return Ok(result.configs.iter().map(pair).collect());
+                    }
+                    Some(result) => {
+                        KafkaError::from_code(result.error_code, "DescribeConfigs", topic)
+                    }
+                    None => KafkaError::corrupt("the answer leaves the topic out")
+                        .with_api("DescribeConfigs"),
+                },
+                Err(error) => error,
+            };
+            let wait = backoff.next_wait();
+            if !error.is_retriable() || Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            sleep(wait).await;
+        }
     }
 
     /// All topics that this client may see, internal ones among them.

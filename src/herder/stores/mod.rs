@@ -1,0 +1,186 @@
+//! The internal topics of a distributed worker: its configurations, source offsets and statuses.
+//!
+//! What the records mean is decided without IO: [`config_log`], [`status_log`] and the formats in
+//! [`config_records`]. One thread, a core of its own on epoll, moves them: [`topic_log`] for each
+//! topic, [`topics`] to make and check them, [`offset_topic`] for tasks.
+//!
+//! The wire client is ours: the ready-made one cannot set a topic's configuration or look at it, and
+//! knows neither Java's keystores nor all of SASL.
+
+pub mod config_log;
+pub mod config_records;
+pub mod offset_topic;
+pub mod status_log;
+pub mod topic_log;
+pub mod topics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_api::Config;
+use millrace_kafka::Cluster;
+use millrace_kafka::config::{ClientConfig, ConfigProblem, ConsumerConfig};
+use millrace_kafka::producer::ProducerConfig;
+use millrace_net::rt;
+
+use offset_topic::{OffsetMap, TopicOffsetStore};
+use topic_log::{Inbox, LogEvent, LogHandle, TopicLog};
+use topics::Which;
+
+/// Events that wait for the herder before reading waits for it.
+const WAITING: usize = 1024;
+
+/// What the stores tell the herder.
+#[derive(Debug)]
+pub enum StoreEvent {
+    /// All topics are there; reading begins.
+    Ready,
+    /// A topic can't be had; the stores have ended.
+    Failed(String),
+    /// Of the offset topic only [`LogEvent::AtEnd`] and [`LogEvent::Trouble`].
+    Log(Which, LogEvent),
+}
+
+/// The herder's side of the stores. Dropping it ends them once what was written is out.
+pub struct Stores {
+    pub config: LogHandle,
+    pub status: LogHandle,
+    pub offset: LogHandle,
+    pub offsets: Arc<TopicOffsetStore>,
+    pub events: flume::Receiver<StoreEvent>,
+}
+
+/// How the clients of one topic are set up, from the worker's own, un-prefixed properties.
+struct Clients {
+    topic: String,
+    consumer: ConsumerConfig,
+    producer: ProducerConfig,
+}
+
+fn clients(worker: &Config, which: Which) -> Result<Clients, Vec<ConfigProblem>> {
+    let given = |key: &str| worker.get(key).map(|value| value.trim()).filter(|v| !v.is_empty());
+    let base = given("group.id").unwrap_or("connect");
+    let base = given("client.id").map_or(base.to_owned(), |id| format!("{base}-{id}"));
+    let mut map: BTreeMap<String, String> = worker.clone();
+    // The group is that of the workers, which no consumer may join.
+    map.remove("group.id");
+    let mut set = |key: &str, value: &str| map.insert(key.to_owned(), value.to_owned());
+    set("client.id", &format!("{base}-{}", which.client()));
+    set("auto.offset.reset", "earliest");
+    set("enable.auto.commit", "false");
+    set("isolation.level", "read_uncommitted");
+    set("enable.idempotence", "false");
+    set("acks", "all");
+    set("max.in.flight.requests.per.connection", "1");
+    set("delivery.timeout.ms", "2147483647");
+    set("linger.ms", "0");
+    set("allow.auto.create.topics", "false");
+    let consumer = ConsumerConfig::parse(&map)?.config;
+    let producer = ProducerConfig::parse(&map)?.config;
+    let topic = given(which.topic_key()).unwrap_or_default().to_owned();
+    Ok(Clients { topic, consumer, producer })
+}
+
+/// All three, or every setting that is wrong.
+fn all_clients(worker: &Config) -> Result<Vec<(Which, Clients)>, Vec<ConfigProblem>> {
+    Which::ALL.into_iter().map(|which| Ok((which, clients(worker, which)?))).collect()
+}
+
+/// Checks the client settings that the stores would use.
+pub fn check(worker: &Config) -> Result<(), Vec<ConfigProblem>> {
+    all_clients(worker).map(|_| ())
+}
+
+impl Stores {
+    /// Starts the thread: it makes and checks the topics, then follows them.
+    ///
+    /// # Errors
+    /// A client setting is wrong ([`check`] tells them apart), or there is no thread.
+    pub fn start(worker: Arc<Config>) -> std::io::Result<Self> {
+        let problems = |problems: Vec<ConfigProblem>| {
+            let list = problems.iter().map(|one| format!("{}: {}", one.key, one.why));
+            let list: Vec<_> = list.collect();
+            std::io::Error::new(std::io::ErrorKind::InvalidInput, list.join("; "))
+        };
+        let clients = all_clients(&worker).map_err(problems)?;
+        let (sender, events) = flume::bounded(WAITING);
+        let (config, config_inbox) = LogHandle::new();
+        let (status, status_inbox) = LogHandle::new();
+        let (offset, offset_inbox) = LogHandle::new();
+        let map = OffsetMap::default();
+        let offsets = Arc::new(TopicOffsetStore { map: map.clone(), log: offset.clone() });
+        let mut options = rt::CoreOptions::new("internal-topics", None);
+        // Cheap to park; nothing here is hot.
+        options.runtime = Some(rt::RuntimeChoice::Epoll);
+        let inboxes = [config_inbox, offset_inbox, status_inbox];
+        rt::start_core(options, move || async move {
+            run(&worker, clients, inboxes, sender, map).await;
+        })?;
+        Ok(Self { config, status, offset, offsets, events })
+    }
+}
+
+async fn run(
+    worker: &Config,
+    clients: Vec<(Which, Clients)>,
+    inboxes: [Inbox; 3],
+    herder: flume::Sender<StoreEvent>,
+    map: OffsetMap,
+) {
+    let mut logs = Vec::new();
+    match prepare(worker, clients).await {
+        Ok(prepared) => logs.extend(prepared),
+        Err(why) => {
+            let _ = herder.send_async(StoreEvent::Failed(why)).await;
+            return;
+        }
+    }
+    let _ = herder.send_async(StoreEvent::Ready).await;
+    let mut tasks = Vec::new();
+    for ((which, log), inbox) in logs.into_iter().zip(inboxes) {
+        let log = std::rc::Rc::new(log);
+        let (reader, herder, map) = (std::rc::Rc::clone(&log), herder.clone(), map.clone());
+        let Inbox { reads, writes } = inbox;
+        tasks.push(rt::spawn(async move {
+            let deliver = async |event: LogEvent| match event {
+                LogEvent::Records(records) if which == Which::Offset => {
+                    map.apply(records);
+                    true
+                }
+                event => herder.send_async(StoreEvent::Log(which, event)).await.is_ok(),
+            };
+            reader.read(reads, deliver).await;
+        }));
+        tasks.push(rt::spawn(async move { log.write(writes).await }));
+    }
+    for task in tasks {
+        task.await;
+    }
+    // The connections' tasks end before their core does.
+    rt::sleep(Duration::from_millis(10)).await;
+}
+
+/// Makes and checks the topics by one admin client.
+async fn prepare(
+    worker: &Config,
+    clients: Vec<(Which, Clients)>,
+) -> Result<Vec<(Which, TopicLog)>, String> {
+    let mut map: BTreeMap<String, String> = worker.clone();
+    let group = worker.get("group.id").map_or("connect", |group| group.trim());
+    map.insert("client.id".to_owned(), format!("{group}-shared-admin"));
+    let parsed = ClientConfig::parse(&map).map_err(|problems| {
+        problems
+            .iter()
+            .map(|one| format!("{}: {}", one.key, one.why))
+            .collect::<Vec<_>>()
+            .join("; ")
+    })?;
+    let cluster = Cluster::new(parsed.config);
+    let mut logs = Vec::new();
+    for (which, Clients { topic, consumer, producer }) in clients {
+        let partitions = topics::prepare(&cluster, worker, which).await?;
+        logs.push((which, TopicLog { topic, partitions, consumer, producer }));
+    }
+    Ok(logs)
+}
