@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 use crate::arena::Arena;
 use crate::data::{Schema, SchemaAndValue, Value};
+use crate::registry::{RegistrySettings, SchemaSource};
 
 /// A record that cannot be converted or transformed: `DataException` unless `class` says otherwise.
 /// `errors.tolerance` decides what becomes of the record.
@@ -49,6 +51,9 @@ pub enum Detail {
     Full,
     /// A schemaless value may stay [`Value::Json`], checked but not parsed.
     Text,
+    /// Any value may be [`Value::Json`], one with a schema too, which is then left out: the text is
+    /// what `JsonConverter` without schemas writes by default.
+    Json,
 }
 
 /// Bytes of Kafka to Connect data and back; the key's and the value's are two instances.
@@ -81,6 +86,16 @@ pub trait Converter {
 
     /// Called before each batch; the place to trim caches.
     fn begin_batch(&mut self) {}
+
+    /// How the schema registry is reached that this converter asks; `None`: it asks none.
+    fn registry(&self) -> Option<&RegistrySettings> {
+        None
+    }
+
+    /// Gives a converter of a registry the way to ask it; once, before its first record.
+    fn attach(&mut self, source: Rc<dyn SchemaSource>) {
+        let _ = source;
+    }
 
     /// How the plan may treat this converter's sink direction without calling it per record.
     fn shortcut(&self) -> Shortcut {

@@ -5,6 +5,7 @@
 //! arena. [`converter`] is the contract of a converter; each module beside it implements one family.
 
 pub mod arena;
+pub mod avro;
 pub mod byte_array;
 pub mod charset;
 pub mod converter;
@@ -16,6 +17,7 @@ pub mod json_text;
 pub mod number;
 pub mod number_text;
 mod owned;
+pub mod registry;
 pub mod string;
 pub mod values;
 mod values_parser;

@@ -40,6 +40,37 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Appends `buf[start..end]`, text that has not been checked, as a JSON string. The bytes around it
+/// let short text be looked at in one block. What is no UTF-8 is replaced, as Java does.
+#[inline]
+pub(crate) fn write_utf8(buf: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
+    let mut at = start;
+    while at < end {
+        let Some(bits) = BASELINE.string_bits(buf, at) else { break };
+        let within = end - at;
+        let mask = if within >= 32 { u32::MAX } else { (1u32 << within) - 1 };
+        if (bits.special | bits.high) & mask != 0 {
+            return write_unusual(&buf[start..end], out);
+        }
+        at += Baseline::WIDTH;
+    }
+    let rest = buf.get(at..end).unwrap_or_default();
+    if rest.iter().any(|byte| *byte < 0x20 || *byte >= 0x80 || matches!(byte, b'"' | b'\\')) {
+        return write_unusual(&buf[start..end], out);
+    }
+    out.reserve(end - start + 2);
+    out.push(b'"');
+    out.extend_from_slice(&buf[start..end]);
+    out.push(b'"');
+}
+
+fn write_unusual(bytes: &[u8], out: &mut Vec<u8>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => write_string(text, out),
+        Err(_) => write_string(&String::from_utf8_lossy(bytes), out),
+    }
+}
+
 /// Where the next byte is that must be escaped.
 #[inline]
 fn next_special(bytes: &[u8], from: usize) -> Option<usize> {
@@ -129,6 +160,12 @@ mod tests {
                 write_string(&text, &mut out);
                 let expected = format!("\"{}\"", text.replace('\n', "\\n"));
                 assert_eq!(String::from_utf8(out).unwrap(), expected);
+                for around in ["", "\n\"éxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"] {
+                    let (buf, mut out) = (format!("{around}{text}{around}"), Vec::new());
+                    let start = around.len();
+                    write_utf8(buf.as_bytes(), start, start + text.len(), &mut out);
+                    assert_eq!(String::from_utf8(out).unwrap(), expected);
+                }
             }
         }
     }

@@ -169,7 +169,7 @@ fn write_typed(
             write_map(keys, schema.value_schema.as_deref(), strings, entries, out, options)
         }
         (T::Struct, Value::Struct(value)) => {
-            if !std::ptr::eq(schema, value.schema) && schema != value.schema {
+            if !schema.admits(value.schema) {
                 return Err(DataError::new("Mismatching schema."));
             }
             write_struct(value, out, options)

@@ -14,9 +14,10 @@ use crate::config_def::{
 };
 use crate::plugin::{ConverterPlugin, HeaderConverterPlugin};
 
-/// The converters of Apache Kafka, but Avro and its kin.
+/// The converters of Apache Kafka, and those of a schema registry.
 pub fn converters() -> Vec<ConverterPlugin> {
-    CLASSES.iter().map(|class| class.converter).collect()
+    let of_registries = crate::registry_converters::CONVERTERS;
+    CLASSES.iter().map(|class| class.converter).chain(of_registries).collect()
 }
 
 /// The header converters: all of the above, and `SimpleHeaderConverter`.
@@ -226,7 +227,8 @@ mod tests {
             assert!(plugins.header_converter(name).is_some());
         }
         for plugin in &plugins.converters {
-            assert_eq!((plugin.new)(&Config::new(), true).unwrap().class_name(), plugin.class);
+            let config = config(&[("schema.registry.url", "http://localhost:8081")]);
+            assert_eq!((plugin.new)(&config, true).unwrap().class_name(), plugin.class);
         }
         for plugin in &plugins.header_converters {
             assert_eq!((plugin.new)(&Config::new()).unwrap().class_name(), plugin.class);

@@ -11,6 +11,7 @@ pub mod connector;
 pub mod error;
 pub mod plugin;
 pub mod record;
+mod registry_converters;
 pub mod sink;
 pub mod source;
 pub mod transformation;

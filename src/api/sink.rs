@@ -31,6 +31,9 @@ pub enum Need {
     Nothing,
     /// A datum; schemaless data may come as [`millrace_converters::Value::Json`].
     Text,
+    /// As [`Need::Text`], and data with a schema may come so, too, without its schema: the text is
+    /// what `JsonConverter` without schemas writes by default.
+    Json,
     /// A fully typed datum.
     #[default]
     Full,
@@ -38,7 +41,11 @@ pub enum Need {
 
 impl Need {
     pub fn detail(self) -> Detail {
-        if self == Need::Full { Detail::Full } else { Detail::Text }
+        match self {
+            Need::Full => Detail::Full,
+            Need::Json => Detail::Json,
+            Need::Nothing | Need::Text => Detail::Text,
+        }
     }
 }
 

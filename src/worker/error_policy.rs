@@ -38,6 +38,8 @@ pub(crate) struct ErrorPolicy {
 
 /// First delay of a retried step.
 const RETRY_DELAY_FIRST: Duration = Duration::from_millis(300);
+/// Longest delay between two tries to reach a schema registry.
+const REGISTRY_DELAY_MOST: Duration = Duration::from_secs(5);
 
 impl ErrorPolicy {
     pub(crate) fn new(metrics: Rc<TaskMetrics>, settings: ErrorSettings) -> Self {
@@ -60,6 +62,16 @@ impl ErrorPolicy {
         let Some(limit) = self.settings.retry_timeout else { return Some(delay) };
         let left = limit.saturating_sub(started.elapsed());
         if left.is_zero() { None } else { Some(delay.min(left)) }
+    }
+
+    /// As [`Self::retry_delay`], while a schema registry is away: unless the user set a time, the
+    /// task waits for it as it does for brokers, and no record is lost over it.
+    pub(crate) fn registry_delay(&self, attempts: u32, started: Instant) -> Option<Duration> {
+        if !self.settings.retry_unset {
+            return self.retry_delay(attempts, started);
+        }
+        let exponential = RETRY_DELAY_FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(20));
+        Some(exponential.min(REGISTRY_DELAY_MOST))
     }
 
     /// Logs the failure if `errors.log.enable` says so. Reporters run whatever the tolerance is.

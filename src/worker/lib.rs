@@ -12,6 +12,7 @@ pub mod metrics;
 mod outgoing;
 mod plan;
 mod reporter;
+mod schema_registry;
 mod sending;
 pub mod settings;
 mod settlement;

@@ -48,6 +48,12 @@ impl<'o> Serialised<'o, '_> {
 }
 
 impl Outgoing {
+    /// What converters know of the batch before holds no more.
+    pub(crate) fn begin_batch(&mut self) {
+        self.converters.key.begin_batch();
+        self.converters.value.begin_batch();
+    }
+
     pub(crate) fn serialise<'o, 'a>(
         &'o mut self,
         record: &'o Record<'a>,

@@ -8,6 +8,7 @@ use millrace_api::transformation::{Predicate, Transformation};
 use millrace_converters::{Converter, HeaderConverter};
 
 use crate::command::TaskSpec;
+use crate::schema_registry::Desks;
 
 /// One transform and when it applies.
 pub(crate) struct Step {
@@ -21,11 +22,12 @@ pub(crate) struct Condition {
     pub negate: bool,
 }
 
-/// The three converters of a task.
+/// The three converters of a task, and where those of a schema registry ask.
 pub(crate) struct Converters {
     pub key: Box<dyn Converter>,
     pub value: Box<dyn Converter>,
     pub header: Box<dyn HeaderConverter>,
+    pub desks: Desks,
 }
 
 const SIMPLE_HEADER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
@@ -62,9 +64,15 @@ impl Converters {
         })?;
         let mut settings = header.1;
         settings.insert("converter.type".to_owned(), "header".to_owned());
+        let mut key = converter(spec, "key.converter", true)?;
+        let mut value = converter(spec, "value.converter", false)?;
+        let mut desks = Desks::default();
+        desks.attach(&mut *key);
+        desks.attach(&mut *value);
         Ok(Self {
-            key: converter(spec, "key.converter", true)?,
-            value: converter(spec, "value.converter", false)?,
+            key,
+            value,
+            desks,
             header: (plugin.new)(&settings).map_err(|errors| refused(plugin.class, &errors))?,
         })
     }
@@ -79,7 +87,12 @@ fn converter(spec: &TaskSpec, key: &str, is_key: bool) -> Result<Box<dyn Convert
         .converter(&class)
         .ok_or_else(|| ConnectError::fatal(format!("{key}: no converter {class}")))?;
     settings.insert("converter.type".to_owned(), if is_key { "key" } else { "value" }.to_owned());
-    (plugin.new)(&settings, is_key).map_err(|errors| refused(plugin.class, &errors))
+    (plugin.new)(&settings, is_key).map_err(|mut errors| {
+        for error in &mut errors {
+            error.message = format!("{key}.{}: {}", error.key, error.message);
+        }
+        refused(plugin.class, &errors)
+    })
 }
 
 /// The chain of `transforms`, in order.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use millrace_api::error::{ConnectError, Stage};
+use millrace_api::error::{ConnectError, ErrorKind, Stage};
 use millrace_api::source::SourceRecord;
 use millrace_converters::{Arena, DataError};
 use millrace_kafka::producer::AppendError;
@@ -12,6 +12,7 @@ use crate::control::{Control, HEARING};
 use crate::error_policy::{Consumed, Failure};
 use crate::kafka_errors::produce_error;
 use crate::outgoing::Outgoing;
+use crate::schema_registry::Patience;
 use crate::settlement::{Sent, Settlement};
 use crate::transformation_chain::apply;
 
@@ -43,6 +44,7 @@ impl Sending<'_> {
         records: &[SourceRecord<'a>],
         arena: &'a Arena,
     ) -> Result<(), ConnectError> {
+        self.outgoing.begin_batch();
         while self.sent.count < records.len() {
             let (count, stopped) = self.send_some(&records[self.sent.count..], arena);
             self.sent.count += count;
@@ -54,6 +56,11 @@ impl Sending<'_> {
                     }
                 }
                 Stopped::UnknownTopic(topic) => self.outgoing.topics.ensure(&topic).await?,
+                Stopped::Failed(_) if self.outgoing.converters.desks.want() => {
+                    if !self.ask_registry().await? {
+                        break;
+                    }
+                }
                 Stopped::Failed(failure) => {
                     self.give_up(&records[self.sent.count], &failure)?;
                     self.sent.count += 1;
@@ -126,6 +133,19 @@ impl Sending<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Has the converters' questions to a schema registry answered. `false` when the task is to stop
+    /// before they are.
+    async fn ask_registry(&mut self) -> Result<bool, ConnectError> {
+        let Settlement { policy, reporter, .. } = &*self.settlement;
+        let patience = Patience { policy, control: self.control, reporter };
+        match patience.settle(&self.outgoing.converters.desks).await {
+            Err(error) if error.kind == ErrorKind::Retriable && self.control.stopping() => {
+                Ok(false)
+            }
+            outcome => outcome.map(|()| true),
+        }
     }
 
     #[cold]

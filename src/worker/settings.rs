@@ -39,6 +39,8 @@ pub(crate) struct ErrorSettings {
     pub tolerate_all: bool,
     /// `None` retries for ever.
     pub retry_timeout: Option<Duration>,
+    /// `errors.retry.timeout` is not set: what waits for a schema registry waits until it is back.
+    pub retry_unset: bool,
     pub retry_delay_max: Duration,
     pub log: bool,
     pub log_messages: bool,
@@ -55,6 +57,7 @@ impl ErrorSettings {
             tolerate_all: connector
                 .get("errors.tolerance")
                 .is_some_and(|text| text.trim().eq_ignore_ascii_case("all")),
+            retry_unset: !connector.contains_key("errors.retry.timeout"),
             retry_timeout: (retry >= 0).then(|| Duration::from_millis(retry as u64)),
             retry_delay_max: Duration::from_millis(
                 number(connector, "errors.retry.delay.max.ms", 60_000).max(1) as u64,

@@ -13,7 +13,9 @@ use crate::command::Progress;
 use crate::control::Control;
 use crate::dead_letters::DeadLetters;
 use crate::error_policy::{Consumed, ErrorPolicy, Failure};
-use crate::metrics::{Span as Times, TaskMetrics};
+use crate::metrics::Span as Times;
+use crate::reporter::Reporter;
+use crate::schema_registry::Patience;
 use crate::transformation_chain::{Chain, Segment};
 
 /// The error policy and where it sends what it does not drop.
@@ -28,7 +30,7 @@ pub(crate) struct Conversion<'t> {
     pub errors: &'t mut Errors,
     pub progress: &'t mut Progress,
     pub control: &'t Control,
-    pub metrics: &'t TaskMetrics,
+    pub reporter: &'t Reporter,
 }
 
 /// The offsets to deliver: `from` on, below `end`.
@@ -71,7 +73,7 @@ impl Conversion<'_> {
                 }
             }
             let produced = produced(batch.header(), out.len() - before);
-            self.metrics.latency().converted(produced);
+            self.reporter.metrics().latency().converted(produced);
             times.join(&produced);
         }
         Ok(times)
@@ -119,6 +121,14 @@ impl Conversion<'_> {
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, ConnectError> {
         let Stuck { raw, mut failure } = stuck;
+        // A schema's first record comes by here: its schema is asked for, and it goes on.
+        while self.chain.desks().want() {
+            self.ask_registry().await?;
+            match self.chain.run(segment, &raw, arena) {
+                Ok(record) => return Ok(record),
+                Err(again) => failure = again,
+            }
+        }
         let started = Instant::now();
         let mut attempts = 1;
         while failure.error.retriable {
@@ -137,6 +147,16 @@ impl Conversion<'_> {
         self.errors.policy.settle(&failure, &consumed(segment, &raw))?;
         self.progress.records_dropped += 1;
         Ok(None)
+    }
+}
+
+impl Conversion<'_> {
+    /// Has the converters' questions answered, however long the registry is away. It is never a
+    /// record's fault that it is: no tolerance drops one over it.
+    async fn ask_registry(&mut self) -> Result<(), ConnectError> {
+        let policy = &self.errors.policy;
+        let patience = Patience { policy, control: self.control, reporter: self.reporter };
+        patience.settle(self.chain.desks()).await
     }
 }
 

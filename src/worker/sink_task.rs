@@ -108,7 +108,7 @@ impl WorkerSinkTask {
                         errors: &mut self.errors,
                         progress: &mut self.progress,
                         control: &self.control,
-                        metrics: self.reporter.metrics(),
+                        reporter: &self.reporter,
                     },
                     task: &mut *self.task,
                     context: &self.context,

@@ -72,6 +72,7 @@ async fn sink(
 ) -> Result<WorkerSinkTask, ConnectError> {
     let settings = ErrorSettings::of(&spec.connector);
     let converters = Converters::of(spec)?;
+    converters.desks.check()?;
     let steps = steps(&spec.connector, &spec.plugins)?;
     let context = SinkTaskContext::new(spec.id.to_string(), settings.has_reporter());
     task.start(&spec.task, Rc::clone(&context)).await?;
@@ -315,6 +316,7 @@ async fn source(
     reporter: Reporter,
 ) -> Result<WorkerSourceTask, ConnectError> {
     let converters = Converters::of(spec)?;
+    converters.desks.check()?;
     let steps = steps(&spec.connector, &spec.plugins)?;
     let (store, connector) = (spec.offsets.clone(), spec.id.connector.clone());
     let context = SourceTaskContext::new(spec.id.to_string(), move |partition| {

@@ -16,6 +16,7 @@ use millrace_kafka::record_batch::RawRecord;
 
 use crate::error_policy::Failure;
 use crate::plan::{Converters, Step};
+use crate::schema_registry::Desks;
 
 /// How one side of a record becomes a datum.
 enum Lane {
@@ -35,6 +36,7 @@ impl Lane {
             Self::Skip => "raw bytes, not looked at",
             Self::Json(_) => "JSON text, checked with learned shapes, not parsed",
             Self::Patch(_) => "JSON text, checked and patched in one pass, with learned shapes",
+            Self::Convert(Detail::Json) => "converter, straight to JSON text",
             Self::Convert(Detail::Text) => "converter, JSON text allowed",
             Self::Convert(Detail::Full) => "converter, typed values",
         }
@@ -134,6 +136,11 @@ impl Chain {
             format!("then {}{condition}", step.transformation.class_name())
         }));
         lines
+    }
+
+    /// Where the converters ask a schema registry.
+    pub(crate) fn desks(&self) -> &Desks {
+        &self.converters.desks
     }
 
     /// How often keys and values had a learned shape, since the task's start.

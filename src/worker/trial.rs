@@ -11,6 +11,7 @@ use millrace_kafka::compression::{Compressor, Decompressor, Scratch};
 use millrace_kafka::record_batch::{BatchBuilder, BatchOptions, OpenBatch};
 
 use crate::command::TaskSpec;
+use crate::error_policy::Failure;
 use crate::plan::{self, Converters};
 use crate::transformation_chain::{Chain, Segment};
 
@@ -114,7 +115,17 @@ impl Trial {
             Some(Err(error)) => return see(Err(unreadable(error.to_string()))),
             None => return see(Err(unreadable("the batch came back empty".to_owned()))),
         };
-        see(self.chain.run(&segment, &raw, &self.arena).map_err(|failure| Refused {
+        let mut outcome = self.chain.run(&segment, &raw, &self.arena);
+        while outcome.is_err() && self.chain.desks().want() {
+            match self.chain.desks().settle_blocking() {
+                Ok(()) => outcome = self.chain.run(&segment, &raw, &self.arena),
+                Err(unanswered) => {
+                    outcome = outcome
+                        .map_err(|failure| Failure { error: unanswered.into_data(), ..failure });
+                }
+            }
+        }
+        see(outcome.map_err(|failure| Refused {
             stage: failure.stage.name(),
             executor: failure.class,
             error: failure.error,

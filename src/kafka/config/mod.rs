@@ -16,6 +16,8 @@ pub use consumer::{AssignmentStrategy, ConsumerConfig, IsolationLevel, OffsetRes
 pub use reader::{ConfigProblem, ConfigReader};
 pub use security::{Security, Tls, tls_options};
 
+pub use crate::sasl::Jaas;
+
 /// Settings with the keys that no part of them knows.
 #[derive(Clone, Debug)]
 pub struct Parsed<T> {

@@ -32,6 +32,17 @@ pub struct Tls {
 }
 
 impl Tls {
+    /// TLS of a client to anybody, by the `ssl.*` keys of `map`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, files included.
+    pub fn parse(map: &BTreeMap<String, String>) -> Result<Self, Vec<ConfigProblem>> {
+        let mut reader = ConfigReader::new(map);
+        let tls = read_tls(&mut reader);
+        reader.finish()?;
+        tls.ok_or_else(Vec::new)
+    }
+
     /// What went wrong and which key is to be changed.
     pub fn explain(&self, fault: HandshakeFault, error: &std::io::Error) -> String {
         let trust = &self.trust;

@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use jaas::Jaas;
+pub use jaas::Jaas;
 use oauth::TokenSource;
 pub use scram::{Scram, ScramHash};
 

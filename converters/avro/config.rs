@@ -1,0 +1,66 @@
+//! What an Avro converter is told: the keys of `AvroConverterConfig` and `AvroDataConfig`.
+
+use crate::registry::SubjectNames;
+
+/// How Avro and Connect schemas become each other (`AvroDataConfig`).
+#[derive(Clone, Debug)]
+pub struct AvroDataConfig {
+    /// `enhanced.avro.schema.support`: enums written, full names in unions.
+    pub enhanced_avro_schema_support: bool,
+    /// `connect.meta.data`: Connect's own properties read and written.
+    pub connect_meta_data: bool,
+    /// `scrub.invalid.names`.
+    pub scrub_invalid_names: bool,
+    /// `discard.type.doc.default`.
+    pub discard_type_doc_default: bool,
+    /// `allow.optional.map.keys`.
+    pub allow_optional_map_keys: bool,
+    /// `flatten.singleton.unions`.
+    pub flatten_singleton_unions: bool,
+    /// `generalized.sum.type.support`.
+    pub generalized_sum_type_support: bool,
+    /// `ignore.default.for.nullables`: a null stays null where the field has a default.
+    pub ignore_default_for_nullables: bool,
+}
+
+impl Default for AvroDataConfig {
+    fn default() -> Self {
+        Self {
+            enhanced_avro_schema_support: false,
+            connect_meta_data: true,
+            scrub_invalid_names: false,
+            discard_type_doc_default: false,
+            allow_optional_map_keys: false,
+            flatten_singleton_unions: true,
+            generalized_sum_type_support: false,
+            ignore_default_for_nullables: false,
+        }
+    }
+}
+
+/// Which schema a written value goes under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteAs {
+    /// The value's own schema, registered if need be (`auto.register.schemas`).
+    Registered,
+    /// The value's own schema, which must be registered already.
+    Known,
+    /// The subject's newest schema (`use.latest.version`); with `latest.compatibility.strict` it
+    /// must be able to read what the value's own schema writes.
+    Latest { strict: bool },
+    /// The schema of that id (`use.schema.id`), likewise with `id.compatibility.strict`.
+    Id { id: u32, strict: bool },
+}
+
+/// The keys of an `AvroConverter`, checked.
+#[derive(Clone, Debug)]
+pub struct AvroConverterConfig {
+    pub data: AvroDataConfig,
+    pub is_key: bool,
+    pub subject_names: SubjectNames,
+    pub write_as: WriteAs,
+    /// `normalize.schemas`.
+    pub normalize: bool,
+    /// `schemas.cache.config`: schemas kept, each way.
+    pub schemas_cache: usize,
+}

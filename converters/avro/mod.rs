@@ -1,0 +1,24 @@
+//! Avro in the registry's wire format: `AvroConverter`.
+//!
+//! A writer's schema is compiled once ([`to_connect`]) into a flat program, which reads a record
+//! straight into borrowed values ([`decode`]) or straight into JSON text ([`to_json`]). The other
+//! way a Connect schema becomes an Avro schema's text ([`from_connect`]) and a plan ([`encode`]).
+
+mod annotations;
+mod compatible;
+mod config;
+mod converter;
+mod decode;
+mod defaults;
+mod encode;
+mod encode_plan;
+mod from_connect;
+mod input;
+mod names;
+mod program;
+mod schema;
+mod to_connect;
+mod to_json;
+
+pub use config::{AvroConverterConfig, AvroDataConfig, WriteAs};
+pub use converter::AvroConverter;

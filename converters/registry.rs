@@ -1,0 +1,155 @@
+//! What converters ask of a schema registry, and how: they say what they want to know, and somebody
+//! who may wait finds out.
+//!
+//! A converter never waits. It asks its [`SchemaSource`]; where the answer is not there yet, the
+//! record fails with [`wanted`], which is retriable, the source remembers the question, and whoever
+//! runs the converter has it answered and brings the record again. Only a schema's first record
+//! goes that way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::converter::DataError;
+
+/// One thing to find out, or to have done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// The schema of that id.
+    Schema { id: u32 },
+    /// The id of `schema` under `subject`, which it gets if it has none.
+    Register { subject: String, schema: SchemaText, normalize: bool },
+    /// The id of `schema` under `subject`, if it has one.
+    Lookup { subject: String, schema: SchemaText, normalize: bool },
+    /// The newest schema of `subject`.
+    Latest { subject: String },
+}
+
+/// A schema as registries keep it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SchemaText {
+    pub type_: SchemaKind,
+    pub text: Arc<str>,
+}
+
+/// `schemaType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SchemaKind {
+    Avro,
+    Json,
+    Protobuf,
+}
+
+impl SchemaKind {
+    /// As the registry's API spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Avro => "AVRO",
+            Self::Json => "JSON",
+            Self::Protobuf => "PROTOBUF",
+        }
+    }
+
+    pub fn by_name(name: &str) -> Option<Self> {
+        [Self::Avro, Self::Json, Self::Protobuf].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What the registry says. Questions about a text of one's own are answered by its id alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub id: u32,
+    /// `None` where the question held the text.
+    pub schema: Option<SchemaText>,
+    /// Names and texts of the schemas that `schema` refers to, each before those that refer to it.
+    pub references: Vec<(String, Arc<str>)>,
+    /// The subjects that have this schema, each with its version there.
+    pub versions: Vec<(String, i32)>,
+}
+
+impl Answer {
+    /// The version that `subject` knows this schema by.
+    pub fn version(&self, subject: &str) -> Option<i32> {
+        self.versions.iter().find(|(name, _)| name == subject).map(|(_, version)| *version)
+    }
+}
+
+/// Where answers are.
+pub trait SchemaSource {
+    /// The answer, or what the registry refused; `None`: not known yet, and remembered as wanted.
+    fn ask(&self, question: &Question) -> Option<Result<Arc<Answer>, DataError>>;
+}
+
+/// How a converter's registry is reached: the converter's own keys, as they were given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RegistrySettings {
+    pub config: BTreeMap<String, String>,
+}
+
+/// The error of a record whose schema is not there yet.
+#[cold]
+pub fn wanted(what: &str) -> DataError {
+    DataError {
+        class: "org.apache.kafka.connect.errors.RetriableException",
+        message: format!("{what} has not been had from the schema registry yet"),
+        retriable: true,
+    }
+}
+
+/// `key.subject.name.strategy`, `value.subject.name.strategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SubjectNames {
+    /// `<topic>-key`, `<topic>-value`.
+    #[default]
+    Topic,
+    /// The schema's full name.
+    Record,
+    /// `<topic>-<the schema's full name>`.
+    TopicRecord,
+}
+
+impl SubjectNames {
+    /// The subject of a schema; `name` is its full name if it has one.
+    pub fn subject(
+        self,
+        topic: &str,
+        is_key: bool,
+        name: Option<&str>,
+    ) -> Result<String, DataError> {
+        let named = || {
+            name.ok_or_else(|| {
+                DataError::new(format!(
+                    "In configuration {}.subject.name.strategy: the message {} must only be a \
+                     record schema, for its name is part of the subject",
+                    if is_key { "key" } else { "value" },
+                    if is_key { "key" } else { "value" },
+                ))
+            })
+        };
+        Ok(match self {
+            Self::Topic => format!("{topic}-{}", if is_key { "key" } else { "value" }),
+            Self::Record => named()?.to_owned(),
+            Self::TopicRecord => format!("{topic}-{}", named()?),
+        })
+    }
+}
+
+/// The byte before the id of a registered schema.
+pub const MAGIC: u8 = 0;
+
+/// The schema's id and where the payload begins, of bytes in the registry's wire format.
+#[inline]
+pub fn framed(bytes: &[u8]) -> Result<(u32, usize), &'static str> {
+    match bytes {
+        [MAGIC, a, b, c, d, ..] => Ok((u32::from_be_bytes([*a, *b, *c, *d]), 5)),
+        [MAGIC, ..] => Err("the bytes end before the schema's id does"),
+        [] => Err("there is no byte"),
+        _ => Err("Unknown magic byte!"),
+    }
+}
+
+/// Begins a record's bytes.
+#[inline]
+pub fn frame(id: u32, out: &mut Vec<u8>) {
+    out.push(MAGIC);
+    out.extend_from_slice(&id.to_be_bytes());
+}
