@@ -10,10 +10,15 @@
 //!    └── a rebalance, a rejoin, a delay that is over, something was revoked ───┘
 //! ```
 
+mod driver;
 mod settings;
+mod texts;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use millrace_net::rt::{self, CoreThread};
 
 use crate::connect_protocol::{Assignment, ConnectProtocol, ConnectorsAndTasks, WorkerState};
 
@@ -103,6 +108,7 @@ struct Wanted {
     rejoin: Option<String>,
     leave: Option<String>,
     forget: bool,
+    stop: bool,
 }
 
 #[derive(Debug)]
@@ -119,13 +125,33 @@ impl Orders {
     }
 }
 
-/// The running membership, for the herder.
-#[derive(Debug)]
+/// The running membership, for the herder. Dropped, it leaves the group without being waited for.
 pub struct MembershipHandle {
     orders: Arc<Orders>,
+    thread: Option<CoreThread>,
 }
 
 impl MembershipHandle {
+    /// Joins the group, and stays in it as long as the handle lives and [`MemberEvent::Fatal`] does
+    /// not come. The receiver of `events` has to keep taking them.
+    ///
+    /// # Errors
+    /// The thread can't be started.
+    pub fn start(
+        settings: MembershipSettings,
+        events: flume::Sender<MemberEvent>,
+    ) -> io::Result<Self> {
+        let (wake, woken) = flume::bounded(1);
+        let orders = Arc::new(Orders { wanted: Mutex::default(), wake });
+        let mut options = rt::CoreOptions::new("membership", None);
+        options.runtime = settings.runtime;
+        let theirs = Arc::clone(&orders);
+        let thread = rt::start_core(options, move || {
+            driver::Driver::new(settings, events, theirs, woken).run()
+        })?;
+        Ok(Self { orders, thread: Some(thread) })
+    }
+
     /// Joins again as soon as can be: a connector came or went, a task set changed, the offset of an
     /// assignment was passed. Also ends a [`Self::leave`].
     pub fn rejoin(&self, reason: impl Into<String>) {
@@ -137,7 +163,8 @@ impl MembershipHandle {
     }
 
     /// Leaves the group, as when the config topic can't be read to its end, until
-    /// [`Self::rejoin`]. Work is kept, and offered when the group is joined again.
+    /// [`Self::rejoin`]. Work is kept, and offered when the group is joined again. A question that
+    /// stands open is void.
     pub fn leave(&self, reason: impl Into<String>) {
         let reason = reason.into();
         self.orders.give(|wanted| {
@@ -149,5 +176,20 @@ impl MembershipHandle {
     /// All work was stopped: the next join offers none.
     pub fn forget(&self) {
         self.orders.give(|wanted| wanted.forget = true);
+    }
+
+    /// Leaves the group and ends the membership, within seconds. Work that goes on must have been
+    /// stopped before: others get it at once.
+    pub fn shutdown(mut self) {
+        self.orders.give(|wanted| wanted.stop = true);
+        if let Some(Err(why)) = self.thread.take().map(CoreThread::join) {
+            tracing::error!(why, "the membership's thread died");
+        }
+    }
+}
+
+impl Drop for MembershipHandle {
+    fn drop(&mut self) {
+        self.orders.give(|wanted| wanted.stop = true);
     }
 }

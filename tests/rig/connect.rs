@@ -83,3 +83,48 @@ impl JvmWorker {
         worker
     }
 }
+
+/// A distributed JVM worker.
+pub struct JvmClusterWorker {
+    pub process: Process,
+    pub port: u16,
+}
+
+impl JvmClusterWorker {
+    /// Starts it in `group`, whose name its internal topics begin with; `more` are lines of its
+    /// properties. Does not wait for it.
+    pub fn launch(dir: &Path, bootstrap: &str, group: &str, more: &str) -> Self {
+        let port = free_port();
+        let file = dir.join(format!("jvm-{port}.properties"));
+        let text = format!(
+            "bootstrap.servers={bootstrap}\ngroup.id={group}\n\
+             key.converter=org.apache.kafka.connect.storage.StringConverter\n\
+             value.converter=org.apache.kafka.connect.storage.StringConverter\n\
+             config.storage.topic={group}-config\nconfig.storage.replication.factor=1\n\
+             offset.storage.topic={group}-offsets\noffset.storage.replication.factor=1\n\
+             offset.storage.partitions=1\n\
+             status.storage.topic={group}-status\nstatus.storage.replication.factor=1\n\
+             status.storage.partitions=1\n\
+             listeners=http://127.0.0.1:{port}\n{more}"
+        );
+        std::fs::write(&file, text).expect("a worker file");
+        let mut command = java();
+        command.arg("org.apache.kafka.connect.cli.ConnectDistributed").arg(&file);
+        let process = Process::start(&mut command, &dir.join(format!("jvm-{port}.log")));
+        Self { process, port }
+    }
+
+    pub fn start(dir: &Path, bootstrap: &str, group: &str, more: &str) -> Self {
+        let mut worker = Self::launch(dir, bootstrap, group, more);
+        worker.wait();
+        worker
+    }
+
+    /// Until its herder answers.
+    pub fn wait(&mut self) {
+        wait_for("the distributed JVM worker", Duration::from_secs(120), || {
+            assert!(self.process.exited().is_none(), "it died:\n{}", self.process.log());
+            super::worker::get(self.port, "/connectors").is_some_and(|(status, _)| status == 200)
+        });
+    }
+}

@@ -58,6 +58,11 @@ impl Coordinator {
         self.node.set(None);
     }
 
+    /// Finds it, unless it is known; whether it can be reached does not show.
+    pub async fn look_up(&self) -> Result<(), KafkaError> {
+        self.find().await.map(drop)
+    }
+
     async fn find(&self) -> Result<i32, KafkaError> {
         if let Some(node) = self.node.get() {
             return Ok(node);

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use millrace_net::rt::{sleep, timeout};
 
-use super::membership::Failure;
+use super::classic::Failure;
+use super::member::JOIN_GRACE;
 use super::{GroupEvent, Inner};
 use crate::cluster::Purpose;
-use crate::error::KafkaError;
 use crate::partitions::TopicPartition;
-
-/// Time that the coordinator gets beyond what a join may take by its own rules.
-const JOIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Joins and stays, round after round; ends with a fatal error only.
 pub(super) async fn drive(inner: Rc<Inner>) {
@@ -43,11 +40,6 @@ pub(super) async fn drive(inner: Rc<Inner>) {
     }
 }
 
-/// An error of a call, not of the group.
-fn failed(error: KafkaError) -> Failure {
-    if error.is_retriable() { Failure::Coordinator(error) } else { Failure::Fatal(error) }
-}
-
 impl Inner {
     /// One generation: from before the join to the heartbeat that ends it.
     async fn round(&self) -> Result<(), Failure> {
@@ -58,7 +50,7 @@ impl Inner {
         let request = self.membership.borrow().join_request(&topics).map_err(Failure::Fatal)?;
         let limit = self.config.max_poll_interval.saturating_add(JOIN_GRACE);
         let joined = self.coordinator.call(Purpose::Coordinator, &request, limit).await;
-        let joined = joined.map_err(failed)?;
+        let joined = joined.map_err(Failure::of_call)?;
         let members = self.membership.borrow().members(&joined)?;
         let counts = match &members {
             Some(members) => {
@@ -69,7 +61,7 @@ impl Inner {
         };
         let request = self.membership.borrow_mut().on_join(&joined, members, &counts)?;
         let synced = self.coordinator.call(Purpose::Coordinator, &request, limit).await;
-        let synced = synced.map_err(failed)?;
+        let synced = synced.map_err(Failure::of_call)?;
         let change = self.membership.borrow_mut().on_sync(&synced)?;
         self.trouble.borrow_mut().take();
         tracing::debug!(group = self.config.group_id, added = ?change.added,
@@ -100,7 +92,7 @@ impl Inner {
             }
         };
         if unknown {
-            self.cluster.refresh().await.map_err(failed)?;
+            self.cluster.refresh().await.map_err(Failure::of_call)?;
         }
         Ok(self.subscription.resolve(&self.cluster.metadata()))
     }
@@ -108,7 +100,7 @@ impl Inner {
     /// How many partitions the topics have; those that don't exist are left out.
     async fn counts(&self, wanted: Vec<Rc<str>>) -> Result<BTreeMap<Rc<str>, usize>, Failure> {
         if self.cluster.follow(wanted.iter().map(|topic| &**topic)) {
-            self.cluster.refresh().await.map_err(failed)?;
+            self.cluster.refresh().await.map_err(Failure::of_call)?;
         }
         Ok(self.known_counts(wanted.iter()))
     }
@@ -181,14 +173,14 @@ impl Inner {
     }
 
     async fn heartbeat(&self) -> Result<(), Failure> {
-        let request = self.membership.borrow().heartbeat_request();
+        let request = self.membership.borrow().member.heartbeat_request();
         if request.generation_id < 0 {
             return Ok(());
         }
         let limit = self.config.client.request_timeout.min(self.config.session_timeout);
         let answer = self.coordinator.call(Purpose::Coordinator, &request, limit).await;
-        let answer = answer.map_err(failed)?;
-        self.membership.borrow_mut().check(answer.error_code, "Heartbeat")
+        let answer = answer.map_err(Failure::of_call)?;
+        self.membership.borrow_mut().member.check(answer.error_code, "Heartbeat")
     }
 
     /// Heartbeats until a reason to join again. A coordinator that can't be reached is none: it may

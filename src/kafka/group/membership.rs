@@ -14,37 +14,19 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::leave_group_request::MemberIdentity;
-use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    SyncGroupRequest, SyncGroupResponse,
+    JoinGroupRequest, JoinGroupResponse, SyncGroupRequest, SyncGroupResponse,
 };
-use kafka_protocol::protocol::StrBytes;
 
 use super::assignor::{Member, assign};
+use super::classic::{ClassicMember, Failure};
 use super::sticky_data;
 use super::subscription::{MemberMetadata, decode_assignment, encode_assignment};
 use crate::config::{AssignmentStrategy, ConsumerConfig};
-use crate::error::{ErrorKind, KafkaError};
+use crate::error::KafkaError;
 use crate::partitions::TopicPartition;
 
-const PROTOCOL_TYPE: StrBytes = StrBytes::from_static_str("consumer");
-
-/// Why a step did not succeed, and what is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Join (again), as the one we are.
-    Rejoin,
-    /// The group forgot us: what we held is lost; join anew.
-    Lost,
-    /// Look the coordinator up again.
-    Coordinator(KafkaError),
-    /// The same again after a while.
-    Retry(KafkaError),
-    Fatal(KafkaError),
-}
+const PROTOCOL_TYPE: &str = "consumer";
 
 /// What an assignment changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,16 +40,9 @@ pub struct Change {
 /// See the module.
 #[derive(Debug)]
 pub struct Membership {
-    group: StrBytes,
-    instance: Option<StrBytes>,
+    pub member: ClassicMember,
     rack: Option<String>,
     strategies: Vec<AssignmentStrategy>,
-    session_timeout_ms: i32,
-    rebalance_timeout_ms: i32,
-    /// Empty before the coordinator named us.
-    pub member_id: StrBytes,
-    /// −1 outside of the group.
-    pub generation: i32,
     pub owned: Vec<TopicPartition>,
     /// The generation that gave it.
     owned_generation: i32,
@@ -78,17 +53,17 @@ pub struct Membership {
 
 impl Membership {
     pub fn new(config: &ConsumerConfig) -> Self {
-        let millis =
-            |duration: std::time::Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
+        let member = ClassicMember::new(
+            &config.group_id,
+            PROTOCOL_TYPE,
+            config.group_instance_id.as_deref(),
+            config.session_timeout,
+            config.max_poll_interval,
+        );
         Self {
-            group: StrBytes::from_string(config.group_id.clone()),
-            instance: config.group_instance_id.clone().map(StrBytes::from_string),
+            member,
             rack: Some(config.client_rack.clone()).filter(|rack| !rack.is_empty()),
             strategies: config.partition_assignment_strategy.clone(),
-            session_timeout_ms: millis(config.session_timeout),
-            rebalance_timeout_ms: millis(config.max_poll_interval),
-            member_id: StrBytes::new(),
-            generation: -1,
             owned: Vec::new(),
             owned_generation: -1,
             protocol: None,
@@ -100,10 +75,6 @@ impl Membership {
     /// the members could otherwise not agree.
     pub fn is_cooperative(&self) -> bool {
         self.strategies.iter().all(|strategy| strategy.is_cooperative())
-    }
-
-    pub fn is_static(&self) -> bool {
-        self.instance.is_some()
     }
 
     /// The topics' partition counts that the assignment was based on, if this member made it.
@@ -126,7 +97,7 @@ impl Membership {
 
     /// Out of the group: what was held, now lost.
     pub fn lose(&mut self) -> Vec<TopicPartition> {
-        self.generation = -1;
+        self.member.generation = -1;
         self.led = None;
         std::mem::take(&mut self.owned)
     }
@@ -136,7 +107,7 @@ impl Membership {
         for strategy in &self.strategies {
             let user_data = match strategy {
                 AssignmentStrategy::CooperativeSticky => {
-                    Some(sticky_data::encode_cooperative(self.generation))
+                    Some(sticky_data::encode_cooperative(self.member.generation))
                 }
                 AssignmentStrategy::Sticky => {
                     Some(sticky_data::encode_eager(&self.owned, self.owned_generation))
@@ -147,24 +118,13 @@ impl Membership {
                 topics: topics.to_vec(),
                 // An eager member owns nothing while it joins: what moves moves at once.
                 owned: if self.is_cooperative() { self.owned.clone() } else { Vec::new() },
-                generation: self.generation,
+                generation: self.member.generation,
                 rack: self.rack.clone(),
                 user_data,
             };
-            protocols.push(
-                JoinGroupRequestProtocol::default()
-                    .with_name(StrBytes::from_static_str(strategy.name()))
-                    .with_metadata(metadata.encode()?),
-            );
+            protocols.push((strategy.name(), metadata.encode()?));
         }
-        Ok(JoinGroupRequest::default()
-            .with_group_id(GroupId(self.group.clone()))
-            .with_session_timeout_ms(self.session_timeout_ms)
-            .with_rebalance_timeout_ms(self.rebalance_timeout_ms)
-            .with_member_id(self.member_id.clone())
-            .with_group_instance_id(self.instance.clone())
-            .with_protocol_type(PROTOCOL_TYPE)
-            .with_protocols(protocols))
+        Ok(self.member.join_request(protocols, None))
     }
 
     /// The members that `response` makes us lead, decoded; `None` if another leads.
@@ -192,14 +152,7 @@ impl Membership {
         members: Option<Vec<Member>>,
         counts: &BTreeMap<Rc<str>, usize>,
     ) -> Result<SyncGroupRequest, Failure> {
-        if response.error_code == 79 {
-            self.member_id = response.member_id.clone();
-            return Err(Failure::Rejoin);
-        }
-        self.check(response.error_code, "JoinGroup")?;
-        self.member_id = response.member_id.clone();
-        self.generation = response.generation_id;
-        let name = response.protocol_name.clone().unwrap_or_default();
+        let name = self.member.on_join(response)?;
         let protocol = self.strategies.iter().copied().find(|one| one.name() == name.as_str());
         let Some(protocol) = protocol else {
             let why = format!("the group chose the strategy '{name}', which is not ours");
@@ -214,22 +167,11 @@ impl Membership {
             let made = (!response.skip_assignment).then(|| assign(protocol, &members, counts));
             for (id, partitions) in made.into_iter().flatten() {
                 let bytes = encode_assignment(&partitions).map_err(Failure::Fatal)?;
-                assignments.push(
-                    SyncGroupRequestAssignment::default()
-                        .with_member_id(StrBytes::from_string(id))
-                        .with_assignment(bytes),
-                );
+                assignments.push((id, bytes));
             }
             self.led = Some(counts.clone());
         }
-        Ok(SyncGroupRequest::default()
-            .with_group_id(GroupId(self.group.clone()))
-            .with_generation_id(self.generation)
-            .with_member_id(self.member_id.clone())
-            .with_group_instance_id(self.instance.clone())
-            .with_protocol_type(Some(PROTOCOL_TYPE))
-            .with_protocol_name(Some(name))
-            .with_assignments(assignments))
+        Ok(self.member.sync_request(name, assignments))
     }
 
     /// Takes the assignment. What is new is owned from here on; what is revoked stays owned by a
@@ -238,13 +180,13 @@ impl Membership {
     /// An eager member keeps what two generations in a row give it. Had it missed one, another may
     /// have had its partitions meanwhile: all of them are lost then, and come anew.
     pub fn on_sync(&mut self, response: &SyncGroupResponse) -> Result<Change, Failure> {
-        self.check(response.error_code, "SyncGroup")?;
+        self.member.check(response.error_code, "SyncGroup")?;
         let assigned = decode_assignment(response.assignment.clone()).map_err(Failure::Fatal)?;
         let missing = |names: &[TopicPartition], from: &[TopicPartition]| {
             names.iter().filter(|name| !from.contains(name)).cloned().collect::<Vec<_>>()
         };
         let eager = !self.is_cooperative();
-        let missed = eager && self.generation > self.owned_generation.saturating_add(1);
+        let missed = eager && self.member.generation > self.owned_generation.saturating_add(1);
         let kept: &[TopicPartition] = if missed { &[] } else { &assigned };
         let revoked = missing(&self.owned, kept);
         let added = if missed { assigned.clone() } else { missing(&assigned, &self.owned) };
@@ -253,47 +195,7 @@ impl Membership {
         } else {
             self.owned.extend(added.iter().cloned());
         }
-        self.owned_generation = self.generation;
+        self.owned_generation = self.member.generation;
         Ok(Change { revoked, added })
-    }
-
-    pub fn heartbeat_request(&self) -> HeartbeatRequest {
-        HeartbeatRequest::default()
-            .with_group_id(GroupId(self.group.clone()))
-            .with_generation_id(self.generation)
-            .with_member_id(self.member_id.clone())
-            .with_group_instance_id(self.instance.clone())
-    }
-
-    /// The request to leave; `None` if we are not in the group, or static: those stay until their
-    /// session times out, so that a restart causes no rebalance.
-    pub fn leave_request(&self, version: i16) -> Option<LeaveGroupRequest> {
-        if self.member_id.is_empty() || self.is_static() {
-            return None;
-        }
-        let request = LeaveGroupRequest::default().with_group_id(GroupId(self.group.clone()));
-        Some(if version < 3 {
-            request.with_member_id(self.member_id.clone())
-        } else {
-            let member = MemberIdentity::default().with_member_id(self.member_id.clone());
-            request.with_members(vec![member])
-        })
-    }
-
-    /// What a code in any of the group's responses asks for.
-    pub fn check(&mut self, code: i16, api: &'static str) -> Result<(), Failure> {
-        let error = KafkaError::from_code(code, api, format!("group '{}'", self.group));
-        match (code, error.kind) {
-            (0, _) => Ok(()),
-            (22, _) => Err(Failure::Lost),
-            (25, _) => {
-                self.member_id = StrBytes::new();
-                Err(Failure::Lost)
-            }
-            (27, _) => Err(Failure::Rejoin),
-            (_, ErrorKind::Coordinator) => Err(Failure::Coordinator(error)),
-            _ if error.is_retriable() => Err(Failure::Retry(error)),
-            _ => Err(Failure::Fatal(error)),
-        }
     }
 }

@@ -8,8 +8,10 @@
 //! then takes: nobody else can have had a partition that the very next generation leaves with us.
 
 pub mod assignor;
+pub mod classic;
 pub mod coordinator;
 mod driver;
+pub mod member;
 pub mod membership;
 pub mod sticky_data;
 pub mod subscription;
@@ -19,9 +21,8 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::StrBytes;
 use millrace_net::rt::{Task, spawn_urgent};
 
@@ -35,9 +36,6 @@ use crate::config::{ConsumerConfig, IsolationLevel};
 use crate::error::KafkaError;
 use crate::local::{Bell, Doorbell};
 use crate::partitions::TopicPartition;
-
-/// Longest wait for the answer to LeaveGroup.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the group has to tell the consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,12 +127,12 @@ impl Group {
 
     /// The id that the coordinator gave; empty outside of the group.
     pub fn member_id(&self) -> String {
-        self.inner.membership.borrow().member_id.to_string()
+        self.inner.membership.borrow().member.id.to_string()
     }
 
     /// −1 outside of the group.
     pub fn generation(&self) -> i32 {
-        self.inner.membership.borrow().generation
+        self.inner.membership.borrow().member.generation
     }
 
     /// The consumer is alive: to be told within `max.poll.interval.ms`.
@@ -172,13 +170,13 @@ impl Group {
         }
         let instance = self.inner.config.group_instance_id.clone();
         let who = {
-            let membership = self.inner.membership.borrow();
+            let membership = &self.inner.membership.borrow().member;
             if self.is_member && membership.generation < 0 {
                 let why = "the group was left, or lost us: its partitions are another's by now";
                 return Err(KafkaError::from_code(25, "OffsetCommit", why));
             }
             Committer {
-                member_id: membership.member_id.clone(),
+                member_id: membership.id.clone(),
                 generation: membership.generation,
                 instance: instance.filter(|_| self.is_member).map(StrBytes::from_string),
             }
@@ -209,16 +207,9 @@ impl Inner {
     /// Tells the coordinator; whether it hears is not waited for long, as the session times out in
     /// any case.
     async fn leave(&self) {
-        let connection = self.coordinator.connection(Purpose::Coordinator).await;
-        let Ok(connection) = connection else { return };
-        let Ok(version) = connection.version(ApiKey::LeaveGroup) else { return };
-        let request = self.membership.borrow().leave_request(version);
-        let Some(request) = request else { return };
-        let outcome = connection.call(&request, LEAVE_TIMEOUT).await;
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "could not tell the coordinator that we leave");
-        }
-        self.membership.borrow_mut().member_id = StrBytes::new();
+        let request = |version| self.membership.borrow().member.leave_request(version, None);
+        member::leave(&self.coordinator, Purpose::Coordinator, request).await;
+        self.membership.borrow_mut().member.id = StrBytes::new();
     }
 
     fn tell(&self, event: GroupEvent) {

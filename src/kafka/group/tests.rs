@@ -10,7 +10,8 @@ use kafka_protocol::protocol::StrBytes;
 use proptest::prelude::*;
 
 use super::assignor::{Assignment, Member, assign};
-use super::membership::{Change, Failure, Membership};
+use super::classic::Failure;
+use super::membership::{Change, Membership};
 use super::subscription::{MemberMetadata, decode_assignment, encode_assignment};
 use super::{sticky_data, *};
 use crate::config::AssignmentStrategy;
@@ -193,14 +194,14 @@ fn a_member_takes_its_id_leads_and_owns() {
 #[test]
 fn an_eager_member_keeps_what_the_next_generation_leaves_it() {
     let mut membership = membership("range");
-    membership.generation = 4;
+    membership.member.generation = 4;
     membership.on_sync(&synced(&[("t", 0), ("t", 1)])).unwrap();
-    membership.generation = 5;
+    membership.member.generation = 5;
     let change = membership.on_sync(&synced(&[("t", 1), ("t", 2)])).unwrap();
     assert_eq!(change, Change { revoked: names(&[("t", 0)]), added: names(&[("t", 2)]) });
     assert_eq!(membership.owned, names(&[("t", 1), ("t", 2)]));
     // Generation 6 was joined and never synced: another may have had them in it.
-    membership.generation = 7;
+    membership.member.generation = 7;
     let change = membership.on_sync(&synced(&[("t", 1), ("t", 3)])).unwrap();
     let (gone, come) = (names(&[("t", 1), ("t", 2)]), names(&[("t", 1), ("t", 3)]));
     assert_eq!(change, Change { revoked: gone, added: come.clone() });
@@ -222,13 +223,13 @@ fn a_cooperative_member_keeps_what_stays() {
 #[test]
 fn codes_say_what_to_do_next() {
     let mut membership = membership("range");
-    membership.member_id = StrBytes::from_static_str("me");
-    assert_eq!(membership.check(27, "Heartbeat"), Err(Failure::Rejoin));
-    assert_eq!(membership.check(22, "Heartbeat"), Err(Failure::Lost));
-    assert_eq!(membership.member_id.as_str(), "me");
-    assert_eq!(membership.check(25, "Heartbeat"), Err(Failure::Lost));
-    assert_eq!(membership.member_id.as_str(), "");
-    assert!(matches!(membership.check(16, "Heartbeat"), Err(Failure::Coordinator(_))));
-    assert!(matches!(membership.check(14, "JoinGroup"), Err(Failure::Retry(_))));
-    assert!(matches!(membership.check(82, "JoinGroup"), Err(Failure::Fatal(_))));
+    membership.member.id = StrBytes::from_static_str("me");
+    assert_eq!(membership.member.check(27, "Heartbeat"), Err(Failure::Rejoin));
+    assert_eq!(membership.member.check(22, "Heartbeat"), Err(Failure::Lost));
+    assert_eq!(membership.member.id.as_str(), "me");
+    assert_eq!(membership.member.check(25, "Heartbeat"), Err(Failure::Lost));
+    assert_eq!(membership.member.id.as_str(), "");
+    assert!(matches!(membership.member.check(16, "Heartbeat"), Err(Failure::Coordinator(_))));
+    assert!(matches!(membership.member.check(14, "JoinGroup"), Err(Failure::Retry(_))));
+    assert!(matches!(membership.member.check(82, "JoinGroup"), Err(Failure::Fatal(_))));
 }

@@ -1,0 +1,22 @@
+//! The group of Connect workers, with herders made for the test.
+//!
+//! - `members`: members that come, go, hang and lag, on the embedded broker.
+//! - `jvm`: a JVM worker in the group, as the leader and as a member.
+//! - `oracle`: the assignors beside the JVM's, round by round.
+
+#[path = "group/herder.rs"]
+mod herder;
+#[path = "group/jvm.rs"]
+mod jvm;
+#[path = "group/members.rs"]
+mod members;
+#[path = "group/oracle.rs"]
+mod oracle;
+#[path = "oracle/random.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod random;
+#[path = "rig/mod.rs"]
+#[expect(dead_code, reason = "other tests use the rest of the rig")]
+mod rig;
+
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
