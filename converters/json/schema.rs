@@ -118,11 +118,15 @@ fn write_field(
     let type_ = TYPES.iter().find(|(_, type_)| *type_ == schema.type_);
     out.extend_from_slice(b"{\"type\":");
     write_string(type_.map_or("", |(name, _)| name), out);
-    let part = |key: &[u8], part: &Option<Arc<Schema>>, out: &mut Vec<u8>| match part {
-        None => Ok(()),
-        Some(part) => {
-            out.extend_from_slice(key);
-            write_field(part, None, options, out)
+    let part = |key: &[u8], part: &Option<Arc<Schema>>, out: &mut Vec<u8>| {
+        out.extend_from_slice(key);
+        match part {
+            // Of an empty list that a header's text became.
+            None => {
+                out.extend_from_slice(b"null");
+                Ok(())
+            }
+            Some(part) => write_field(part, None, options, out),
         }
     };
     match schema.type_ {

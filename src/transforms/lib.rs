@@ -1,8 +1,8 @@
 //! The bundled single message transforms and predicates; one file each, and here is the list.
 //!
 //! Those of the top level are `org.apache.kafka.connect.transforms` by name, configuration, result
-//! and error text; `confluent` has Confluent's, and
-//! [`expression`] is our own.
+//! and error text; `confluent` and `debezium` have those of others, and [`expression`] is our
+//! own.
 //! Where Java's maps have no order, ours keep the order in which the record came.
 
 mod cast;
@@ -10,6 +10,7 @@ mod cast_value;
 mod confluent;
 mod date_format;
 mod date_parse;
+mod debezium;
 pub mod expression;
 mod extract_field;
 mod field_path;
@@ -83,6 +84,9 @@ pub fn transformations() -> Vec<TransformationPlugin> {
         confluent::filter::VALUE,
         confluent::message_timestamp_router::MESSAGE_TIMESTAMP_ROUTER,
         confluent::tombstone_handler::TOMBSTONE_HANDLER,
+        debezium::by_logical_table_router::BY_LOGICAL_TABLE_ROUTER,
+        debezium::event_router::EVENT_ROUTER,
+        debezium::extract_new_record_state::EXTRACT_NEW_RECORD_STATE,
     ]
 }
 

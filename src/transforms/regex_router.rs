@@ -24,11 +24,7 @@ pub const REGEX_ROUTER: TransformationPlugin = TransformationPlugin {
         let regex = parsed.string("regex");
         let pattern =
             Pattern::new(regex).map_err(|why| vec![ConfigError::invalid("regex", regex, &why)])?;
-        Ok(Box::new(RegexRouter {
-            pattern,
-            replacement: Replacement::new(parsed.string("replacement")),
-            routes: HashMap::new(),
-        }))
+        Ok(Box::new(RegexRouter::new(pattern, parsed.string("replacement"))))
     },
 };
 
@@ -44,11 +40,30 @@ fn config_def() -> ConfigDef {
         .define(key("replacement", "Replacement string."))
 }
 
-struct RegexRouter {
+/// The transform; Debezium's routers route with it too.
+pub struct RegexRouter {
     pattern: Pattern,
     replacement: Replacement,
     /// The new name of each topic met; `None`: it stays. A task meets few topics.
     routes: HashMap<String, Option<String>>,
+}
+
+impl RegexRouter {
+    pub fn new(pattern: Pattern, replacement: &str) -> Self {
+        Self { pattern, replacement: Replacement::new(replacement), routes: HashMap::new() }
+    }
+
+    /// Where records of that topic go; `None`: the pattern is not that of the topic.
+    pub fn route(&mut self, topic: &str) -> Result<Option<&str>, DataError> {
+        if !self.routes.contains_key(topic) {
+            let route = self.pattern.replace_first(topic, &self.replacement)?;
+            if self.routes.len() >= REMEMBERED {
+                self.routes.clear();
+            }
+            self.routes.insert(topic.to_owned(), route);
+        }
+        Ok(self.routes.get(topic).and_then(Option::as_deref))
+    }
 }
 
 impl Transformation for RegexRouter {
@@ -57,21 +72,9 @@ impl Transformation for RegexRouter {
         mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
-        if let Some(route) = self.routes.get(record.topic) {
-            if let Some(topic) = route {
-                record.topic = arena.alloc_str(topic);
-            }
-            return Ok(Some(record));
-        }
-        let route = self.pattern.replace_first(record.topic, &self.replacement)?;
-        if self.routes.len() >= REMEMBERED {
-            self.routes.clear();
-        }
-        let from = record.topic;
-        if let Some(topic) = &route {
+        if let Some(topic) = self.route(record.topic)? {
             record.topic = arena.alloc_str(topic);
         }
-        self.routes.insert(from.to_owned(), route);
         Ok(Some(record))
     }
 

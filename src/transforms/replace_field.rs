@@ -61,7 +61,8 @@ struct Plan {
     sources: Vec<Result<usize, String>>,
 }
 
-struct ReplaceField {
+/// The transform; Debezium's drop fields with it too.
+pub struct ReplaceField {
     side: Side,
     names: Names,
     replace_null: bool,
@@ -110,6 +111,17 @@ impl Names {
 }
 
 impl ReplaceField {
+    /// Drops those fields, as the class does with its defaults.
+    pub fn excluding(side: Side, exclude: Vec<String>) -> Self {
+        let names = Names { include: Vec::new(), exclude, renames: Vec::new() };
+        Self { side, names, replace_null: true, plans: SchemaCache::default() }
+    }
+
+    /// Does it drop just those?
+    pub fn excludes(&self, names: &[String]) -> bool {
+        self.names.exclude == names
+    }
+
     fn configure(config: &Config, side: Side) -> Result<Box<dyn Transformation>, Vec<ConfigError>> {
         let parsed = config_def().parse(config)?;
         Ok(Box::new(Self {

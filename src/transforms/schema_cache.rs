@@ -12,15 +12,21 @@ const ENTRIES: usize = 16;
 /// compares with, so an address that is equal is the same thing.
 pub struct SchemaCache<T> {
     entries: Vec<(Schema, T)>,
+    capacity: usize,
 }
 
 impl<T> Default for SchemaCache<T> {
     fn default() -> Self {
-        Self { entries: Vec::new() }
+        Self::of(ENTRIES)
     }
 }
 
 impl<T> SchemaCache<T> {
+    /// Remembers that many schemas, one at least.
+    pub fn of(capacity: usize) -> Self {
+        Self { entries: Vec::new(), capacity: capacity.max(1) }
+    }
+
     /// What `make` made of an equal schema, now or earlier; an error is not remembered.
     #[inline]
     pub fn get<E>(
@@ -47,7 +53,7 @@ impl<T> SchemaCache<T> {
             None => (schema.clone(), make(schema)?),
         };
         self.entries.insert(0, entry);
-        self.entries.truncate(ENTRIES);
+        self.entries.truncate(self.capacity);
         Ok(())
     }
 }

@@ -706,6 +706,8 @@ fn every_class_answers_to_its_name() {
             ("filter.condition", "$.f"),
             ("filter.type", "include"),
             ("message.timestamp.keys", "f"),
+            ("topic.regex", "f"),
+            ("topic.replacement", "f"),
         ]);
         assert_eq!((plugin.new)(&enough).ok().unwrap().class_name(), plugin.class);
     }

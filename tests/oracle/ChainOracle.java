@@ -27,7 +27,9 @@ import org.apache.kafka.connect.data.SchemaAndValue;
 import org.apache.kafka.connect.header.ConnectHeaders;
 import org.apache.kafka.connect.header.Header;
 import org.apache.kafka.connect.json.JsonConverter;
+import org.apache.kafka.connect.connector.ConnectRecord;
 import org.apache.kafka.connect.sink.SinkRecord;
+import org.apache.kafka.connect.source.SourceRecord;
 import org.apache.kafka.connect.storage.Converter;
 import org.apache.kafka.connect.storage.HeaderConverter;
 import org.apache.kafka.connect.transforms.Transformation;
@@ -46,7 +48,8 @@ public class ChainOracle {
     final List<Stage> stages = new ArrayList<>();
     final JsonConverter envelope = new JsonConverter();
 
-    record Stage(Transformation<SinkRecord> transformation, Predicate<SinkRecord> predicate, boolean negate) {}
+    @SuppressWarnings("rawtypes")
+    record Stage(Transformation transformation, Predicate predicate, boolean negate) {}
 
     ChainOracle(Map<String, String> config) {
         this.config = config;
@@ -55,14 +58,14 @@ public class ChainOracle {
         header = (HeaderConverter) converter("header");
         for (String alias : list("transforms")) {
             Map<String, String> own = under("transforms." + alias + ".");
-            Predicate<SinkRecord> predicate = null;
+            Predicate<?> predicate = null;
             boolean negate = Boolean.parseBoolean(own.remove("negate"));
             String name = own.remove("predicate");
             if (name != null) {
                 Map<String, String> settings = under("predicates." + name + ".");
                 predicate = configured("predicates." + name, settings);
             }
-            Transformation<SinkRecord> transformation = configured("transforms." + alias, own);
+            Transformation<?> transformation = configured("transforms." + alias, own);
             stages.add(new Stage(transformation, predicate, negate));
         }
         envelope.configure(Map.of("schemas.enable", "true", "decimal.format", "NUMERIC"), false);
@@ -133,6 +136,7 @@ public class ChainOracle {
         return MAPPER.writeValueAsBytes(node);
     }
 
+    @SuppressWarnings({"rawtypes", "unchecked"})
     String answer(String line) {
         try {
             JsonNode node = MAPPER.readTree(line);
@@ -146,15 +150,18 @@ public class ChainOracle {
             SchemaAndValue k = key.toConnectData(topic, bytes(node.get("key")));
             SchemaAndValue v = value.toConnectData(topic, bytes(node.get("value")));
             Long timestamp = node.hasNonNull("timestamp") ? node.get("timestamp").longValue() : null;
-            SinkRecord record = new SinkRecord(topic, node.path("partition").asInt(0),
-                k.schema(), k.value(), v.schema(), v.value(), node.path("offset").asLong(0),
-                timestamp, TimestampType.CREATE_TIME, headers);
+            int partition = node.path("partition").asInt(0);
+            ConnectRecord record = config.containsKey("oracle.source")
+                ? new SourceRecord(Map.of(), Map.of(), topic, partition, k.schema(), k.value(),
+                    v.schema(), v.value(), timestamp, headers)
+                : new SinkRecord(topic, partition, k.schema(), k.value(), v.schema(), v.value(),
+                    node.path("offset").asLong(0), timestamp, TimestampType.CREATE_TIME, headers);
             for (Stage stage : stages) {
                 if (stage.predicate != null && stage.predicate.test(record) == stage.negate) continue;
-                record = stage.transformation.apply(record);
+                record = (ConnectRecord) stage.transformation.apply(record);
                 if (record == null) return "{\"dropped\":true}";
             }
-            return written(record);
+            return written(record, partition);
         } catch (Exception e) {
             Map<String, Object> error = new LinkedHashMap<>();
             error.put("error", e.getClass().getSimpleName());
@@ -163,15 +170,18 @@ public class ChainOracle {
         }
     }
 
-    String written(SinkRecord record) throws Exception {
+    /** A record without a partition goes to the one that it came from, as a sink's does. */
+    @SuppressWarnings("rawtypes")
+    String written(ConnectRecord record, int partition) throws Exception {
         StringBuilder out = new StringBuilder("{\"topic\":").append(MAPPER.writeValueAsString(record.topic()));
-        out.append(",\"partition\":").append(record.kafkaPartition());
+        out.append(",\"partition\":").append(record.kafkaPartition() == null ? partition : record.kafkaPartition());
         out.append(",\"timestamp\":").append(record.timestamp());
         out.append(",\"key\":").append(enveloped(record.topic(), record.keySchema(), record.key()));
         out.append(",\"value\":").append(enveloped(record.topic(), record.valueSchema(), record.value()));
         out.append(",\"headers\":[");
         String comma = "";
-        for (Header one : record.headers()) {
+        for (Object header : record.headers()) {
+            Header one = (Header) header;
             out.append(comma).append("{\"key\":").append(MAPPER.writeValueAsString(one.key()));
             out.append(",\"value\":").append(enveloped(record.topic(), one.schema(), one.value())).append('}');
             comma = ",";

@@ -92,7 +92,7 @@ fn the_differences_are_those_of_the_table() {
         })
         .collect();
     write_cases(dir, &cases);
-    ask_the_jvm(dir);
+    ask_the_jvm(dir, None);
     for (deviation, case) in table.iter().zip(&cases) {
         let jvm = std::fs::read_to_string(dir.join(format!("{}.jvm", case.name)));
         let ours = ask_ours(dir, case, false).expect("a good configuration");

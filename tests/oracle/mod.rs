@@ -5,6 +5,7 @@
 
 mod configurations;
 mod data;
+mod debezium;
 mod deviations;
 mod random;
 mod same;
@@ -192,8 +193,11 @@ fn write_cases(dir: &Path, cases: &[Case]) {
 }
 
 /// All cases through the JVM's classes: answers in `NAME.jvm`, errors in `NAME.refused`.
-fn ask_the_jvm(dir: &Path) {
-    let libs = format!("{}/*", rig::kafka::libs().display());
+fn ask_the_jvm(dir: &Path, more: Option<&Path>) {
+    let mut libs = format!("{}/*", rig::kafka::libs().display());
+    if let Some(more) = more {
+        write!(libs, ":{}/*", more.display()).expect("memory");
+    }
     let classes = dir.join("classes");
     let source = rig::project().join("tests/oracle/ChainOracle.java");
     let compiled = Command::new("javac")
@@ -245,10 +249,15 @@ fn difference(ours: &str, jvm: &str) -> Option<String> {
 
 /// Compares every case; panics with the first differences of each.
 pub fn compare(cases: &[Case], text: bool) {
+    compare_with(cases, text, None);
+}
+
+/// The same with the jars in `more` beside Kafka's.
+fn compare_with(cases: &[Case], text: bool, more: Option<&Path>) {
     let place = tempfile::tempdir().expect("a folder");
     let dir: PathBuf = place.path().to_owned();
     write_cases(&dir, cases);
-    ask_the_jvm(&dir);
+    ask_the_jvm(&dir, more);
     let mut report = String::new();
     let (mut answers, mut wrong) = (0, 0);
     for case in cases {
@@ -323,4 +332,39 @@ fn transforms_answer_as_the_jvms_when_json_stays_text() {
 fn converters_answer_as_the_jvms() {
     let mut random = Random::new(seed() ^ 2);
     compare(&converter_cases(&mut random, count()), false);
+}
+
+/// The jars of Debezium's transforms.
+fn debezium_libs(version: &str) -> PathBuf {
+    let libs = rig::cache().join(format!("debezium-{version}/lib"));
+    assert!(libs.is_dir(), "no jars in {}: run tests/run systems", libs.display());
+    libs
+}
+
+#[test]
+fn debeziums_transforms_answer_as_the_jvms() {
+    let mut random = Random::new(seed() ^ 3);
+    let mut cases = Vec::new();
+    for number in 0..count() {
+        for _ in 0..2 {
+            let number = cases.len();
+            cases.push(debezium::unwrap(&mut random, number, false));
+        }
+        cases.push(debezium::router(&mut random, number));
+        cases.push(debezium::event_router(&mut random, number));
+        if number % 6 == 0 {
+            cases.push(debezium::schemaless(&mut random, number));
+        }
+    }
+    compare_with(&cases, false, Some(&debezium_libs(debezium::VERSION)));
+    let schemaless: Vec<Case> = (0..2).map(|at| debezium::schemaless(&mut random, at)).collect();
+    compare_with(&schemaless, true, Some(&debezium_libs(debezium::VERSION)));
+}
+
+#[test]
+fn debeziums_old_keys_answer_as_the_jvms() {
+    let mut random = Random::new(seed() ^ 4);
+    let cases: Vec<Case> =
+        (0..count() / 2).map(|number| debezium::unwrap(&mut random, number, true)).collect();
+    compare_with(&cases, false, Some(&debezium_libs(debezium::OLD_VERSION)));
 }

@@ -93,10 +93,15 @@ fn check(config: &Config, worker: &WorkerConfig, plugins: &Arc<Plugins>) -> Resu
     } else {
         validator.validate_chain(config)
     };
-    let errors: Vec<&str> = infos
+    // The validators' words name the key without the transform's prefix.
+    let named = |key: &str, error: &String| match error.contains(key) {
+        true => error.clone(),
+        false => format!("{key}: {error}"),
+    };
+    let errors: Vec<String> = infos
         .configs
         .iter()
-        .flat_map(|config| config.value.errors.iter().map(String::as_str))
+        .flat_map(|config| config.value.errors.iter().map(|error| named(&config.value.name, error)))
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(Failure::new(USAGE, errors.join("\n"))) }
 }
