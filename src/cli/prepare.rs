@@ -67,8 +67,12 @@ impl Prepared {
         plugins: Arc<Plugins>,
         what: &str,
     ) -> Result<Self, Failure> {
-        let connector = worker.providers.resolve(&config);
         let refused = |message: String| Failure::new(CONNECTOR, message);
+        let connector = worker
+            .providers
+            .try_resolve(&config)
+            .map_err(|why| refused(format!("{what}: {why}")))?
+            .config;
         let class = connector.get("connector.class").map(|class| class.trim()).unwrap_or_default();
         let plugin = *plugins.connector(class).ok_or_else(|| {
             let known: Vec<&str> = plugins.connectors.iter().map(|plugin| plugin.class).collect();

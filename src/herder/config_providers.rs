@@ -2,17 +2,26 @@
 //! knows, on this worker, each time a configuration is handed to a plug-in.
 //!
 //! One pass: what a provider gave is not looked through again. What no provider knows stays as it is
-//! written.
+//! written. A provider that cannot be asked (a file that is not there, a Vault that does not answer)
+//! is an error of whatever the configuration was to be used for.
 
-use std::path::{Component, Path, PathBuf};
+mod local;
+mod vault;
+mod vault_session;
+mod vault_settings;
 
-use fancy_regex::Regex;
+use std::time::Duration;
+
 use millrace_api::Config;
 use millrace_api::config_def::{ConfigError, split_list};
 
-use crate::properties;
+use local::Local;
+use vault::Vault;
+use vault_settings::VaultSettings;
 
 const PREFIX: &str = "org.apache.kafka.common.config.provider.";
+/// Shorter values that tasks have in common with secrets are chance.
+const LEAST_SECRET: usize = 4;
 
 /// The worker's providers by name.
 #[derive(Default)]
@@ -21,56 +30,122 @@ pub struct ConfigProviders {
 }
 
 enum Provider {
-    File(AllowedPaths),
-    Directory(AllowedPaths),
-    Env(Option<Regex>),
+    Local(Local),
+    Vault(Vault),
 }
 
-/// `allowed.paths`; `None` allows all.
-struct AllowedPaths(Option<Vec<PathBuf>>);
+/// A configuration as a plug-in gets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    pub config: Config,
+    /// When the first of the values may have changed; `None`: never.
+    pub ttl: Option<Duration>,
+}
 
 impl ConfigProviders {
-    /// Of `config.providers` and `config.providers.<name>.*` in the worker's properties.
+    /// Of `config.providers` and `config.providers.<name>.*` in the worker's properties. Parameters may
+    /// refer to providers that stand before. A Vault is logged into here.
     pub fn new(worker: &Config) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        let mut providers = Vec::new();
+        let mut found = Self::default();
         let names = worker.get("config.providers").map(|names| split_list(names));
         for name in names.unwrap_or_default() {
-            match provider(worker, &name) {
-                Ok(provider) => providers.push((name, provider)),
+            match found.provider(worker, &name) {
+                Ok(provider) => found.providers.push((name, provider)),
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Self { providers }) } else { Err(errors) }
+        if errors.is_empty() { Ok(found) } else { Err(errors) }
+    }
+
+    fn provider(&self, worker: &Config, name: &str) -> Result<Provider, ConfigError> {
+        let class_key = format!("config.providers.{name}.class");
+        let class = worker.get(&class_key).map(|class| class.trim());
+        let class = class.ok_or_else(|| ConfigError::missing(&class_key))?;
+        let prefix = format!("config.providers.{name}.param.");
+        let own = worker.iter().filter_map(|(key, value)| {
+            Some((key.strip_prefix(&prefix)?.to_owned(), value.trim().to_owned()))
+        });
+        let params: Config = self
+            .try_resolve(&own.collect())
+            .map_err(|why| ConfigError::invalid(&class_key, class, &why))?
+            .config;
+        if VaultSettings::is_vault(class) {
+            let settings = VaultSettings::new(class, &params, &prefix)?;
+            let address = settings.address.clone();
+            return Vault::start(settings).map(Provider::Vault).map_err(|why| {
+                ConfigError::invalid(&class_key, class, &format!("{address}: {why}"))
+            });
+        }
+        let simple = class.strip_prefix(PREFIX).unwrap_or(class);
+        let simple = simple.strip_suffix("ConfigProvider").unwrap_or(simple);
+        let param = |key: &str| Some((format!("{prefix}{key}"), params.get(key)?.clone()));
+        let unknown = || {
+            let why = "no such config provider; there are FileConfigProvider, \
+                       DirectoryConfigProvider, EnvVarConfigProvider and millrace.VaultConfigProvider";
+            Err(ConfigError::invalid(&class_key, class, why))
+        };
+        Local::new(simple, param).unwrap_or_else(unknown).map(Provider::Local)
     }
 
     /// The configuration with all placeholders replaced that a provider knows.
-    pub fn resolve(&self, config: &Config) -> Config {
+    ///
+    /// # Errors
+    /// A provider could not be asked; in the JVM's words where it is one of Kafka's.
+    pub fn try_resolve(&self, config: &Config) -> Result<Resolved, String> {
         if self.providers.is_empty() {
-            return config.clone();
+            return Ok(Resolved { config: config.clone(), ttl: None });
         }
-        config.iter().map(|(key, value)| (key.clone(), self.resolve_value(value))).collect()
+        let mut ttl = None;
+        let mut resolved = Config::new();
+        for (key, value) in config {
+            resolved.insert(key.clone(), self.resolve_value(value, &mut ttl)?);
+        }
+        Ok(Resolved { config: resolved, ttl })
     }
 
-    fn resolve_value(&self, value: &str) -> String {
+    /// As [`Self::try_resolve`]; what cannot be asked for is logged and stays as it is written.
+    pub fn resolve(&self, config: &Config) -> Config {
+        let value = |value: &String| {
+            self.resolve_value(value, &mut None).unwrap_or_else(|why| {
+                tracing::error!("a config provider failed: {why}");
+                value.clone()
+            })
+        };
+        config.iter().map(|(key, text)| (key.clone(), value(text))).collect()
+    }
+
+    fn resolve_value(&self, value: &str, ttl: &mut Option<Duration>) -> Result<String, String> {
         let mut out = String::with_capacity(value.len());
         let mut rest = value;
         while let Some(placeholder) = Placeholder::first(rest) {
             out.push_str(&rest[..placeholder.start]);
-            match self.lookup(&placeholder) {
+            match self.lookup(&placeholder, ttl)? {
                 Some(found) => out.push_str(&found),
                 None => out.push_str(&rest[placeholder.start..placeholder.end]),
             }
             rest = &rest[placeholder.end..];
         }
         out.push_str(rest);
-        out
+        Ok(out)
     }
 
-    fn lookup(&self, placeholder: &Placeholder<'_>) -> Option<String> {
+    fn lookup(
+        &self,
+        placeholder: &Placeholder<'_>,
+        ttl: &mut Option<Duration>,
+    ) -> Result<Option<String>, String> {
         let named = |(name, _): &&(String, Provider)| name == placeholder.provider;
-        let (_, provider) = self.providers.iter().find(named)?;
-        provider.get(placeholder.path.unwrap_or_default(), placeholder.key)
+        let Some((_, provider)) = self.providers.iter().find(named) else { return Ok(None) };
+        let path = placeholder.path.unwrap_or_default();
+        match provider {
+            Provider::Local(local) => local.get(path, placeholder.key),
+            Provider::Vault(vault) => {
+                let secret = vault.get(path)?;
+                *ttl = [*ttl, secret.ttl].into_iter().flatten().min();
+                Ok(secret.values.get(placeholder.key).cloned())
+            }
+        }
     }
 }
 
@@ -80,10 +155,18 @@ pub fn has_placeholder(value: &str) -> bool {
 }
 
 /// The secrets' way back: a task key whose value the connector took from a key of its own that
-/// holds a placeholder gets the placeholder, so that no secret is kept or shown.
-pub fn reverse_transform(connector: &Config, mut task: Config) -> Config {
+/// holds a placeholder gets the placeholder, so that no secret is kept or shown. So does a key of
+/// another name whose value is one of `resolved` (the connector's configuration as it got it).
+pub fn reverse_transform(connector: &Config, resolved: &Config, mut task: Config) -> Config {
+    let secret = |(key, raw): (&String, &String)| {
+        let value = resolved.get(key).filter(|value| has_placeholder(raw) && *value != raw)?;
+        (value.len() >= LEAST_SECRET).then(|| (value.clone(), raw.clone()))
+    };
+    let secrets: std::collections::BTreeMap<_, _> = connector.iter().filter_map(secret).collect();
     for (key, value) in &mut task {
         if let Some(raw) = connector.get(key).filter(|raw| has_placeholder(raw)) {
+            value.clone_from(raw);
+        } else if let Some(raw) = secrets.get(value) {
             value.clone_from(raw);
         }
     }
@@ -117,108 +200,6 @@ impl<'a> Placeholder<'a> {
             from = start + 2;
         }
         None
-    }
-}
-
-fn provider(worker: &Config, name: &str) -> Result<Provider, ConfigError> {
-    let class_key = format!("config.providers.{name}.class");
-    let class = worker.get(&class_key).map(|class| class.trim());
-    let class = class.ok_or_else(|| ConfigError::missing(&class_key))?;
-    let param = |key: &str| {
-        let key = format!("config.providers.{name}.param.{key}");
-        worker.get(&key).map(|value| (key, value.trim()))
-    };
-    let simple = class.strip_prefix(PREFIX).unwrap_or(class);
-    match simple.strip_suffix("ConfigProvider").unwrap_or(simple) {
-        "File" => Ok(Provider::File(AllowedPaths::new(param("allowed.paths"))?)),
-        "Directory" => Ok(Provider::Directory(AllowedPaths::new(param("allowed.paths"))?)),
-        "EnvVar" => Ok(Provider::Env(allowlist(param("allowlist.pattern"))?)),
-        _ => Err(ConfigError::invalid(
-            &class_key,
-            class,
-            "no such config provider; there are FileConfigProvider, DirectoryConfigProvider and \
-             EnvVarConfigProvider",
-        )),
-    }
-}
-
-fn allowlist(param: Option<(String, &str)>) -> Result<Option<Regex>, ConfigError> {
-    let Some((key, pattern)) = param else { return Ok(None) };
-    let whole = Regex::new(&format!("^(?:{pattern})$"));
-    whole.map(Some).map_err(|error| ConfigError::invalid(&key, pattern, &error.to_string()))
-}
-
-impl AllowedPaths {
-    fn new(param: Option<(String, &str)>) -> Result<Self, ConfigError> {
-        let Some((key, paths)) = param.filter(|(_, paths)| !paths.is_empty()) else {
-            return Ok(Self(None));
-        };
-        let mut allowed = Vec::new();
-        for path in split_list(paths) {
-            let refuse = |why| Err(ConfigError::invalid(&key, &path, why));
-            let as_path = Path::new(&path);
-            if !as_path.is_absolute() {
-                return refuse("the path must be absolute");
-            } else if !as_path.exists() {
-                return refuse("the path does not exist");
-            }
-            allowed.push(normalised(as_path));
-        }
-        Ok(Self(Some(allowed)))
-    }
-
-    /// The path to read, if it lies under an allowed one.
-    fn check(&self, path: &str) -> Option<PathBuf> {
-        let path = normalised(Path::new(path));
-        let allowed = match &self.0 {
-            None => true,
-            Some(allowed) => allowed.iter().any(|root| path.starts_with(root)),
-        };
-        if !allowed {
-            tracing::error!(path = %path.display(), "the path is not under allowed.paths");
-        }
-        allowed.then_some(path)
-    }
-}
-
-/// `.` and `..` taken out without asking the file system, as Java's `normalize`.
-fn normalised(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-impl Provider {
-    fn get(&self, path: &str, key: &str) -> Option<String> {
-        match self {
-            Self::File(allowed) if !path.is_empty() => {
-                let file = allowed.check(path)?;
-                let read = properties::load(&file);
-                read.map_err(|error| tracing::error!("config provider: {error}")).ok()?.remove(key)
-            }
-            Self::Directory(allowed) if !path.is_empty() => {
-                // A key names a file of that directory, never one elsewhere.
-                if key.contains('/') || matches!(key, "" | "." | "..") {
-                    return None;
-                }
-                let file = allowed.check(path)?.join(key);
-                std::fs::read(&file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            }
-            Self::Env(pattern) if path.is_empty() => {
-                let allowed =
-                    pattern.as_ref().is_none_or(|regex| regex.is_match(key).unwrap_or(false));
-                if allowed { std::env::var(key).ok() } else { None }
-            }
-            _ => None,
-        }
     }
 }
 
@@ -274,6 +255,34 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_read_is_an_error() {
+        let (folder, providers) = rig();
+        let gone = format!("${{f:{}/in/gone.properties:a}}", folder.path().display());
+        let why = providers.try_resolve(&config(&[("k", &gone)])).unwrap_err();
+        assert!(why.starts_with("Could not read properties from file /"), "{why}");
+        assert_eq!(providers.resolve(&config(&[("k", &gone)]))["k"], gone);
+    }
+
+    #[test]
+    fn parameters_may_come_from_providers_before() {
+        let (folder, _) = rig();
+        let root = folder.path().display().to_string();
+        std::fs::write(folder.path().join("paths.properties"), format!("p={root}/in")).unwrap();
+        let worker = config(&[
+            ("config.providers", "a,b"),
+            ("config.providers.a.class", "FileConfigProvider"),
+            ("config.providers.b.class", "FileConfigProvider"),
+            (
+                "config.providers.b.param.allowed.paths",
+                &format!("${{a:{root}/paths.properties:p}}"),
+            ),
+        ]);
+        let providers = ConfigProviders::new(&worker).unwrap();
+        let value = format!("${{b:{root}/in/s.properties:a}}");
+        assert_eq!(providers.resolve(&config(&[("k", &value)]))["k"], "1");
+    }
+
+    #[test]
     fn wrong_providers_are_refused_together() {
         let worker = config(&[
             ("config.providers", "a,b,c"),
@@ -297,15 +306,20 @@ mod tests {
     fn secrets_do_not_come_back_in_task_configs() {
         let connector = config(&[("pw", "${f:x:y}"), ("a", "b")]);
         let task = config(&[("pw", "secret"), ("a", "b"), ("c", "d")]);
-        let back = reverse_transform(&connector, task);
+        let resolved = config(&[("pw", "secret"), ("a", "b")]);
+        let back = reverse_transform(&connector, &resolved, task);
         assert_eq!(back, config(&[("pw", "${f:x:y}"), ("a", "b"), ("c", "d")]));
+        // Under another name, too.
+        let task = config(&[("connection", "secret"), ("a", "b")]);
+        let back = reverse_transform(&connector, &resolved, task);
+        assert_eq!(back, config(&[("connection", "${f:x:y}"), ("a", "b")]));
     }
 
     proptest::proptest! {
         #[test]
         fn text_without_providers_is_untouched(text in "[$\\{\\}:ab]*") {
             let providers = ConfigProviders::default();
-            proptest::prop_assert_eq!(&providers.resolve_value(&text), &text);
+            proptest::prop_assert_eq!(&providers.resolve_value(&text, &mut None).unwrap(), &text);
         }
     }
 }

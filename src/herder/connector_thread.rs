@@ -4,17 +4,24 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millrace_api::Config;
 use millrace_api::connector::{Connector, ConnectorPlugin};
 use millrace_net::log_context;
 
-use crate::config_providers::{ConfigProviders, reverse_transform};
-use crate::requests::Message;
+use crate::config_providers::{ConfigProviders, Resolved, reverse_transform};
+use crate::requests::{Mailbox, Message, Request, RestartScope};
 
 /// How long a new instance waits for the one before it to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Beyond a secret's time, so that it is over where it is kept, too.
+const REFRESH: Duration = Duration::from_millis(50);
+/// Until a config provider that failed, or a herder that refused, is asked again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long a restart may take to be granted.
+const RESTART_LIMIT: Duration = Duration::from_secs(90);
 
 /// What an instance is made of.
 pub(crate) struct Instance {
@@ -70,12 +77,13 @@ impl ConnectorThread {
 fn run(instance: &Instance, stopped: &flume::Receiver<()>, herder: &flume::Sender<Message>) {
     let _context = log_context::enter(Some(log_context::of_connector(&instance.name)));
     let mut connector = None;
-    let outcome = guarded(|| plan(instance, connector.insert((instance.plugin.connector)())));
+    let mut given = Resolved::default();
+    let outcome =
+        guarded(|| plan(instance, connector.insert((instance.plugin.connector)()), &mut given));
     let message =
         Message::Planned { name: Arc::clone(&instance.name), life: instance.life, outcome };
     if herder.send(message).is_ok() {
-        // Ends by the sender's drop.
-        let _ = stopped.recv();
+        wait(instance, &given, stopped, herder);
     }
     if let Some(mut connector) = connector {
         let ended = guarded(|| {
@@ -88,15 +96,88 @@ fn run(instance: &Instance, stopped: &flume::Receiver<()>, herder: &flume::Sende
     }
 }
 
-fn plan(instance: &Instance, connector: &mut Box<dyn Connector>) -> Result<Vec<Config>, String> {
-    let resolved = instance.providers.resolve(&instance.config);
-    connector.start(&resolved).map_err(|error| error.trace())?;
+fn plan(
+    instance: &Instance,
+    connector: &mut Box<dyn Connector>,
+    given: &mut Resolved,
+) -> Result<Vec<Config>, String> {
+    *given = instance.providers.try_resolve(&instance.config).map_err(unresolved)?;
+    connector.start(&given.config).map_err(|error| error.trace())?;
     let tasks = connector.task_configs(instance.tasks_max).map_err(|error| error.trace())?;
-    Ok(tasks.into_iter().map(|task| complete(instance, task)).collect())
+    Ok(tasks.into_iter().map(|task| complete(instance, &given.config, task)).collect())
+}
+
+/// The trace of a configuration whose secrets could not be had.
+pub(crate) fn unresolved(why: String) -> String {
+    format!("org.apache.kafka.common.config.ConfigException: {why}")
+}
+
+/// Until the instance is to stop, which the sender's drop tells. When a secret's time is over, it is
+/// asked for again; if it has changed, the connector restarts with its tasks
+/// (`config.action.reload`).
+fn wait(
+    instance: &Instance,
+    given: &Resolved,
+    stopped: &flume::Receiver<()>,
+    herder: &flume::Sender<Message>,
+) {
+    let reload = instance.config.get("config.action.reload").map(|text| text.trim());
+    let mut ttl = given.ttl.filter(|_| reload != Some("none"));
+    while let Some(left) = ttl {
+        if stopped.recv_timeout(left + REFRESH) != Err(flume::RecvTimeoutError::Timeout) {
+            return;
+        }
+        match instance.providers.try_resolve(&instance.config) {
+            Ok(now) if now.config == given.config => ttl = now.ttl,
+            Ok(_) => {
+                tracing::info!(
+                    connector = %instance.name,
+                    "a config provider gives other values: the connector and its tasks restart"
+                );
+                return restart(instance, stopped, herder);
+            }
+            Err(why) => {
+                tracing::warn!(connector = %instance.name, "a config provider failed: {why}");
+                ttl = Some(AGAIN);
+            }
+        }
+    }
+    let _ = stopped.recv();
+}
+
+/// Asks for the restart until it is granted; it ends this instance.
+fn restart(instance: &Instance, stopped: &flume::Receiver<()>, herder: &flume::Sender<Message>) {
+    let mailbox = Mailbox(herder.clone());
+    let all = RestartScope { include_tasks: true, only_failed: false };
+    loop {
+        // Who is not the leader of a cluster may restart the instance at least.
+        for scope in [all, RestartScope::default()] {
+            let name = instance.name.to_string();
+            let asked = mailbox.ask(|reply| Request::Restart { name, scope, reply });
+            let begun = Instant::now();
+            while begun.elapsed() < RESTART_LIMIT {
+                // The answer comes when the next instance has planned, which waits for this one.
+                if stopped.try_recv() == Err(flume::TryRecvError::Disconnected) {
+                    return;
+                }
+                match asked.recv_timeout(REFRESH) {
+                    Ok(Ok(_)) => {
+                        let _ = stopped.recv();
+                        return;
+                    }
+                    Ok(Err(_)) => break,
+                    Err(_) => {}
+                }
+            }
+        }
+        if stopped.recv_timeout(AGAIN) != Err(flume::RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
 }
 
 /// `task.class`, a sink's topics, and no secrets.
-fn complete(instance: &Instance, mut task: Config) -> Config {
+fn complete(instance: &Instance, resolved: &Config, mut task: Config) -> Config {
     task.insert("task.class".to_owned(), instance.plugin.task_class.to_owned());
     if instance.plugin.is_sink() {
         for key in ["topics", "topics.regex"] {
@@ -105,7 +186,7 @@ fn complete(instance: &Instance, mut task: Config) -> Config {
             }
         }
     }
-    reverse_transform(&instance.config, task)
+    reverse_transform(&instance.config, resolved, task)
 }
 
 /// A panic becomes a trace.

@@ -20,6 +20,7 @@ pub mod membership;
 pub mod metrics;
 mod offset_requests;
 pub mod properties;
+mod redaction;
 pub mod requests;
 pub mod rest_security;
 pub mod sink_offsets;

@@ -42,7 +42,7 @@ use millrace_worker::command::{
 };
 use millrace_worker::metrics::ProcessFigures;
 
-use crate::connector_thread::{ConnectorThread, Instance};
+use crate::connector_thread::{ConnectorThread, Instance, unresolved};
 use crate::context::{HerderContext, HerderHandle};
 use crate::file_offset_store::FileOffsetStore;
 use crate::metrics::{self, WorkerMetrics};
@@ -483,13 +483,23 @@ impl StandaloneHerder {
         target: TargetState,
     ) {
         let providers = &self.context.config.providers;
+        let both = providers
+            .try_resolve(connector)
+            .and_then(|connector| Ok((connector.config, providers.try_resolve(task)?.config)));
+        let (connector, task) = match both {
+            Ok(both) => both,
+            Err(why) => {
+                let state = TaskState::Failed(unresolved(why));
+                return self.state.report(Report::State { id, generation, state });
+            }
+        };
         let offsets: Arc<dyn SourceOffsetStore> = self.offsets.clone();
         self.runner.start_task(TaskSpec {
             id,
             generation,
             worker: Arc::clone(&self.context.config.properties),
-            connector: Arc::new(providers.resolve(connector)),
-            task: Arc::new(providers.resolve(task)),
+            connector: Arc::new(connector),
+            task: Arc::new(task),
             plugins: Arc::clone(&self.context.plugins),
             target,
             offsets,

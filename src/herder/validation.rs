@@ -13,6 +13,7 @@ use millrace_worker::command::TargetState;
 
 use crate::config_infos::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, shown};
 use crate::connector_config::{Aliased, converter, framework, topic_creation};
+use crate::redaction::redact;
 use crate::requests::{Answer, HerderError, Message, Reply, Submitted};
 use crate::standalone::{Put, PutReply};
 use crate::state::Definition;
@@ -124,7 +125,7 @@ impl Validator {
                 list.join("\n")
             )));
         }
-        let resolved = self.worker.providers.resolve(&config);
+        let resolved = self.resolve(&config)?;
         let plugin = self.plugin(&resolved)?;
         let enforce = resolved.get("tasks.max.enforce");
         Ok(Definition {
@@ -167,7 +168,8 @@ impl Validator {
     /// `nulls` are keys that were given as null.
     fn validate_with(&self, config: &Config, nulls: &[String]) -> Answer<ConfigInfos> {
         let name = config.get("connector.class").cloned().unwrap_or_default();
-        let config = self.worker.providers.resolve(config);
+        let raw = config;
+        let config = self.resolve(raw)?;
         let plugin = self.plugin(&config)?;
         let mut check = Check { config: &config, configs: Vec::new() };
         for key in &framework(plugin.is_sink()).keys {
@@ -194,7 +196,15 @@ impl Validator {
         for key in nulls {
             check.null(key);
         }
-        Ok(check.finish(name))
+        let mut configs = check.configs;
+        redact(raw, &config, &mut configs);
+        Ok(infos(name, configs))
+    }
+
+    /// A provider that cannot be asked is the JVM's 500.
+    fn resolve(&self, config: &Config) -> Answer<Config> {
+        let resolved = self.worker.providers.try_resolve(config);
+        resolved.map(|resolved| resolved.config).map_err(HerderError::internal)
     }
 
     /// What does not concern the connector itself: the framework's other keys, converters,
@@ -212,7 +222,7 @@ impl Validator {
             self.aliased(&mut check, aliased);
         }
         self.converters(&mut check);
-        check.finish(String::new())
+        infos(String::new(), check.configs)
     }
 
     fn plugin(&self, config: &Config) -> Answer<&ConnectorPlugin> {
@@ -495,18 +505,18 @@ impl Check<'_> {
         }
         self.error(key, "Null value can not be supplied as the configuration value.".to_owned());
     }
+}
 
-    fn finish(self, name: String) -> ConfigInfos {
-        let mut groups: Vec<String> = Vec::new();
-        let keys = self.configs.iter().filter_map(|info| info.definition.as_ref());
-        for group in keys.filter_map(|key| key.group.as_ref()) {
-            if !groups.contains(group) {
-                groups.push(group.clone());
-            }
+fn infos(name: String, configs: Vec<ConfigInfo>) -> ConfigInfos {
+    let mut groups: Vec<String> = Vec::new();
+    let keys = configs.iter().filter_map(|info| info.definition.as_ref());
+    for group in keys.filter_map(|key| key.group.as_ref()) {
+        if !groups.contains(group) {
+            groups.push(group.clone());
         }
-        let error_count = self.configs.iter().map(|info| info.value.errors.len()).sum();
-        ConfigInfos { name, error_count, groups, configs: self.configs }
     }
+    let error_count = configs.iter().map(|info| info.value.errors.len()).sum();
+    ConfigInfos { name, error_count, groups, configs }
 }
 
 impl ConfigInfo {

@@ -195,7 +195,7 @@ impl WorkerConfig {
         cross_checks: fn(&Config, &Parsed) -> Vec<ConfigError>,
     ) -> Result<Self, Vec<ConfigError>> {
         let providers = ConfigProviders::new(&file)?;
-        let properties = resolved(&providers, &file);
+        let properties = resolved(&providers, &file)?;
         let def = config_def(own);
         let mut errors = Vec::new();
         let parsed = match def.parse(&properties) {
@@ -316,12 +316,14 @@ impl WorkerConfig {
 }
 
 /// All but `plugin.path`, which is read before there are providers.
-fn resolved(providers: &ConfigProviders, file: &Config) -> Config {
-    let mut properties = providers.resolve(file);
+fn resolved(providers: &ConfigProviders, file: &Config) -> Result<Config, Vec<ConfigError>> {
+    let all = providers.try_resolve(file);
+    let refused = |why: String| ConfigError { key: "config.providers".to_owned(), message: why };
+    let mut properties = all.map_err(|why| vec![refused(why)])?.config;
     if let Some(path) = file.get("plugin.path") {
         properties.insert("plugin.path".to_owned(), path.clone());
     }
-    properties
+    Ok(properties)
 }
 
 /// What is wrong with the settings of a cluster's clients, beside errors of the definition.

@@ -2,6 +2,7 @@
 
 mod figures;
 mod offsets;
+mod secrets;
 
 use std::time::Duration;
 

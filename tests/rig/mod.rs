@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod process;
 pub mod s3;
 pub mod secured;
+pub mod vault;
 pub mod worker;
 
 use std::net::TcpListener;

@@ -89,11 +89,24 @@ pub fn get(port: u16, path: &str) -> Option<(u16, serde_json::Value)> {
 
 /// One request, one answer; JSON null for an empty or other body.
 pub fn call(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, serde_json::Value)> {
+    call_with(port, method, path, &[], body)
+}
+
+/// As [`call`], with more headers.
+pub fn call_with(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Option<(u16, serde_json::Value)> {
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(100))).ok()?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+         Content-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
     exchange(stream, &request)

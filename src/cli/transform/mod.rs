@@ -53,7 +53,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut config = properties::load_settings(&arguments.connector).map_err(refused)?;
     config.entry("name".to_owned()).or_insert_with(|| "transform".to_owned());
     check(&config, &worker, &plugins)?;
-    let spec = spec(&worker, worker.providers.resolve(&config), plugins);
+    let resolved = worker.providers.try_resolve(&config).map_err(refused)?.config;
+    let spec = spec(&worker, resolved, plugins);
     let mut trial =
         Trial::compile(&spec, arguments.text).map_err(|errors| refused(errors.join("\n")))?;
     if arguments.explain {
