@@ -16,6 +16,7 @@ pub mod error;
 pub mod fetch;
 pub mod group;
 pub mod group_admin;
+mod lent;
 mod local;
 pub mod metadata;
 pub mod offsets;

@@ -26,3 +26,4 @@ mod task;
 mod topic_creation;
 mod transformation_chain;
 pub mod trial;
+mod workspace;

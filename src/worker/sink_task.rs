@@ -21,6 +21,7 @@ use crate::sink_assignment::{Assignment, Occasion};
 use crate::sink_batch::{Conversion, Errors, recycle};
 use crate::sink_offsets::SinkOffsets;
 use crate::transformation_chain::Chain;
+use crate::workspace::Workspace;
 
 /// What an iteration leaves the loop to do.
 #[derive(Clone, Copy, PartialEq)]
@@ -44,15 +45,14 @@ pub(crate) struct WorkerSinkTask {
     pub flush_interval: Duration,
     pub flush_timeout: Duration,
     pub offsets: SinkOffsets,
-    pub arena: Arena,
     pub next_commit: Instant,
     pub progress: Progress,
     pub next_report: Instant,
     pub paused: bool,
     /// `max.poll.records`: how many one `put` gets.
     pub most_records: usize,
-    /// The batch's records; empty between iterations, kept for its memory.
-    pub records: Vec<Record<'static>>,
+    /// That the last batch's values took.
+    pub arena_bytes: usize,
     /// When each segment's records were produced; kept for its memory.
     pub times: Vec<Times>,
 }
@@ -101,7 +101,7 @@ impl WorkerSinkTask {
             Polled::Records(fetched) => {
                 let fetched_in = asked.elapsed();
                 self.reporter.metrics().latency().took(LatencyStage::FetchWait, fetched_in);
-                let records = recycle(std::mem::take(&mut self.records));
+                let Workspace { arena, records } = Workspace::take();
                 let mut delivery = Delivery {
                     conversion: Conversion {
                         chain: &mut self.chain,
@@ -119,14 +119,17 @@ impl WorkerSinkTask {
                     paused: self.paused,
                     patience: self.flush_timeout,
                     most_records: self.most_records,
-                    arena: &self.arena,
-                    records,
+                    arena: &arena,
+                    records: recycle(records),
                     taken: 0,
                     gone: Vec::new(),
                     times: &mut self.times,
                 };
                 let delivered = delivery.run(&fetched).await;
-                self.records = recycle(delivery.records);
+                let records = recycle(delivery.records);
+                self.arena_bytes = arena.allocated_bytes();
+                Workspace { arena, records }.give_back();
+                self.consumer.end_loan();
                 delivered?;
             }
             Polled::News(news) => drop(self.assignment().take(news).await?),
@@ -134,7 +137,6 @@ impl WorkerSinkTask {
             Polled::Empty if self.handle.is_suspended() => {}
             Polled::Empty => self.idle().await?,
         }
-        self.arena.reset();
         self.apply_seeks();
         Ok(Flow::GoOn)
     }
@@ -228,7 +230,7 @@ impl WorkerSinkTask {
         counts.partitions = self.offsets.consumed().len() as u64;
         counts.lags = self.consumer.lags();
         counts.memory = Memory {
-            arena: self.arena.allocated_bytes() as u64,
+            arena: self.arena_bytes as u64,
             buffers: self.consumer.buffer_bytes() as u64,
         };
     }

@@ -105,13 +105,12 @@ async fn sink(
         flush_interval,
         flush_timeout: settings::flush_timeout(&spec.worker),
         offsets,
-        arena: Arena::new(),
+        arena_bytes: 0,
         next_commit: Instant::now() + flush_interval,
         progress: Progress::default(),
         next_report: Instant::now(),
         paused: false,
         most_records,
-        records: Vec::new(),
         times: Vec::new(),
     })
 }

@@ -135,7 +135,7 @@ fn decompress_block(
     let limited = most > sink.left();
     let history = if frame.independent { 0 } else { sink.len().min(64 << 10) };
     let capacity = sink.room(most.min(sink.left()), at)?.len().min(frame.block_max);
-    let Scratch { bytes, used } = &mut *sink.out;
+    let Scratch { bytes, used, .. } = &mut *sink.out;
     // SAFETY: `used` is within `bytes`, by the scratch's invariant.
     let dest = unsafe { bytes.as_mut_ptr().add(*used) }.cast::<c_char>();
     // SAFETY: `block` is a live slice, `dest` has `capacity` bytes of room behind it, and both

@@ -14,6 +14,7 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::lent::Lent;
 use crate::record_batch::{BatchError, Fault};
 
 /// Initialised bytes that a [`Scratch`] always has behind its content: vector parsers may read
@@ -122,11 +123,14 @@ impl Compression {
 }
 
 /// Decompressed bytes, of one batch or of several one after another, and [`PADDING`] after them.
+/// Its memory is the core's, lent while there is content.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Initialised throughout; at least `used + PADDING` long, or empty with `used` 0.
-    bytes: Vec<u8>,
+    /// At least `used + PADDING` long, or empty with `used` 0.
+    bytes: Lent,
     used: usize,
+    /// What was needed before.
+    usual: usize,
 }
 
 impl Scratch {
@@ -134,12 +138,12 @@ impl Scratch {
         Self::default()
     }
 
-    /// Forgets the content and keeps the memory, up to 32 MiB of it.
+    /// Forgets the content and gives the memory back.
     pub fn clear(&mut self) {
+        // Halved at most, so that one small batch does not make the next one grow again.
+        self.usual = (self.used + PADDING).max(self.usual / 2).min(KEEP);
         self.used = 0;
-        if self.bytes.len() > KEEP {
-            self.bytes = Vec::new();
-        }
+        self.bytes = Lent::default();
     }
 
     /// Bytes of content.
@@ -162,8 +166,10 @@ impl Scratch {
     fn room(&mut self, least: usize) -> &mut [u8] {
         let needed = self.used + least + PADDING;
         if self.bytes.len() < needed {
-            // Zeroed once: the memory stays initialised however often it is used again.
-            self.bytes.resize(needed.max(self.bytes.len() * 2).min(needed.max(KEEP)), 0);
+            let wanted = self.usual.max(self.bytes.len() * 2).min(KEEP);
+            let mut larger = Lent::take(needed.max(wanted));
+            larger[..self.used].copy_from_slice(&self.bytes[..self.used]);
+            self.bytes = larger;
         }
         let end = self.bytes.len() - PADDING;
         &mut self.bytes[self.used..end]

@@ -188,13 +188,19 @@ impl Consumer {
 
     /// Ends the loan of the last poll, and what it told is done.
     fn take_back(&mut self) {
+        self.end_loan();
+        self.handle().done();
+    }
+
+    /// The records of the last poll are no longer wanted: their memory is the core's again. The next
+    /// poll does the same; this is for tasks that let others run before that.
+    pub fn end_loan(&mut self) {
         self.scratch.clear();
         self.batches.clear();
         self.runs.clear();
         for fetcher in &mut self.fetchers {
             fetcher.held = false;
         }
-        self.handle().done();
     }
 
     /// Starts what partitions need, and fetchers for the brokers that lead them.

@@ -243,7 +243,8 @@ impl Fetcher {
         around: &Surroundings<'_>,
     ) -> Result<bool, KafkaError> {
         // What is queued stays where it is until it was handed out: only then bytes may move.
-        if self.events.is_empty() && !self.held {
+        let movable = self.events.is_empty() && !self.held;
+        if movable {
             self.ring.release(self.parsed);
             if !self.ring.make_room(self.needed) {
                 let why = format!("a batch of {} bytes is longer than is taken", self.needed);
@@ -255,7 +256,12 @@ impl Fetcher {
         if space.is_empty() {
             return Ok(false);
         }
-        let Poll::Ready(read) = wire.poll_read(cx, space) else { return Ok(false) };
+        let Poll::Ready(read) = wire.poll_read(cx, space) else {
+            if movable {
+                self.ring.rest();
+            }
+            return Ok(false);
+        };
         self.ring.filled(read?);
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.progress = Instant::now();

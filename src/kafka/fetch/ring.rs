@@ -1,9 +1,12 @@
-//! The buffer that responses stream through: one allocation, reused, addressed by stream position.
+//! The buffer that responses stream through: one of the core's, addressed by stream position.
 
 use crate::compression::PADDING;
+use crate::lent::{self, Lent};
 
 /// Its usual size: small enough to stay in a core's L2 cache.
 pub const RING_BYTES: usize = 512 << 10;
+/// Its size while much is lent out on its core: one batch of the usual size.
+const SCARCE_BYTES: usize = 64 << 10;
 /// Largest single batch that it grows for.
 pub const MAX_RING_BYTES: usize = 256 << 20;
 
@@ -14,7 +17,7 @@ pub const MAX_RING_BYTES: usize = 256 << 20;
 /// moves to the front, which is at most a part of a batch if readers keep up.
 pub struct Ring {
     /// The bytes, and [`PADDING`] more so that a reader may look past the last record.
-    data: Vec<u8>,
+    data: Lent,
     start: usize,
     end: usize,
     /// Position of `data[0]`.
@@ -25,7 +28,7 @@ pub struct Ring {
 impl Ring {
     /// Takes no memory before the first byte is wanted.
     pub fn new(usual: usize) -> Self {
-        Self { data: Vec::new(), start: 0, end: 0, base: 0, usual: usual.max(64) }
+        Self { data: Lent::default(), start: 0, end: 0, base: 0, usual: usual.max(64) }
     }
 
     pub fn capacity(&self) -> usize {
@@ -63,10 +66,32 @@ impl Ring {
             self.base += self.end as u64;
             self.start = 0;
             self.end = 0;
-            if self.capacity() > self.usual {
-                self.data = Vec::new();
+            // With some room, because the core's buffers are not all of one length.
+            if self.capacity() > self.usual.saturating_mul(4) {
+                self.data = Lent::default();
             }
         }
+    }
+
+    /// Nothing comes for now: an empty ring gives its buffer back to the core. Where many are lent
+    /// out, one that keeps a part of a batch keeps no more than that.
+    pub fn rest(&mut self) {
+        let kept = self.end - self.start;
+        if kept == 0 {
+            self.move_base();
+            self.data = Lent::default();
+        } else if self.capacity() / 2 > kept && lent::is_scarce() {
+            self.move_to(kept);
+        }
+    }
+
+    /// Exchanges the buffer for one of `capacity`, which is what is kept or more.
+    fn move_to(&mut self, capacity: usize) {
+        let kept = self.end - self.start;
+        let mut other = Lent::take(capacity + PADDING);
+        other[..kept].copy_from_slice(&self.data[self.start..self.end]);
+        self.data = other;
+        self.move_base();
     }
 
     /// Makes room for `needed` bytes from the start on, by moving what is kept or by growing.
@@ -77,13 +102,10 @@ impl Ring {
         if needed > MAX_RING_BYTES {
             return false;
         }
-        let kept = self.end - self.start;
-        let wanted = needed.max(self.usual);
+        let usual = if lent::is_scarce() { self.usual.min(SCARCE_BYTES) } else { self.usual };
+        let wanted = needed.max(usual);
         if self.capacity() < wanted {
-            let mut larger = vec![0; wanted + PADDING];
-            larger[..kept].copy_from_slice(&self.data[self.start..self.end]);
-            self.data = larger;
-            self.move_base();
+            self.move_to(wanted);
             return true;
         }
         let fits = self.start + needed <= self.capacity();
@@ -153,5 +175,28 @@ mod tests {
         assert!(ring.make_room(1));
         assert_eq!(ring.space().len(), 64, "the usual size again");
         assert!(!ring.make_room(MAX_RING_BYTES + 1));
+    }
+
+    #[test]
+    fn a_resting_ring_gives_its_buffer_back_and_keeps_what_is_not_worked_off() {
+        let mut ring = Ring::new(RING_BYTES);
+        assert!(ring.make_room(1));
+        ring.space()[..3].copy_from_slice(b"abc");
+        ring.filled(3);
+        ring.release(1);
+        ring.rest();
+        assert!(ring.capacity() >= RING_BYTES, "there is plenty");
+        let many: Vec<Lent> = (0..40).map(|_| Lent::take(1 << 20)).collect();
+        ring.rest();
+        assert_eq!((ring.capacity(), ring.from(1)), (2, &b"bc"[..]));
+        assert!(ring.space().is_empty());
+        assert!(ring.make_room(4));
+        ring.space()[0] = b'd';
+        ring.filled(1);
+        assert_eq!((ring.from(1), ring.end()), (&b"bcd"[..], 4));
+        ring.release(4);
+        ring.rest();
+        assert_eq!((ring.capacity(), ring.start(), ring.end()), (0, 4, 4));
+        drop(many);
     }
 }
