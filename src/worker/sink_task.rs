@@ -229,10 +229,8 @@ impl WorkerSinkTask {
         counts.progress(now, &self.progress, self.offsets.behind());
         counts.partitions = self.offsets.consumed().len() as u64;
         counts.lags = self.consumer.lags();
-        counts.memory = Memory {
-            arena: self.arena_bytes as u64,
-            buffers: self.consumer.buffer_bytes() as u64,
-        };
+        counts.memory =
+            Memory { arena: self.arena_bytes as u64, buffers: self.consumer.buffer_bytes() as u64 };
     }
 
     /// A bulk job's partitions with their ends; otherwise those that records came from, whose end

@@ -127,7 +127,11 @@ struct Reading {
 
 /// The consumer: a member of the connector's group, or, for a bulk job, the reader of its share.
 async fn reading(spec: &TaskSpec, reporter: &Reporter) -> Result<Reading, ConnectError> {
-    let map = settings::consumer(&spec.worker, &spec.connector, &spec.id);
+    let mut map = settings::consumer(&spec.worker, &spec.connector, &spec.id);
+    if spec.bounds.is_some() {
+        // A misspelt topic fails the job; asking for it must not make it.
+        map.insert("allow.auto.create.topics".to_owned(), "false".to_owned());
+    }
     let parsed =
         ConsumerConfig::parse(&map).map_err(|problems| client_refused("consumer.", &problems))?;
     ignored(spec, "consumer", &parsed.unknown);
