@@ -1,6 +1,7 @@
-//! The group of Connect workers, with herders made for the test.
+//! The group of Connect workers.
 //!
-//! - `members`: members that come, go, hang and lag, on the embedded broker.
+//! - `members`: members with a herder made for the test come, go, hang and lag, on the embedded
+//!   broker.
 //! - `jvm`: a JVM worker in the group, as the leader and as a member.
 //! - `oracle`: the assignors beside the JVM's, round by round.
 

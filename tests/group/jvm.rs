@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::herder::{SharedConfig, TestHerder, settings};
-use crate::rig::connect::JvmClusterWorker;
+use crate::rig::distributed::{ClusterWorker, Kind};
 use crate::rig::kafka::shared;
 use crate::rig::{wait_for, worker};
 
@@ -12,7 +12,7 @@ const GROUP: &str = "mixed-workers";
 const LONG: Duration = Duration::from_secs(120);
 
 /// The tasks of connector x that this JVM worker says it runs.
-fn running(jvm: &JvmClusterWorker) -> usize {
+fn running(jvm: &ClusterWorker) -> usize {
     let Some((200, status)) = worker::get(jvm.port, "/connectors/x/status") else { return 0 };
     let ours = format!("127.0.0.1:{}", jvm.port);
     let tasks = status["tasks"].as_array().expect("tasks").iter();
@@ -25,7 +25,7 @@ fn a_jvm_worker_leads_us_and_follows_us() {
     kafka.create_topic("mixed-workers-input", 4);
     let dir = tempfile::tempdir().expect("a folder");
     let more = "scheduled.rebalance.max.delay.ms=1000\nheartbeat.interval.ms=500\n";
-    let mut jvm = JvmClusterWorker::start(dir.path(), &kafka.bootstrap(), GROUP, more);
+    let mut jvm = ClusterWorker::start(Kind::Jvm, dir.path(), &kafka.bootstrap(), GROUP, more);
     let file = dir.path().join("sink.txt");
     let x = format!(
         r#"{{"connector.class":"org.apache.kafka.connect.file.FileStreamSinkConnector",
@@ -56,7 +56,7 @@ fn a_jvm_worker_leads_us_and_follows_us() {
     jvm.process.terminate();
     jvm.process.wait(LONG);
     ours.wait("all the work", |seen| seen.is_leader() && seen.tasks() == 4);
-    let mut jvm = JvmClusterWorker::launch(dir.path(), &kafka.bootstrap(), GROUP, more);
+    let mut jvm = ClusterWorker::launch(Kind::Jvm, dir.path(), &kafka.bootstrap(), GROUP, more);
     ours.wait("the second JVM worker's joining", |seen| seen.members == 2);
     jvm.wait();
     wait_for("the JVM's half, of our giving", LONG, || running(&jvm) == 2);

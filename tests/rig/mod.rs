@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod connect;
+pub mod distributed;
 pub mod elasticsearch;
 pub mod kafka;
 pub mod process;
