@@ -4,6 +4,7 @@
 //! - `cluster`: three brokers of which one dies, members of a group that come and go, racks.
 //! - `export`: the bulk job: everything is delivered, once, and goes on after a crash.
 //! - `elasticsearch`: the sink against the real Elasticsearch 8 and OpenSearch 2.
+//! - `registry`: Avro by a schema registry.
 //! - `rest`: the worker as its REST clients see it.
 //! - `parity`: the same topic, and the same requests, through the JVM worker and through ours.
 //! - `faults`: wrong configuration, absent peers, full disks, bad records.
@@ -35,6 +36,8 @@ mod oracle;
 mod parity;
 #[path = "readme/mod.rs"]
 mod readme;
+#[path = "registry/mod.rs"]
+mod registry;
 #[path = "rest/mod.rs"]
 mod rest;
 #[path = "runtime/mod.rs"]

@@ -156,7 +156,8 @@ impl<'a> Decoder<'a, '_> {
             if count == 0 {
                 break;
             }
-            values.reserve(count.min(self.input.left()));
+            // No more for a count alone: arrays in arrays could each claim all that is left.
+            values.reserve(count.min(32));
             for _ in 0..count {
                 let before = self.input.at;
                 values.push(self.value(op, of, around)?);

@@ -458,3 +458,6 @@ fn data_without_schema() {
     let data = converter.to_connect_data("t", Some(&out), Detail::Json, &arena).unwrap();
     assert_eq!(show(&data.value), "{String:a=[Long:1,String:x,],}");
 }
+
+#[path = "oracle_tests.rs"]
+mod oracle_tests;

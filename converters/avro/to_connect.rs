@@ -131,6 +131,8 @@ impl<'s> Compiler<'s> {
         if write_value(Some(schema), crate::Value::Null, &mut text, &options).is_err() {
             text.clear();
         }
+        // What a null with a default becomes is for the writer of the text to say.
+        self.as_json &= text.is_empty() || text == b"null";
         self.literal(&text)
     }
 

@@ -7,6 +7,7 @@ pub mod distributed;
 pub mod elasticsearch;
 pub mod kafka;
 pub mod process;
+pub mod registry;
 pub mod s3;
 pub mod secured;
 pub mod vault;

@@ -94,7 +94,7 @@ impl SinkTask for FileStreamSinkTask {
     }
 
     fn needs(&self) -> Needs {
-        Needs { key: Need::Nothing, value: Need::Text, headers: false }
+        Needs { key: Need::Nothing, value: Need::Json, headers: false }
     }
 
     fn put<'a>(

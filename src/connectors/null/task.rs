@@ -126,7 +126,11 @@ impl SinkTask for NullSinkTask {
     }
 
     fn needs(&self) -> Needs {
-        let value = if self.format == Format::None { Need::Nothing } else { Need::Text };
+        let value = match self.format {
+            Format::None => Need::Nothing,
+            Format::Json => Need::Json,
+            Format::Bytes => Need::Text,
+        };
         Needs { key: Need::Nothing, value, headers: false }
     }
 

@@ -28,6 +28,7 @@ use super::partition_writer::{PartitionWriter, Shared, Written};
 use super::partitioner::Partitioner;
 use super::rotation::Rotation;
 use super::store::Store;
+use super::timestamp::TimestampExtractor;
 use super::upload::{RetryPolicy, Upload, Uploads};
 
 /// Records between two looks at the budget and at the core's other tasks.
@@ -117,7 +118,15 @@ impl StorageSink {
 
     /// Keys and headers are not written.
     pub fn needs(&self) -> Needs {
-        Needs { key: Need::Nothing, value: Need::Text, headers: false }
+        // A field that makes the folder keeps its type; a decimal is text in more than one way.
+        let by_field = match &self.shared.partitioner {
+            Partitioner::Default => false,
+            Partitioner::Field { .. } => true,
+            Partitioner::Time(time) => matches!(time.extractor, TimestampExtractor::RecordField(_)),
+        };
+        let text = self.shared.encoding.format == Format::Json { decimal_numeric: false };
+        let value = if text && !by_field { Need::Json } else { Need::Text };
+        Needs { key: Need::Nothing, value, headers: false }
     }
 
     pub fn open(&mut self, partitions: &Offsets) {

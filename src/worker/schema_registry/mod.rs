@@ -133,8 +133,11 @@ impl Desks {
     async fn settle_all(&self) -> Result<(), Unanswered> {
         for (desk, registry) in &self.0 {
             let wanted = desk.wanted.borrow_mut().take();
-            if let Some(question) = wanted {
-                registry.settle(question).await?;
+            let Some(question) = wanted else { continue };
+            let settled = registry.settle(question.clone()).await;
+            if settled.is_err() {
+                *desk.wanted.borrow_mut() = Some(question);
+                return settled;
             }
         }
         Ok(())
