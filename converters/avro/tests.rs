@@ -1,3 +1,5 @@
+//! Schemas and values both ways, and what a bad record is told.
+
 use std::cell::RefCell;
 
 use super::super::config::AvroDataConfig;
