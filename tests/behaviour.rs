@@ -3,6 +3,7 @@
 //! - `bench`: the bench command measures, and its report and log can be read.
 //! - `cluster`: three brokers of which one dies, members of a group that come and go, racks.
 //! - `export`: the bulk job: everything is delivered, once, and goes on after a crash.
+//! - `enrich`: records joined with tables, topics and files.
 //! - `elasticsearch`: the sink against the real Elasticsearch 8 and OpenSearch 2.
 //! - `registry`: Avro by a schema registry.
 //! - `rest`: the worker as its REST clients see it.
@@ -24,6 +25,8 @@ mod bench;
 mod cluster;
 #[path = "elasticsearch/mod.rs"]
 mod elasticsearch;
+#[path = "enrich/mod.rs"]
+mod enrich;
 #[path = "export/mod.rs"]
 mod export;
 #[path = "faults/mod.rs"]

@@ -14,6 +14,7 @@ pub mod record;
 mod registry_converters;
 pub mod sink;
 pub mod source;
+pub mod table;
 pub mod transformation;
 
 pub use millrace_converters as converters;

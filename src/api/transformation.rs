@@ -3,6 +3,7 @@
 use millrace_converters::{Arena, DataError};
 
 use crate::record::Record;
+use crate::table::TableUse;
 
 /// `org.apache.kafka.connect.transforms.Transformation`, on borrowed records.
 ///
@@ -31,6 +32,12 @@ pub trait Transformation {
     /// typed values, so that the record need not be parsed for it.
     fn takes_text(&self) -> bool {
         false
+    }
+
+    /// The table that it joins with: the worker fills it before the first record and keeps it up to
+    /// date.
+    fn table(&self) -> Option<TableUse> {
+        None
     }
 
     /// The Java class, for error contexts.

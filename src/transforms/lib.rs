@@ -1,8 +1,8 @@
 //! The bundled single message transforms and predicates; one file each, and here is the list.
 //!
 //! Those of the top level are `org.apache.kafka.connect.transforms` by name, configuration, result
-//! and error text; `confluent` and `debezium` have those of others, and [`expression`] is our
-//! own.
+//! and error text; `confluent` and `debezium` have those of others, and [`expression`] and
+//! [`enrich`] are our own.
 //! Where Java's maps have no order, ours keep the order in which the record came.
 
 mod cast;
@@ -11,6 +11,7 @@ mod confluent;
 mod date_format;
 mod date_parse;
 mod debezium;
+pub mod enrich;
 pub mod expression;
 mod extract_field;
 mod field_path;
@@ -49,6 +50,9 @@ pub fn transformations() -> Vec<TransformationPlugin> {
         cast::KEY,
         cast::VALUE,
         headers::DROP_HEADERS,
+        enrich::PLAIN,
+        enrich::KEY,
+        enrich::VALUE,
         expression::PLAIN,
         expression::KEY,
         expression::VALUE,

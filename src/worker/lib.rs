@@ -22,6 +22,7 @@ mod sink_offsets;
 mod sink_task;
 pub mod source_offsets;
 mod source_task;
+mod table_feed;
 mod task;
 mod topic_creation;
 mod transformation_chain;

@@ -18,7 +18,7 @@ use millrace_api::Config;
 use crate::command::TaskId;
 
 pub(crate) use counts::Counts;
-pub use counts::{ErrorCounts, Memory, ProducerCounts, Rated, Sampling, TaskFigures};
+pub use counts::{ErrorCounts, Memory, ProducerCounts, Rated, Sampling, TableFigures, TaskFigures};
 pub use distribution::{Distribution, IntervalLog};
 pub use latency::LatencyStage;
 pub(crate) use latency::{Detail, Latencies, Span};

@@ -12,6 +12,8 @@ use crate::schema_registry::Desks;
 
 /// One transform and when it applies.
 pub(crate) struct Step {
+    /// Its name in `transforms`.
+    pub alias: String,
     pub transformation: Box<dyn Transformation>,
     pub condition: Option<Condition>,
 }
@@ -126,7 +128,7 @@ fn step(connector: &Config, plugins: &Plugins, alias: &str) -> Result<Step, Conn
         Some(name) => Some(condition(connector, plugins, name.trim(), negate)?),
         None => None,
     };
-    Ok(Step { transformation, condition })
+    Ok(Step { alias: alias.to_owned(), transformation, condition })
 }
 
 fn condition(

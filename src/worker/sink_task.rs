@@ -20,6 +20,7 @@ use crate::reporter::Reporter;
 use crate::sink_assignment::{Assignment, Occasion};
 use crate::sink_batch::{Conversion, Errors, recycle};
 use crate::sink_offsets::SinkOffsets;
+use crate::table_feed::Tables;
 use crate::transformation_chain::Chain;
 use crate::workspace::Workspace;
 
@@ -38,6 +39,8 @@ pub(crate) struct WorkerSinkTask {
     /// Of the consumer.
     pub handle: Handle,
     pub chain: Chain,
+    /// Of the chain's transforms.
+    pub tables: Tables,
     pub errors: Errors,
     pub job: Option<BoundedJob>,
     pub control: Rc<Control>,
@@ -66,6 +69,7 @@ impl WorkerSinkTask {
         // Leaves the group, so that the partitions do not wait for a session to end.
         let _ = rt::timeout(LEAVE, self.consumer.close()).await;
         self.errors.close().await;
+        self.tables.close().await;
         let finished = ended?;
         closed?;
         Ok(if finished { TaskState::Finished } else { TaskState::Unassigned })
@@ -92,6 +96,7 @@ impl WorkerSinkTask {
         self.follow_pause();
         self.commit_if_due().await?;
         self.report_if_due();
+        self.tables.check()?;
         if self.is_finished() {
             return Ok(Flow::Finished);
         }
@@ -229,6 +234,7 @@ impl WorkerSinkTask {
         counts.progress(now, &self.progress, self.offsets.behind());
         counts.partitions = self.offsets.consumed().len() as u64;
         counts.lags = self.consumer.lags();
+        counts.tables = self.tables.figures();
         counts.memory =
             Memory { arena: self.arena_bytes as u64, buffers: self.consumer.buffer_bytes() as u64 };
     }

@@ -19,10 +19,13 @@ use crate::outgoing::Outgoing;
 use crate::sending::{Clock, Sending};
 use crate::settlement::{Sent, Settlement};
 use crate::source_offsets::key;
+use crate::table_feed::Tables;
 
 pub(crate) struct WorkerSourceTask {
     pub task: Box<dyn SourceTask>,
     pub outgoing: Outgoing,
+    /// Of the transforms.
+    pub tables: Tables,
     pub settlement: Settlement,
     pub control: Rc<Control>,
     pub flush_interval: Duration,
@@ -46,6 +49,7 @@ impl WorkerSourceTask {
         self.report(true);
         // Its task must be gone before the core may end; what it holds was settled above.
         let _ = self.settlement.producer.close(Duration::ZERO).await;
+        self.tables.close().await;
         let finished = ended?;
         settled?;
         Ok(if finished { TaskState::Finished } else { TaskState::Unassigned })
@@ -65,6 +69,7 @@ impl WorkerSourceTask {
     async fn iteration(&mut self) -> Result<Polled, ConnectError> {
         self.flush_if_due().await?;
         self.report_if_due();
+        self.tables.check()?;
         if self.follow_pause() {
             rt::sleep(HEARING).await;
             return Ok(Polled::More);
@@ -201,6 +206,7 @@ impl WorkerSourceTask {
             batches: stats.batches,
             bytes: stats.bytes,
         });
+        counts.tables = self.tables.figures();
         counts.memory = Memory {
             arena: self.arena.allocated_bytes() as u64,
             buffers: producer.buffered_bytes() as u64,

@@ -34,6 +34,7 @@ use crate::sink_offsets::SinkOffsets;
 use crate::sink_task::{WorkerSinkTask, api_name, kafka_name};
 use crate::source_offsets::{key, parse_offset};
 use crate::source_task::WorkerSourceTask;
+use crate::table_feed::Tables;
 use crate::topic_creation::TopicCreation;
 use crate::transformation_chain::Chain;
 
@@ -74,6 +75,7 @@ async fn sink(
     let converters = Converters::of(spec)?;
     converters.desks.check()?;
     let steps = steps(&spec.connector, &spec.plugins)?;
+    let tables = Tables::open(&steps, spec, &control, &reporter).await?;
     let context = SinkTaskContext::new(spec.id.to_string(), settings.has_reporter());
     task.start(&spec.task, Rc::clone(&context)).await?;
     let chain = Chain::compile(converters, steps, task.needs());
@@ -95,6 +97,7 @@ async fn sink(
         handle: consumer.handle(),
         consumer,
         chain,
+        tables,
         errors: Errors {
             policy: ErrorPolicy::new(Rc::clone(reporter.metrics()), settings),
             dead_letters,
@@ -321,6 +324,7 @@ async fn source(
     let converters = Converters::of(spec)?;
     converters.desks.check()?;
     let steps = steps(&spec.connector, &spec.plugins)?;
+    let tables = Tables::open(&steps, spec, &control, &reporter).await?;
     let (store, connector) = (spec.offsets.clone(), spec.id.connector.clone());
     let context = SourceTaskContext::new(spec.id.to_string(), move |partition| {
         store.get(&key(&connector, partition)).and_then(|bytes| parse_offset(&bytes))
@@ -347,6 +351,7 @@ async fn source(
             header_values: Vec::new(),
             header_ranges: Vec::new(),
         },
+        tables,
         control,
         flush_interval,
         flush_timeout: settings::flush_timeout(&spec.worker),

@@ -61,6 +61,15 @@ impl Trial {
             errors.extend(step_errors(spec));
         }
         let (Some(converters), Ok(steps)) = (converters, steps) else { return Err(errors) };
+        for step in &steps {
+            let table = step.transformation.table().map(|used| used.table);
+            if let Some(Err(why)) = table.map(|table| table.fill_now()) {
+                errors.push(format!("transforms.{}: {why}", step.alias));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let need = if text { Need::Text } else { Need::Full };
         let needs = Needs { key: need, value: need, headers: true };
         Ok(Self {

@@ -42,7 +42,7 @@ fn samples(port: u16) -> BTreeMap<String, f64> {
 
 /// The first answer that `ready` takes. A core that is late is left out of an answer, so what is
 /// asserted is asserted of that one.
-fn samples_when(
+pub fn samples_when(
     port: u16,
     what: &str,
     ready: impl Fn(&BTreeMap<String, f64>) -> bool,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millrace_herder::measured::{Distribution, LatencyStage, ProcessFigures, Snapshot};
+use millrace_herder::measured::{
+    Distribution, LatencyStage, ProcessFigures, Snapshot, TableFigures,
+};
 
 use super::exposition::{Exposition, Kind, Labels};
 
@@ -100,6 +102,7 @@ pub(super) fn cores(
         out.add("millrace_task_arena_bytes", Gauge, help, labels, figures.memory.arena as f64);
         let help = "Memory of fetched records, or of records that are not acknowledged.";
         out.add("millrace_task_buffer_bytes", Gauge, help, labels, figures.memory.buffers as f64);
+        tables(out, &id.connector, &number, &figures.tables);
         if let Some(producer) = &figures.producer {
             let help = "Bytes of batches sent, compressed.";
             let bytes = producer.bytes as f64;
@@ -108,6 +111,32 @@ pub(super) fn cores(
             let retries = producer.retries as f64;
             out.add("millrace_producer_batch_retries_total", Counter, help, labels, retries);
         }
+    }
+}
+
+/// The tables that a task's transforms join with.
+fn tables(out: &mut Exposition, connector: &str, task: &str, tables: &[TableFigures]) {
+    for table in tables {
+        let transform = table.transform.as_str();
+        let labels: Labels<'_> =
+            &[("connector", connector), ("task", task), ("transform", transform)];
+        for (result, count) in [("hit", table.hits), ("miss", table.misses)] {
+            let help = "Records for which a row was looked up.";
+            let labels: Labels<'_> = &[
+                ("connector", connector),
+                ("task", task),
+                ("transform", transform),
+                ("result", result),
+            ];
+            out.add("millrace_table_lookups_total", Counter, help, labels, count as f64);
+        }
+        let help = "Rows of the table.";
+        out.add("millrace_table_rows", Gauge, help, labels, table.rows as f64);
+        let help = "Memory of the table, which tasks of one core may share.";
+        out.add("millrace_table_bytes", Gauge, help, labels, table.bytes as f64);
+        let help = "Records of the table's topic that were no rows.";
+        let refused = table.refused as f64;
+        out.add("millrace_table_refused_records_total", Counter, help, labels, refused);
     }
 }
 

@@ -288,7 +288,7 @@ impl Expression {
             let value = rule.eval(env)?;
             self.scratch.clear();
             write_value(None, value, &mut self.scratch, &options)?;
-            set.push((&**name, arena.alloc_bytes(&self.scratch)));
+            set.push((&**name, Some(arena.alloc_bytes(&self.scratch))));
         }
         Ok(text.with(&set, arena))
     }

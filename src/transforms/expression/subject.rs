@@ -75,17 +75,38 @@ impl<'a> Prepared<'a> {
 }
 
 impl<'a> Text<'a> {
+    /// Some of the members that will be set are there.
+    pub fn has_places(&self) -> bool {
+        !self.places.is_empty()
+    }
+
+    /// The object with further members, none of which it has; `members` is their text.
+    pub fn appended(&self, members: &[u8], arena: &'a Arena) -> JsonText<'a> {
+        let mut added = crate::requirements::room_for(members.len() + 1, arena);
+        if !self.object.empty && !members.is_empty() {
+            added.push(b',');
+        }
+        added.extend_from_slice_copy(members);
+        let end = self.object.end as u32;
+        let edit = Edit { start: end, end, with: added.into_bump_slice() };
+        self.object.edited(std::slice::from_ref(arena.alloc(edit)))
+    }
+
     /// The object with these members set: where one is, its value is replaced, others come last.
-    /// `set` are name and value as JSON text, in the order of the names given to [`Prepared::of`].
-    pub fn with(&self, set: &[(&str, &'a [u8])], arena: &'a Arena) -> JsonText<'a> {
+    /// `set` are name and value as JSON text, in the order of the names given to [`Prepared::of`];
+    /// what has no value stays as it is.
+    pub fn with(&self, set: &[(&str, Option<&'a [u8]>)], arena: &'a Arena) -> JsonText<'a> {
         let mut edits = crate::requirements::room_for(self.places.len() + 1, arena);
         for (which, place) in &self.places {
             // Offsets fit: a record is smaller than 2 GiB.
             let (start, end) = (place.start as u32, place.end as u32);
-            edits.push(Edit { start, end, with: set[*which].1 });
+            if let Some(with) = set[*which].1 {
+                edits.push(Edit { start, end, with });
+            }
         }
         let mut added: BumpVec<'a, u8> = arena.vec();
         for (which, (name, value)) in set.iter().enumerate() {
+            let Some(value) = value else { continue };
             if self.places.iter().any(|(placed, _)| *placed == which) {
                 continue;
             }

@@ -62,6 +62,20 @@ pub struct Memory {
     pub buffers: u64,
 }
 
+/// A table that one of the task's transforms joins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFigures {
+    /// The transform's alias.
+    pub transform: String,
+    pub hits: u64,
+    pub misses: u64,
+    pub rows: u64,
+    /// Memory of the table, which tasks of one core may share.
+    pub bytes: u64,
+    /// Records of the table's topic that were no rows.
+    pub refused: u64,
+}
+
 /// The figures of one life of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskFigures {
@@ -94,6 +108,7 @@ pub struct TaskFigures {
     pub errors: ErrorCounts,
     pub producer: Option<ProducerCounts>,
     pub memory: Memory,
+    pub tables: Vec<TableFigures>,
 }
 
 /// The counting end; belongs to one task.
@@ -119,6 +134,7 @@ pub(crate) struct Counts {
     pub errors: ErrorCounts,
     pub producer: Option<ProducerCounts>,
     pub memory: Memory,
+    pub tables: Vec<TableFigures>,
 }
 
 /// Time spent in a state.
@@ -164,6 +180,7 @@ impl Counts {
             errors: ErrorCounts::default(),
             producer: None,
             memory: Memory::default(),
+            tables: Vec::new(),
         }
     }
 
@@ -245,6 +262,7 @@ impl Counts {
             errors: self.errors,
             producer: self.producer,
             memory: self.memory,
+            tables: self.tables.clone(),
         }
     }
 }
