@@ -3,6 +3,7 @@
 mod bench;
 mod broker;
 mod cluster_id;
+mod distributed;
 mod export;
 mod job;
 mod log_format;
@@ -43,6 +44,8 @@ struct Arguments {
 enum Command {
     /// Run a standalone worker with these connectors, as Kafka's connect-standalone
     ConnectStandalone(standalone::Arguments),
+    /// Run one worker of a cluster, as Kafka's connect-distributed
+    ConnectDistributed(distributed::Arguments),
     /// Deliver a connector's topics up to their end, then exit
     Export(export::Arguments),
     /// See it work: an embedded broker, a few million events, an export
@@ -82,6 +85,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let result = match arguments.command {
         Command::ConnectStandalone(arguments) => standalone::run(arguments),
+        Command::ConnectDistributed(arguments) => distributed::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Quickstart(arguments) => quickstart::run(arguments),
         Command::Bench(arguments) => bench::run(*arguments),

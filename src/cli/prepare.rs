@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millrace_api::Config;
+use millrace_api::config_def::ConfigError;
 use millrace_api::connector::ConnectorPlugin;
 use millrace_api::plugin::Plugins;
 use millrace_herder::file_offset_store::FileOffsetStore;
@@ -41,7 +42,15 @@ pub(crate) fn worker_of(
     plugins: &Plugins,
     what: &str,
 ) -> Result<WorkerConfig, Failure> {
-    let config = WorkerConfig::standalone(file, plugins).map_err(|errors| {
+    checked(WorkerConfig::standalone(file, plugins), what)
+}
+
+/// A good configuration, its unknown keys named; or all that is wrong with it.
+pub(crate) fn checked(
+    config: Result<WorkerConfig, Vec<ConfigError>>,
+    what: &str,
+) -> Result<WorkerConfig, Failure> {
+    let config = config.map_err(|errors| {
         let errors: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
         Failure::startup(listed(what, &errors))
     })?;

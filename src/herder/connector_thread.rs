@@ -51,12 +51,14 @@ impl ConnectorThread {
         let (ended_sender, ended) = flume::bounded::<()>(0);
         std::thread::Builder::new().name(format!("connector-{}", instance.name)).spawn(
             move || {
-                // Disconnects when the thread ends, in whatever way.
-                let _ended = ended_sender;
                 if let Some(previous) = previous {
                     previous.stop_and_wait();
                 }
                 run(&instance, &stopped, &herder);
+                // Disconnects when the thread ends, in whatever way; before the herder hears of it.
+                drop(ended_sender);
+                let (name, life) = (instance.name, instance.life);
+                let _ = herder.send(Message::Ended { name, life });
             },
         )?;
         Ok(Self { stop: Some(stop), ended })

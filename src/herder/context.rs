@@ -40,6 +40,8 @@ pub struct HerderContext {
     pub internal_client: OnceLock<Box<dyn InternalClient>>,
     /// Called by the herder when the level of a logger is set for the whole cluster.
     pub logger_levels: OnceLock<LoggerLevels>,
+    /// Why the herder has ended by itself.
+    failure: OnceLock<String>,
     /// What the herder is doing: for `/health` and for requests that time out.
     pub stage: Stage,
 }
@@ -54,8 +56,18 @@ impl HerderContext {
             advertised_url: OnceLock::new(),
             internal_client: OnceLock::new(),
             logger_levels: OnceLock::new(),
+            failure: OnceLock::new(),
             stage: Stage::default(),
         }
+    }
+
+    /// Why the herder has ended by itself, if it has: the process is to end, too.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    pub(crate) fn fail(&self, why: String) {
+        let _ = self.failure.set(why);
     }
 
     pub(crate) fn set_logger_level(&self, namespace: &str, level: &str) {

@@ -10,6 +10,7 @@ pub mod connector_config;
 mod connector_thread;
 mod context;
 mod cores;
+pub mod distributed;
 mod distributed_config;
 pub mod file_offset_store;
 pub mod internal_requests;
@@ -44,6 +45,7 @@ pub mod tls {
     pub use millrace_net::tls::{TlsConfig, TlsOptions};
     pub use millrace_net::tls_server::ServerTls;
 }
+pub use distributed::DistributedHerder;
 pub use millrace_worker::command;
 pub use millrace_worker::metrics as measured;
 pub use standalone::StandaloneHerder;

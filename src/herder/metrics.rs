@@ -1,6 +1,7 @@
 //! What the herder itself knows for the metrics: which connectors and tasks there are, in which
 //! state, and how starts went. What tasks count comes from the cores.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub struct ConnectorMetrics {
     pub type_: &'static str,
     /// In lower case, as in the JVM's metrics.
     pub status: String,
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// `connector-class`, `task-class`, `key-converter-class` and so on, by attribute.
     pub classes: BTreeMap<&'static str, String>,
     /// Alias and class.
@@ -65,6 +66,33 @@ impl Outcomes {
     }
 }
 
+/// A connector as a worker of a cluster runs it: what is not here is empty.
+pub(crate) struct Local<'a> {
+    pub name: Arc<str>,
+    pub type_: &'static str,
+    /// In lower case; of the instance, or of another worker's.
+    pub status: String,
+    pub config: &'a Config,
+    pub tasks: Vec<(u32, String)>,
+}
+
+/// The metrics of one connector of a cluster.
+pub(crate) fn local(local: Local<'_>, worker: &Config, plugins: &Plugins) -> ConnectorMetrics {
+    let Local { name, type_, status, config, tasks } = local;
+    let class = config.get("connector.class").map_or("", |class| class.trim());
+    let version = plugins.connector(class).map_or("", |plugin| plugin.version).into();
+    ConnectorMetrics {
+        name,
+        type_,
+        status,
+        version,
+        classes: classes(config, worker, plugins),
+        transforms: aliased(config, "transforms"),
+        predicates: aliased(config, "predicates"),
+        tasks,
+    }
+}
+
 /// All connectors, by name.
 pub(crate) fn connectors(
     state: &State,
@@ -77,7 +105,7 @@ pub(crate) fn connectors(
         Some(ConnectorMetrics {
             type_: status.type_,
             status: lower(status.connector.state),
-            version: status.connector.version,
+            version: status.connector.version.unwrap_or_default(),
             classes: classes(config, worker, plugins),
             transforms: aliased(config, "transforms"),
             predicates: aliased(config, "predicates"),

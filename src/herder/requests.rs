@@ -3,6 +3,7 @@
 //! Everybody outside (REST, the command line) talks to a herder only through [`Mailbox`]; requests
 //! are plain data, answers come through the [`Reply`] that rides with each.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -162,7 +163,8 @@ pub struct StateInfo {
     pub state: &'static str,
     pub trace: Option<String>,
     pub worker_id: Arc<str>,
-    pub version: &'static str,
+    /// Of the plug-in, where the worker that runs it said so.
+    pub version: Option<Cow<'static, str>>,
 }
 
 impl Serialize for StateInfo {
@@ -173,7 +175,7 @@ impl Serialize for StateInfo {
         }
         object.serialize_field("state", self.state)?;
         object.serialize_field("worker_id", &*self.worker_id)?;
-        object.serialize_field("version", self.version)?;
+        object.serialize_field("version", &self.version)?;
         if let Some(trace) = self.trace.as_ref().filter(|trace| !trace.is_empty()) {
             object.serialize_field("trace", trace)?;
         }
@@ -387,6 +389,43 @@ pub(crate) enum Message {
         life: u64,
         outcome: Result<Vec<Config>, String>,
     },
+    /// From a connector's thread, as its last word.
+    Ended {
+        name: Arc<str>,
+        life: u64,
+    },
+}
+
+impl Request {
+    /// Answers with an error, whatever was asked.
+    pub(crate) fn fail(self, error: HerderError) {
+        match self {
+            Self::Connectors(reply) => reply.send(Err(error)),
+            Self::Info { reply, .. } | Self::Patch { reply, .. } => reply.send(Err(error)),
+            Self::Status { reply, .. } | Self::Restart { reply, .. } => reply.send(Err(error)),
+            Self::TaskStatus { reply, .. } => reply.send(Err(error)),
+            Self::Tasks { reply, .. } => reply.send(Err(error)),
+            Self::Put { reply, .. } => reply.send(Err(error)),
+            Self::Topics { reply, .. } => reply.send(Err(error)),
+            Self::Offsets { reply, .. } => reply.send(Err(error)),
+            Self::AlterOffsets { reply, .. } => reply.send(Err(error)),
+            Self::Validate { reply, .. } => reply.send(Err(error)),
+            Self::InternalAccess(reply) => reply.send(Err(error)),
+            Self::Progress { reply, .. } => reply.send(Err(error)),
+            Self::Metrics(reply) => reply.send(Err(error)),
+            Self::Delete { reply, .. }
+            | Self::Pause { reply, .. }
+            | Self::Resume { reply, .. }
+            | Self::Stop { reply, .. }
+            | Self::RestartTask { reply, .. }
+            | Self::ResetTopics { reply, .. }
+            | Self::PutTaskConfigs { reply, .. }
+            | Self::Fence { reply, .. }
+            | Self::SetLoggerLevel { reply, .. }
+            | Self::Health(reply)
+            | Self::Shutdown(reply) => reply.send(Err(error)),
+        }
+    }
 }
 
 /// The way in. Cheap to clone.

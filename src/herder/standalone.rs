@@ -211,6 +211,7 @@ impl StandaloneHerder {
         match message {
             Message::Request(request) => self.request(request),
             Message::Validated(put) => self.put(*put),
+            Message::Ended { .. } => {}
             Message::Planned { name, life, outcome } => {
                 if let Err(trace) = &outcome {
                     let context = log_context::of_connector(&name);

@@ -535,15 +535,20 @@ impl Connector {
         if count <= most || !self.definition.enforce {
             return Ok(plan);
         }
-        Err(format!(
-            "org.apache.kafka.connect.runtime.TooManyTasksException: The connector {name} has \
-             generated {count} tasks, which is greater than {most}, the maximum number of tasks it \
-             is configured to create. This behaviour should be considered a bug and is disallowed. \
-             If necessary, it can be permitted by reconfiguring the connector with \
-             'tasks.max.enforce' set to false; however, this option will be removed in a future \
-             release of Kafka Connect."
-        ))
+        Err(too_many_tasks(name, count, most))
     }
+}
+
+/// The trace of a connector that planned more than it may.
+pub(crate) fn too_many_tasks(name: &str, count: usize, most: usize) -> String {
+    format!(
+        "org.apache.kafka.connect.runtime.TooManyTasksException: The connector {name} has \
+         generated {count} tasks, which is greater than {most}, the maximum number of tasks it \
+         is configured to create. This behaviour should be considered a bug and is disallowed. \
+         If necessary, it can be permitted by reconfiguring the connector with \
+         'tasks.max.enforce' set to false; however, this option will be removed in a future \
+         release of Kafka Connect."
+    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Everything here is a function of the configuration, the plug-ins and the worker's settings. It
 //! runs on a thread of its own: a check may be slow, and the herder must not wait for it.
 
+mod cluster;
+
 use std::sync::Arc;
 
 use millrace_api::Config;
@@ -193,6 +195,7 @@ impl Validator {
         }
         self.converters(&mut check);
         self.overrides(&mut check);
+        self.cluster(&mut check, plugin);
         for key in nulls {
             check.null(key);
         }

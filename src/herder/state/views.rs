@@ -81,7 +81,7 @@ impl Task {
             Some(TaskState::Unassigned) | None => ("UNASSIGNED", None),
         };
         let (id, worker_id) = (Some(self.id.task), Arc::clone(worker_id));
-        StateInfo { id, state, trace, worker_id, version: of.definition.version }
+        StateInfo { id, state, trace, worker_id, version: Some(of.definition.version.into()) }
     }
 }
 
@@ -98,7 +98,7 @@ impl Connector {
             Instance::Stopped => ("STOPPED", None),
             Instance::Failed(trace) => ("FAILED", Some(trace.clone())),
         };
-        let version = self.definition.version;
+        let version = Some(self.definition.version.into());
         let worker = Arc::clone(worker_id);
         ConnectorStateInfo {
             name: name.into(),

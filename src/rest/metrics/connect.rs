@@ -97,7 +97,7 @@ pub(super) fn connector(out: &mut Exposition, connector: &ConnectorMetrics) {
         ("status", "The connector's state.", connector.status.as_str()),
         ("connector-type", "Source or sink.", connector.type_),
         ("connector-class", "The connector's class.", class),
-        ("connector-version", "The connector's version.", connector.version),
+        ("connector-version", "The connector's version.", &connector.version),
     ] {
         text(out, "connector-metrics", labels, row);
     }
@@ -125,8 +125,8 @@ pub(super) fn task_info(out: &mut Exposition, of: &ConnectorMetrics, task: &str,
     let mut rows = vec![
         ("status", "The task's state.", status),
         ("connector-type", "Source or sink.", of.type_),
-        ("connector-version", "The connector's version.", of.version),
-        ("task-version", "The task's version.", of.version),
+        ("connector-version", "The connector's version.", &of.version),
+        ("task-version", "The task's version.", &of.version),
     ];
     rows.extend(of.classes.iter().map(|(key, class)| (*key, "A class of the task's.", &**class)));
     for row in rows {

@@ -1,0 +1,178 @@
+//! From what was decided to threads and cores.
+
+use std::sync::Arc;
+
+use millrace_api::Config;
+use millrace_net::log_context;
+use millrace_worker::command::{
+    Report, SourceOffsetStore, TargetState, TaskId, TaskSpec, TaskState,
+};
+
+use super::work::{Deed, Recipe};
+use super::{DistributedHerder, Pending};
+use crate::connector_thread::{ConnectorThread, Instance, unresolved};
+use crate::requests::Answer;
+use crate::state::Token;
+use crate::validation;
+
+impl DistributedHerder {
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            let deeds = self.work.take_deeds();
+            if deeds.is_empty() {
+                return;
+            }
+            let mut sources = Vec::new();
+            for deed in deeds {
+                self.carry_out_one(deed, &mut sources);
+            }
+            self.read_offsets_for(sources);
+        }
+    }
+
+    fn carry_out_one(&mut self, deed: Deed, sources: &mut Vec<(TaskId, u64)>) {
+        match deed {
+            Deed::StartConnector { name, life, config } => {
+                self.start_connector(name, life, config);
+            }
+            Deed::StopConnector { name } => {
+                if let Some(thread) = self.threads.get_mut(&name) {
+                    thread.tell_to_stop();
+                }
+            }
+            Deed::StartTask { id, generation, recipe, target } => {
+                let source = self.plugin_by(&recipe.connector).is_some_and(|p| !p.is_sink());
+                match self.spec(&id, generation, &recipe, target) {
+                    Err(why) => {
+                        let state = TaskState::Failed(unresolved(why));
+                        self.work.report(Report::State { id, generation, state });
+                    }
+                    Ok(spec) if source => {
+                        self.specs.insert(id.clone(), spec);
+                        sources.push((id, generation));
+                    }
+                    Ok(spec) => self.runner.start_task(spec),
+                }
+            }
+            Deed::StopTask(id) => match self.specs.remove(&id) {
+                // It never began.
+                Some(TaskSpec { generation, .. }) => {
+                    sources.retain(|(waiting, _)| *waiting != id);
+                    let state = TaskState::Unassigned;
+                    self.work.report(Report::State { id, generation, state });
+                }
+                None => self.runner.stop_task(&id),
+            },
+            Deed::PauseTask(id) => match self.specs.get_mut(&id) {
+                Some(spec) => spec.target = TargetState::Paused,
+                None => self.runner.pause_task(&id),
+            },
+            Deed::ResumeTask(id) => match self.specs.get_mut(&id) {
+                Some(spec) => spec.target = TargetState::Started,
+                None => self.runner.resume_task(&id),
+            },
+            Deed::GaveUpOn(id) => {
+                let _context =
+                    log_context::enter(Some(log_context::of_task(&id.connector, id.task)));
+                tracing::error!(task = %id, "did not stop within task.shutdown.graceful.timeout.ms");
+            }
+            Deed::Status { subject, state, trace } => self.tell_status(subject, state, trace),
+            Deed::Publish { name, tasks } => self.plan_publication(name, tasks),
+            Deed::Topics { id, topics } => self.tell_topics(&id, topics),
+            Deed::Answer(token, outcome) => self.answer(token, outcome),
+        }
+    }
+
+    fn start_connector(&mut self, name: Arc<str>, life: u64, config: Arc<Config>) {
+        let spawned = match self.plugin_by(&config) {
+            None => Err(format!(
+                "org.apache.kafka.connect.errors.ConnectException: Failed to find any class that \
+                 implements Connector and which name matches {}; this worker has none of it built \
+                 in: run the connector on a worker that has, or delete it",
+                config.get("connector.class").map_or("", |class| class.trim())
+            )),
+            Some(plugin) => {
+                let instance = Instance {
+                    name: Arc::clone(&name),
+                    life,
+                    tasks_max: validation::tasks_max(&self.some_resolved(&config, &["tasks.max"])),
+                    config,
+                    plugin: *plugin,
+                    providers: Arc::clone(&self.context.config.providers),
+                };
+                let previous = self.threads.remove(&name);
+                ConnectorThread::spawn(instance, previous, self.own_mailbox.clone())
+                    .map_err(|error| format!("cannot start the connector's thread: {error}"))
+            }
+        };
+        match spawned {
+            Ok(thread) => drop(self.threads.insert(name, thread)),
+            Err(why) => self.work.planned(&name, life, Err(why)),
+        }
+    }
+
+    /// What the task needs; the error is a config provider's.
+    fn spec(
+        &self,
+        id: &TaskId,
+        generation: u64,
+        recipe: &Recipe,
+        target: TargetState,
+    ) -> Result<TaskSpec, String> {
+        let providers = &self.context.config.providers;
+        let offsets: Arc<dyn SourceOffsetStore> = self.stores.offsets.clone();
+        Ok(TaskSpec {
+            id: id.clone(),
+            generation,
+            worker: Arc::clone(&self.context.config.properties),
+            connector: Arc::new(providers.try_resolve(&recipe.connector)?.config),
+            task: Arc::new(providers.try_resolve(&recipe.task)?.config),
+            plugins: Arc::clone(&self.context.plugins),
+            target,
+            offsets,
+            bounds: None,
+        })
+    }
+
+    /// Source tasks start when all offsets are read that were stored before now.
+    fn read_offsets_for(&mut self, tasks: Vec<(TaskId, u64)>) {
+        if tasks.is_empty() {
+            return;
+        }
+        let token = self.number();
+        self.stores.offset.read_to_end(token);
+        let waiting = tasks.into_iter().map(|(id, generation)| (token, id, generation));
+        self.awaiting_offsets.extend(waiting);
+    }
+
+    pub(super) fn offsets_read(&mut self, token: u64, outcome: Result<(), String>) {
+        let (ready, rest) =
+            std::mem::take(&mut self.awaiting_offsets).into_iter().partition(|one| one.0 <= token);
+        self.awaiting_offsets = rest;
+        let ready: Vec<(u64, TaskId, u64)> = ready;
+        let mut again = Vec::new();
+        for (_, id, generation) in ready {
+            let current = self.specs.get(&id).is_some_and(|spec| spec.generation == generation);
+            if !current {
+                continue;
+            }
+            match &outcome {
+                Ok(()) => {
+                    if let Some(spec) = self.specs.remove(&id) {
+                        self.runner.start_task(spec);
+                    }
+                }
+                Err(why) => {
+                    tracing::warn!(task = %id, "waits for its offsets: {why}");
+                    again.push((id, generation));
+                }
+            }
+        }
+        self.read_offsets_for(again);
+    }
+
+    fn answer(&mut self, token: Token, outcome: Answer<()>) {
+        let Some(Pending { name, reply }) = self.pending.remove(&token) else { return };
+        reply.send(outcome.and_then(|()| self.status_of(&name)));
+    }
+}

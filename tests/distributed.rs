@@ -1,0 +1,20 @@
+//! `connect-distributed` as its users run it, on the real broker: alone, in company, and in turn with
+//! the JVM's workers over the same topics.
+//!
+//! - `alone`: one worker: what is kept through kills, refused at the start, shown over REST.
+//! - `company`: two workers share the work, and one takes over from the other.
+//! - `turns`: a JVM cluster's connectors go on here, and there again; both in one group.
+
+#[path = "distributed/alone.rs"]
+mod alone;
+#[path = "distributed/company.rs"]
+mod company;
+#[path = "rig/mod.rs"]
+#[expect(dead_code, reason = "other tests use the rest of the rig")]
+mod rig;
+#[path = "distributed/turns.rs"]
+mod turns;
+#[path = "distributed/worker.rs"]
+mod worker;
+
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(90);
