@@ -9,6 +9,7 @@ mod job;
 mod log_format;
 mod log_writer;
 mod loggers;
+mod migrate;
 mod plugins;
 mod prepare;
 mod progress;
@@ -57,6 +58,8 @@ enum Command {
     BareConsumer(bench::bare::Arguments),
     /// Run the embedded broker alone; for trying things out, never for production
     Broker(broker::Arguments),
+    /// What would become of a running cluster's connectors here
+    Migrate(migrate::Arguments),
     /// List the built-in connectors, converters, transforms and predicates
     Plugins,
     /// Check a connector's configuration without running it
@@ -91,6 +94,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Bench(arguments) => bench::run(*arguments),
         Command::BareConsumer(arguments) => bench::bare::run(arguments),
         Command::Broker(arguments) => broker::run(arguments),
+        Command::Migrate(arguments) => migrate::run(arguments),
         Command::Plugins => plugins::print(),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Transform(arguments) => transform::run(arguments),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use hyper::ext::ReasonPhrase;
 use millrace_herder::requests::{ErrorStatus, HerderError};
 use serde::Serialize;
 use serde_json::json;
@@ -66,6 +67,10 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     };
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        // The JVM's server says so, and clients repeat it to their users.
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"Server Error"));
+    }
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response

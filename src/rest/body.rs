@@ -79,11 +79,21 @@ pub(crate) fn task_configs(bytes: &[u8]) -> Result<Vec<Config>, Failure> {
         )
     })?;
     let list = value.as_array().ok_or_else(|| {
-        wrong_type(&format!("java.util.ArrayList<{STRING_MAP}>").replace("Linked", ""), &value)
+        let map = STRING_MAP.replace("LinkedHash", "");
+        wrong_type(&format!("java.util.ArrayList<{map}>"), &value)
     })?;
     let task = |value: &Value| {
-        let given = strings(value)?.into_iter();
-        Ok(given.filter_map(|(key, value)| Some((key, value?))).collect())
+        let given = match value {
+            Value::Null => BTreeMap::new(),
+            Value::Number(number) if number.is_i64() => {
+                return Err(Failure::internal(format!(
+                    "Cannot deserialize value of type `{STRING_MAP}` from Integer value (token \
+                     `JsonToken.VALUE_NUMBER_INT`)"
+                )));
+            }
+            value => strings(value)?,
+        };
+        Ok(given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
     };
     list.iter().map(task).collect()
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::comparable::comparable;
 use super::requests::{Asked, BAD_BODIES, DIFFERENT, EMPTY, LIFE, PLUGINS};
+use super::{clients, more_requests};
 use crate::rig::connect::JvmWorker;
 use crate::rig::kafka::{self, Kafka};
 use crate::rig::wait_for;
@@ -111,14 +112,20 @@ fn status_and_json_are_the_jvms() {
     wait_for("the cluster's id", Duration::from_secs(20), || {
         both.ours.get("/").1["kafka_cluster_id"].is_string()
     });
-    let groups = [EMPTY, BAD_BODIES, LIFE, PLUGINS];
+    let more = more_requests::more();
+    let groups = [EMPTY, BAD_BODIES, LIFE, PLUGINS, &more];
     let count: usize = groups.iter().map(|group| group.len()).sum();
-    assert!(count >= 100, "only {count} requests");
+    assert!(count >= 300, "only {count} requests");
     let wrong: Vec<String> = groups.iter().flat_map(|group| both.compare(group)).collect();
     assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
     for ((method, path, body), status, jvm) in DIFFERENT {
         let (given, answer) = both.ours.call(method, path, body);
         assert_eq!(given, *status, "{method} {path} {body}: {answer} (the JVM: {jvm})");
     }
+    let bootstraps = [theirs.bootstrap(), kafka.bootstrap()];
+    let bootstraps = [bootstraps[0].as_str(), bootstraps[1].as_str()];
+    let (commands, wrong) = clients::differences(both.ports(), bootstraps, dir.path());
+    assert!(wrong.is_empty(), "{} of {commands} differ:\n{}", wrong.len(), wrong.join("\n"));
+    println!("{commands} commands of three clients had the same outcome");
     println!("{count} requests answered as the JVM does, {} otherwise", DIFFERENT.len());
 }

@@ -10,6 +10,7 @@
 pub mod config_log;
 pub mod config_records;
 pub mod offset_topic;
+pub mod snapshot;
 pub mod status_log;
 pub mod topic_log;
 pub mod topics;
