@@ -12,6 +12,7 @@ mod keep;
 mod latency;
 mod life;
 mod ours;
+mod rebalance;
 mod scale;
 mod scenario;
 mod stand_in;
@@ -104,6 +105,17 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
+    /// A third worker joins a cluster of two, and is killed.
+    Rebalance {
+        #[arg(long, default_value_t = 1000)]
+        connectors: usize,
+        /// How long a killed worker is believed to live.
+        #[arg(long, default_value_t = 10_000)]
+        session_ms: u64,
+        /// Leave the JVM out.
+        #[arg(long)]
+        no_jvm: bool,
+    },
     /// The names of the scenarios.
     List,
 }
@@ -121,6 +133,9 @@ fn main() {
         Command::Tasks { records, runs, counts } => scale::tasks(records, runs, &counts),
         Command::Steady { minutes, records } => life::steady(minutes, records),
         Command::Start { runs } => life::start(runs),
+        Command::Rebalance { connectors, session_ms, no_jvm } => {
+            rebalance::run(&rebalance::Options { connectors, session_ms, jvm: !no_jvm });
+        }
         Command::List => {
             for scenario in scenario::all() {
                 println!("{:12} {}", scenario.name, scenario.title);

@@ -3,6 +3,7 @@
 //! - `members`: members with a herder made for the test come, go, hang and lag, on the embedded
 //!   broker.
 //! - `jvm`: a JVM worker in the group, as the leader and as a member.
+//! - `mixed`: a cluster of one JVM worker and two of ours, each leading in its turn.
 //! - `oracle`: the assignors beside the JVM's, round by round.
 
 #[path = "group/herder.rs"]
@@ -11,6 +12,8 @@ mod herder;
 mod jvm;
 #[path = "group/members.rs"]
 mod members;
+#[path = "group/mixed.rs"]
+mod mixed;
 #[path = "group/oracle.rs"]
 mod oracle;
 #[path = "oracle/random.rs"]

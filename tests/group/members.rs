@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use millrace_broker::{Broker, BrokerHandle, BrokerOptions};
+use millrace_broker::{Broker, BrokerHandle, BrokerOptions, Fault, FaultAction};
 use millrace_herder::connect_protocol::ConnectProtocol;
 
 use crate::LIMIT;
@@ -204,4 +204,47 @@ fn a_group_of_consumers_cannot_be_joined() {
     let message = one.seen().fatal.clone().expect("it is there");
     assert!(message.contains("'workers' are no Connect workers"), "{message}");
     drop(consumer);
+}
+
+/// Nothing that a coordinator says of a member stops its work: it is offered when the member joins
+/// again, under a new id if it must, and comes back.
+#[test]
+fn work_goes_on_through_the_coordinators_errors() {
+    let bench = Bench::new();
+    let config = SharedConfig::of(&[("x", 3)]);
+    let one = bench.member("one", &config, &[]);
+    one.wait("all the work", |seen| seen.tasks() == 3);
+    let faults = bench.broker.as_ref().expect("it runs").faults();
+    let (join, heartbeat, sync) = (11, 12, 14);
+    let mut ids = std::collections::BTreeSet::new();
+    for (api, action) in [
+        (heartbeat, FaultAction::Error(27)),
+        (heartbeat, FaultAction::Error(25)),
+        (heartbeat, FaultAction::Error(22)),
+        (heartbeat, FaultAction::Error(16)),
+        (heartbeat, FaultAction::Disconnect),
+        (join, FaultAction::Error(15)),
+        (join, FaultAction::Error(14)),
+        (join, FaultAction::Error(25)),
+        (join, FaultAction::Disconnect),
+        (sync, FaultAction::Error(27)),
+        (sync, FaultAction::Error(25)),
+        (sync, FaultAction::Error(16)),
+        (sync, FaultAction::DisconnectAfter),
+    ] {
+        let what = format!("{action:?} for API {api}");
+        faults.inject(Fault::new(api, action, 1));
+        if api != heartbeat {
+            one.handle().rejoin("a reason");
+        }
+        wait_for(&what, LIMIT, || faults.pending() == 0);
+        let rounds = one.seen().assigned.len();
+        one.handle().rejoin("another round");
+        one.wait(&what, |seen| seen.assigned.len() > rounds);
+        let seen = one.seen();
+        assert_eq!((seen.running.len(), seen.revoked.len(), seen.lost), (4, 0, 0), "{what}");
+        assert!(seen.fatal.is_none(), "{what}: {:?}", seen.fatal);
+        ids.insert(seen.assigned.last().expect("one").member_id.clone());
+    }
+    assert!(ids.len() > 1, "forgotten, it joined under another id");
 }
