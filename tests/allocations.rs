@@ -153,9 +153,8 @@ fn export(
         ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
         ("value.converter.schemas.enable", "false"),
     ]);
-    let mut connector = config(&[
-        ("name", name),
-        ("topics", topic),
+    let mut connector = config(&[("name", name), ("topics", topic)]);
+    let chain = [
         ("transforms", "source,mask,shape"),
         ("transforms.source.type", "org.apache.kafka.connect.transforms.InsertField$Value"),
         ("transforms.source.static.field", "source"),
@@ -165,7 +164,8 @@ fn export(
         ("transforms.shape.type", "org.apache.kafka.connect.transforms.ReplaceField$Value"),
         ("transforms.shape.renames", "ua:user_agent"),
         ("transforms.shape.exclude", "ref"),
-    ]);
+    ];
+    connector.extend(config(&chain));
     connector.extend(config(sink));
     let plugins = Plugins {
         connectors: millrace_connectors::plugins(),
@@ -218,7 +218,11 @@ fn records_cost_no_allocation() {
     let file = file.to_str().expect("a path");
     let url = format!("file://{}", dir.path().display());
     let s3 = "io.confluent.connect.s3.S3SinkConnector";
-    let sinks: [(&str, &[(&str, &str)]); 4] = [
+    let table = dir.path().join("table.csv");
+    let rows: String = (0..250).map(|at| format!("10.0.0.{at},C{at},{at}\n")).collect();
+    std::fs::write(&table, format!("ip,country,score\n{rows}")).expect("a table");
+    let table = table.to_str().expect("a path");
+    let sinks: [(&str, &[(&str, &str)]); 5] = [
         ("null", &[("connector.class", "millrace.NullSinkConnector"), ("null.format", "json")]),
         (
             "file",
@@ -251,7 +255,32 @@ fn records_cost_no_allocation() {
                 ("flush.size", "1000000"),
             ],
         ),
+        (
+            "null, joined and with expressions",
+            &[
+                ("connector.class", "millrace.NullSinkConnector"),
+                ("null.format", "json"),
+                ("transforms", "geo,e"),
+                ("transforms.geo.type", "millrace.Enrich"),
+                ("transforms.geo.key", "value.ip"),
+                ("transforms.geo.table.file", table),
+                ("transforms.geo.table.key", "ip"),
+                ("transforms.geo.fields", "country,score"),
+                ("transforms.e.type", "millrace.Expression"),
+                ("transforms.e.set.half", "has(value.country) ? value.id / 2 : -1"),
+                ("transforms.e.set.where", "value.ip + '/' + string(value.id)"),
+                ("transforms.e.drop", "value.ua == 'none'"),
+                ("transforms.e.topic", "topic + '-x'"),
+            ],
+        ),
     ];
+    // The parser of expressions learns, once in a process: it is shown them before anything counts.
+    let list = millrace_transforms::transformations();
+    let expression = list.iter().find(|plugin| plugin.class == "millrace.Expression");
+    let expressions: Vec<_> = sinks[4].1.iter().filter(|(key, _)| key.contains(".e.")).collect();
+    let keys = expressions.iter().filter(|(key, _)| !key.ends_with(".type"));
+    let settings = keys.map(|(key, text)| (key.replace("transforms.e.", ""), (*text).to_owned()));
+    assert!((expression.expect("it is built in").new)(&settings.collect()).is_ok());
     let mut wrong = Vec::new();
     for (number, (name, sink)) in sinks.into_iter().enumerate() {
         // A name of its own is a consumer group of its own: each run begins at the topic's start.
