@@ -61,7 +61,10 @@ fn batch<'a>(format: &str, arena: &'a Arena) -> Vec<Record<'a>> {
 }
 
 fn transformation(class: &str, settings: &[(&str, &str)]) -> Box<dyn Transformation> {
-    let class = format!("org.apache.kafka.connect.transforms.{class}");
+    let class = match class.starts_with("io.") {
+        true => class.to_owned(),
+        false => format!("org.apache.kafka.connect.transforms.{class}"),
+    };
     let list = millrace_transforms::transformations();
     let plugin = list.iter().find(|plugin| plugin.class == class).expect("it is built in");
     (plugin.new)(&config(settings)).unwrap_or_else(|errors| panic!("{errors:?}"))
@@ -72,6 +75,15 @@ const CHAIN: &[(&str, &[(&str, &str)])] = &[
     ("MaskField$Value", &[("fields", "ip")]),
     ("ReplaceField$Value", &[("exclude", "ref"), ("renames", "ua:user_agent")]),
     ("ExtractField$Value", &[("field", "user")]),
+    ("Cast$Value", &[("spec", "id:string")]),
+    ("HoistField$Value", &[("field", "event")]),
+    ("ValueToKey", &[("fields", "id")]),
+    ("HeaderFrom$Value", &[("fields", "id"), ("headers", "id"), ("operation", "copy")]),
+    (
+        "io.confluent.connect.transforms.Filter$Value",
+        &[("filter.condition", "$[?(@.ip != 'x')]"), ("filter.type", "include")],
+    ),
+    ("io.confluent.connect.transforms.ExtractTopic$Value", &[("field", "ip")]),
     ("RegexRouter", &[("regex", "(.*)"), ("replacement", "x-$1")]),
     ("TimestampRouter", &[]),
 ];
@@ -107,6 +119,104 @@ fn transforms(c: &mut Criterion) {
     group.finish();
 }
 
+/// Eight transforms, all of which may be one pass.
+const EIGHT: &[(&str, &[(&str, &str)])] = &[
+    ("InsertField$Value", &[("static.field", "source"), ("static.value", "kafka")]),
+    ("InsertField$Value", &[("offset.field", "offset")]),
+    ("MaskField$Value", &[("fields", "ip")]),
+    ("ReplaceField$Value", &[("exclude", "ref"), ("renames", "ua:user_agent")]),
+    ("Cast$Value", &[("spec", "id:string")]),
+    (
+        "TimestampConverter$Value",
+        &[("field", "ts"), ("target.type", "string"), ("format", "yyyy-MM-dd'T'HH:mm:ss")],
+    ),
+    ("MaskField$Value", &[("fields", "note"), ("replacement", "-")]),
+    ("HoistField$Value", &[("field", "event")]),
+];
+
+/// Transforms of schemaless JSON as the chain runs them: one pass over the text with learned
+/// shapes. `none` is the check alone.
+fn patches(c: &mut Criterion) {
+    use millrace_converters::json::Checker;
+    use millrace_converters::json::patch::{PatchPlan, RecordMeta};
+    let records = Arena::new();
+    let mut buffer = Vec::new();
+    let mut places = Vec::new();
+    for record in batch("json", &records) {
+        let Value::Json(text) = record.value.value else { panic!("the events are text") };
+        let start = buffer.len();
+        text.write_to(&mut buffer);
+        places.push((start, buffer.len()));
+    }
+    buffer.resize(buffer.len() + 128, b' ');
+    let mut group = c.benchmark_group("patch");
+    group.throughput(Throughput::Elements(places.len() as u64));
+    let mut checker = Checker::default();
+    group.bench_function("none", |bencher| {
+        bencher.iter(|| {
+            for (start, end) in &places {
+                black_box(checker.check(&buffer, *start, *end).unwrap());
+            }
+        });
+    });
+    let alone = EIGHT.iter().map(|one| (one.0.to_owned(), vec![*one]));
+    let extract: (&str, &[(&str, &str)]) = ("ExtractField$Value", &[("field", "user")]);
+    let more =
+        [("ExtractField$Value".to_owned(), vec![extract]), ("eight".to_owned(), EIGHT.to_vec())];
+    for (at, (name, list)) in alone.chain(more).enumerate() {
+        let steps: Vec<_> = list.iter().map(|(class, own)| transformation(class, own)).collect();
+        let ops = steps.iter().flat_map(|step| step.json_ops().expect("operations").ops);
+        let ops: Vec<_> = ops.collect();
+        let mut plan = PatchPlan::compile(&ops).expect("they go together");
+        let mut arena = Arena::new();
+        group.bench_function(format!("{at} {name}"), |bencher| {
+            bencher.iter(|| {
+                for (offset, (start, end)) in places.iter().enumerate() {
+                    let (topic, timestamp) = ("events", Some(1_700_000_000_000));
+                    let offset = offset as i64;
+                    let meta = RecordMeta { topic, partition: 0, timestamp, offset };
+                    black_box(plan.apply(&buffer, *start, *end, &meta, &arena).unwrap());
+                }
+                arena.reset();
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A change event without schemas, of which the row is cut out.
+fn unwrapping(c: &mut Criterion) {
+    let text = r#"{"before":null,"after":{"id":1004,"first_name":"Anne","last_name":"Kretchmar","email":"annek@noanswer.org"},"source":{"version":"3.3.1.Final","connector":"postgresql","name":"srv","ts_ms":1700000000000,"db":"shop","table":"customers","lsn":24023128},"op":"u","ts_ms":1700000000123}"#;
+    let records = Arena::new();
+    let json = records.alloc(millrace_converters::JsonText::verbatim(text.as_bytes()));
+    let base = batch("json", &records)[0];
+    let value = SchemaAndValue { schema: None, value: Value::Json(json) };
+    let record = Record { value, ..base };
+    let class = "io.debezium.transforms.ExtractNewRecordState";
+    let mut group = c.benchmark_group("unwrap");
+    for (name, own) in [
+        ("row", &[("millrace.unwrap.schemaless", "true")][..]),
+        (
+            "row and two fields",
+            &[("millrace.unwrap.schemaless", "true"), ("add.fields", "op,source.db")],
+        ),
+        ("passed", &[]),
+    ] {
+        let mut step = transformation(class, own);
+        let mut arena = Arena::new();
+        group.throughput(Throughput::Elements(500));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                for _ in 0..500 {
+                    black_box(step.apply(record, &arena).unwrap());
+                }
+                arena.reset();
+            });
+        });
+    }
+    group.finish();
+}
+
 fn datagen(c: &mut Criterion) {
     let mut group = c.benchmark_group("datagen");
     for (name, format) in [("events", "json"), ("events", "struct"), ("users", "json")] {
@@ -126,5 +236,5 @@ fn datagen(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, transforms, datagen);
+criterion_group!(benches, transforms, patches, unwrapping, datagen);
 criterion_main!(benches);

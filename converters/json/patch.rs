@@ -1,27 +1,33 @@
 //! A chain of simple transforms over schemaless JSON as one validating pass.
 //!
-//! InsertField, MaskField and ReplaceField name the members that they touch, so what becomes of a
-//! member is known from its name and the kind of its value before any record is seen. A
+//! InsertField, MaskField, ReplaceField, Cast and TimestampConverter name the members that they
+//! touch, so what becomes of a member is known from its name and the kind of its value before any
+//! record is seen; HoistField puts text around the whole, ExtractField is a part of it. A
 //! [`PatchPlan`] is that table. [`PatchPlan::apply`] checks the document, looks each top-level name
 //! up by its length and bytes, and notes the edits; nothing of the document is copied or built.
 //!
 //! Where Java's `HashMap` leaves open which of two members that meet under one name stays, the last
 //! in the document does, and one that was inserted wins over both.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bumpalo::collections::Vec as BumpVec;
 
 use super::isa::{Level, dispatch};
-use super::patch_compile::{Constants, Fates, compile, names};
+use super::parse::parse;
+use super::patch_compile::{Around, Constants, Fates, Literal, compile, names};
 use super::patch_emit::{Emitter, Pieces, RecordEdits};
 use super::patch_pass::{Found, Keys, Scratch, collect};
-use super::patch_shapes::{edits_of_shape, learn_shape};
+use super::patch_shapes::{edits_of_shape, learn_shape, part_of_shape};
 use super::scan::{JsonError, Kind};
 use super::shape_book::{ShapeBook, ShapeCounts};
+use super::write::{WriteOptions, write_value};
 use super::{empty_text, serialization_error};
 use crate::arena::Arena;
 use crate::converter::DataError;
+use crate::data::Value;
 use crate::json_text::JsonText;
 
 /// One operation on the top-level members of a JSON object, in the words of Kafka Connect's
@@ -52,15 +58,86 @@ pub enum JsonOp {
         /// `renames`: old and new name; of two for one name the last counts.
         renames: Vec<(String, String)>,
     },
+    /// Cast, TimestampConverter: the member's value becomes what the call makes of it; null stays
+    /// null; a member that is absent is added as null.
+    Convert {
+        /// The member.
+        name: String,
+        /// What becomes of its value.
+        call: Call,
+    },
+    /// HoistField: the whole becomes the only member of an object. Nothing may follow.
+    Hoist {
+        /// That member's name.
+        name: String,
+    },
+    /// ExtractField: the member's value takes the place of the whole. Nothing may follow.
+    Extract {
+        /// The member.
+        name: String,
+    },
+}
+
+type Conversion = dyn for<'a> Fn(Value<'a>, &'a Arena) -> Result<Value<'a>, DataError>;
+
+/// What becomes of a schemaless value that is not null. A record for which it fails is refused.
+#[derive(Clone)]
+pub struct Call(Rc<Conversion>);
+
+impl Call {
+    /// Wraps the conversion.
+    pub fn new(
+        conversion: impl for<'a> Fn(Value<'a>, &'a Arena) -> Result<Value<'a>, DataError> + 'static,
+    ) -> Self {
+        Self(Rc::new(conversion))
+    }
+
+    /// Carries it out on the text of a value.
+    pub(super) fn text<'a>(
+        &self,
+        text: &'a [u8],
+        arena: &'a Arena,
+        scratch: &mut Vec<u8>,
+    ) -> Result<&'a [u8], DataError> {
+        let value = (self.0)(parse(text, arena)?, arena)?;
+        scratch.clear();
+        write_value(None, value, scratch, &WriteOptions::default())?;
+        Ok(arena.alloc_bytes(scratch))
+    }
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Call")
+    }
+}
+
+/// The same conversion, not an equal one.
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl JsonOp {
+    /// Puts in where the record is: its topic, its partition or its time.
+    pub fn asks_for_place(&self) -> bool {
+        let Self::Insert { what, .. } = self else { return false };
+        matches!(what, Inserted::Topic | Inserted::Partition | Inserted::Timestamp)
+    }
+
+    fn call(&self) -> Option<Call> {
+        if let Self::Convert { call, .. } = self { Some(call.clone()) } else { None }
+    }
+
     /// What Java's message calls the transform.
     fn purpose(&self) -> &'static str {
         match self {
             Self::Insert { .. } => "field insertion",
             Self::Mask { .. } => "mask fields",
             Self::Replace { .. } => "field replacement",
+            Self::Convert { .. } => "field conversion",
+            Self::Hoist { .. } | Self::Extract { .. } => "field extraction",
         }
     }
 }
@@ -101,6 +178,13 @@ pub struct PatchPlan {
     pub(super) without_timestamp: Option<Fates>,
     text: Arc<[u8]>,
     pub(super) messages: Vec<(u32, String)>,
+    calls: Vec<Call>,
+    /// Texts on their way into the arena.
+    converted: RefCell<Vec<u8>>,
+    /// What comes before and behind the whole.
+    pub(super) hoist: Option<(Literal, Literal)>,
+    /// The source whose value takes the place of the whole.
+    pub(super) extract: Option<u8>,
     first_purpose: Option<&'static str>,
     /// A list with a MaskField refuses null, as Java does; the others pass it on.
     refuses_null: bool,
@@ -109,8 +193,8 @@ pub struct PatchPlan {
 }
 
 impl PatchPlan {
-    /// `None` if the list names more than 64 members or may add more than 64: the caller carries
-    /// it out on parsed values then.
+    /// `None` if the list names more than 64 members, may add more than 64, or has operations that
+    /// cannot follow one another here: the caller carries it out on parsed values then.
     pub fn compile(ops: &[JsonOp]) -> Option<Self> {
         Self::compile_at(ops, Level::detect())
     }
@@ -119,6 +203,7 @@ impl PatchPlan {
     pub fn compile_at(ops: &[JsonOp], level: Level) -> Option<Self> {
         let names = names(ops);
         let mut constants = Constants::default();
+        let (around, ops) = Around::of(ops, &names, &mut constants)?;
         let with_timestamp = compile(ops, &names, true, &mut constants)?;
         let stamps = |op: &JsonOp| matches!(op, JsonOp::Insert { what: Inserted::Timestamp, .. });
         let without_timestamp = match ops.iter().any(stamps) {
@@ -132,6 +217,10 @@ impl PatchPlan {
             without_timestamp,
             text: constants.text.into(),
             messages: constants.messages,
+            calls: ops.iter().filter_map(JsonOp::call).collect(),
+            converted: RefCell::default(),
+            hoist: around.hoist,
+            extract: around.extract,
             first_purpose: ops.first().map(JsonOp::purpose),
             refuses_null: ops.iter().any(|op| matches!(op, JsonOp::Mask { .. })),
             scratch: Scratch {
@@ -173,9 +262,12 @@ impl PatchPlan {
     ) -> Result<JsonText<'a>, DataError> {
         let document = &buf[start..end];
         if let Some(at) = self.book.find(buf, start, end) {
-            let pieces = Pieces { meta, arena, text: arena.pin_bytes(&self.text) };
+            let pieces = self.pieces(meta, arena);
             let stamped = meta.timestamp.is_some() || self.without_timestamp.is_none();
-            return Ok(edits_of_shape(&self.book, at, document, stamped, pieces));
+            if self.extract.is_some() {
+                return Ok(part_of_shape(&self.book, at, document));
+            }
+            return edits_of_shape(&self.book, at, document, stamped, pieces);
         }
         self.apply_once(buf, start, end, meta, arena)
     }
@@ -209,21 +301,46 @@ impl PatchPlan {
             (Some(fates), None) => fates,
             _ => &self.with_timestamp,
         };
-        if self.scratch.hits.is_empty() && fates.keep_others && fates.created.is_empty() {
+        if let Some(source) = self.extract {
+            let hit = self.scratch.found(source).ok_or_else(nothing_to_extract)?;
+            let part = &src[hit.value_start as usize..hit.value_end as usize];
+            return Ok(JsonText::verbatim(part));
+        }
+        let whole = self.scratch.hits.is_empty() && self.hoist.is_none();
+        if whole && fates.keep_others && fates.created.is_empty() {
             return Ok(JsonText::verbatim(src));
         }
-        let capacity = 2 * self.scratch.hits.len() + 2 * fates.created.len() + 2;
+        let capacity = 2 * self.scratch.hits.len() + 2 * fates.created.len() + 4;
         let out = RecordEdits {
-            pieces: Pieces { meta, arena, text: arena.pin_bytes(&self.text) },
+            pieces: self.pieces(meta, arena),
+            src,
+            failed: None,
             edits: BumpVec::with_capacity_in(capacity, arena.bump()),
         };
         let out = Emitter::new(self, fates, out).run(found)?;
-        Ok(JsonText { src, edits: out.edits.into_bump_slice() })
+        match out.failed {
+            None => Ok(JsonText { src, edits: out.edits.into_bump_slice() }),
+            Some(error) => Err(error),
+        }
+    }
+
+    #[inline]
+    fn pieces<'p, 'a>(&'p self, meta: &'p RecordMeta<'p>, arena: &'a Arena) -> Pieces<'p, 'a> {
+        Pieces {
+            meta,
+            arena,
+            text: arena.pin_bytes(&self.text),
+            calls: &self.calls,
+            converted: &self.converted,
+        }
     }
 
     #[cold]
     fn not_an_object<'a>(&self, kind: Kind, src: &'a [u8]) -> Result<JsonText<'a>, DataError> {
         let null = matches!(kind, Kind::Null | Kind::Empty);
+        if self.hoist.is_some() || self.extract.is_some() {
+            return Err(nothing_to_extract());
+        }
         let purpose = match self.first_purpose {
             Some(_) if null && self.refuses_null => "mask fields",
             Some(purpose) if !null => purpose,
@@ -235,6 +352,12 @@ impl PatchPlan {
             JsonText::verbatim(src).java_class()
         )))
     }
+}
+
+/// The caller goes the long way then, which says what there is to say.
+#[cold]
+pub(super) fn nothing_to_extract() -> DataError {
+    DataError::new("the patch has no answer for this document")
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub(super) enum Outcome {
     Partition,
     Timestamp,
     Offset,
+    /// What the call of that index makes of it.
+    Call(u16),
     /// The message with that index.
     Fail(u32),
 }
@@ -94,6 +96,7 @@ impl Constants {
         match symbol {
             Symbol::Keep => Outcome::Keep,
             Symbol::Fail(step, message) => Outcome::Fail(self.message((*step, message.clone()))),
+            Symbol::Call(index) => Outcome::Call(*index),
             Symbol::Known(Known::Topic) => Outcome::Topic,
             Symbol::Known(Known::Partition) => Outcome::Partition,
             Symbol::Known(Known::Timestamp) => Outcome::Timestamp,
@@ -209,6 +212,8 @@ impl Known {
 enum Symbol {
     Keep,
     Known(Known),
+    /// What the call of that index makes of it.
+    Call(u16),
     /// The step and its message.
     Fail(u32, String),
 }
@@ -216,7 +221,7 @@ enum Symbol {
 impl Symbol {
     fn mask(&mut self, kind: usize, step: u32, replacement: Option<&str>) {
         let known = match self {
-            Self::Fail(..) => return,
+            Self::Fail(..) | Self::Call(_) => return,
             Self::Keep => Known::of_kind(kind),
             Self::Known(known) => known.clone(),
         };
@@ -251,7 +256,10 @@ pub(super) fn names(ops: &[JsonOp]) -> Vec<String> {
     };
     for op in ops {
         match op {
-            JsonOp::Insert { name, .. } => mention(name),
+            JsonOp::Insert { name, .. }
+            | JsonOp::Convert { name, .. }
+            | JsonOp::Extract { name } => mention(name),
+            JsonOp::Hoist { .. } => {}
             JsonOp::Mask { names, .. } => names.iter().for_each(&mut mention),
             JsonOp::Replace { include, exclude, renames } => {
                 include.iter().chain(exclude).for_each(&mut mention);
@@ -279,8 +287,13 @@ pub(super) fn compile(
         keep_others: true,
     };
     let mut step = 0;
+    let mut calls = 0;
     for op in ops {
         match op {
+            JsonOp::Insert { name, .. } if machine.calls(name) => return None,
+            JsonOp::Mask { names, .. } if names.iter().any(|name| machine.calls(name)) => {
+                return None;
+            }
             JsonOp::Insert { what: Inserted::Timestamp, .. } if !timestamp => {}
             JsonOp::Insert { name, what } => {
                 machine.set(name, Known::of(what), |symbol, _| {
@@ -299,13 +312,80 @@ pub(super) fn compile(
             }
             JsonOp::Replace { include, exclude, renames } => {
                 machine.replace(include, exclude, renames);
+                // A value that is dropped may be one that the call refuses.
+                if machine.entities.iter().any(|entity| entity.name.is_none() && entity.calls()) {
+                    return None;
+                }
             }
+            JsonOp::Convert { name, .. } => {
+                if !machine.untouched(name) {
+                    return None;
+                }
+                machine.set(name, Known::Null, |symbol, kind| {
+                    if kind != Kind::Null as usize {
+                        *symbol = Symbol::Call(calls);
+                    }
+                });
+                calls += 1;
+            }
+            // They stand around the others.
+            JsonOp::Hoist { .. } | JsonOp::Extract { .. } => return None,
         }
     }
     machine.fates(constants)
 }
 
+/// What stands around the other operations, behind all of which it comes.
+#[derive(Default)]
+pub(super) struct Around {
+    pub hoist: Option<(Literal, Literal)>,
+    pub extract: Option<u8>,
+}
+
+impl Around {
+    /// Parted from the others; `None` if one of those would have to come behind it, or if they
+    /// touch what is extracted or may refuse a record.
+    pub fn of<'o>(
+        ops: &'o [JsonOp],
+        names: &[String],
+        constants: &mut Constants,
+    ) -> Option<(Self, &'o [JsonOp])> {
+        match ops.split_last() {
+            Some((JsonOp::Hoist { name }, before)) => {
+                let prefix = constants.literal(|out| {
+                    out.push(b'{');
+                    write_string(name, out);
+                    out.push(b':');
+                });
+                let suffix = constants.literal(|out| out.push(b'}'));
+                Some((Self { hoist: Some((prefix, suffix)), extract: None }, before))
+            }
+            Some((JsonOp::Extract { name }, before)) => {
+                let spared = before.iter().all(|op| match op {
+                    JsonOp::Insert { name: other, .. } => other != name,
+                    JsonOp::Mask { names, replacement: None } => !names.contains(name),
+                    JsonOp::Replace { include, exclude, renames } => {
+                        let touched = |(old, new): &(String, String)| old == name || new == name;
+                        include.is_empty()
+                            && !exclude.contains(name)
+                            && !renames.iter().any(touched)
+                    }
+                    _ => false,
+                });
+                let source = names.iter().position(|known| known == name)?;
+                let extract = Some(u8::try_from(source).ok()?);
+                spared.then_some((Self { hoist: None, extract }, before))
+            }
+            _ => Some((Self::default(), ops)),
+        }
+    }
+}
+
 impl Entity {
+    fn calls(&self) -> bool {
+        self.symbols.iter().any(|symbol| matches!(symbol, Symbol::Call(_)))
+    }
+
     fn source(name: &str) -> Self {
         Self {
             source: Some(name.to_owned()),
@@ -325,6 +405,18 @@ struct Machine {
 }
 
 impl Machine {
+    /// Is a member of that name converted?
+    fn calls(&self, name: &str) -> bool {
+        let mut named = self.entities.iter().filter(|one| one.name.as_deref() == Some(name));
+        named.any(Entity::calls)
+    }
+
+    /// Is a member of that name as the document has it?
+    fn untouched(&self, name: &str) -> bool {
+        let mut named = self.entities.iter().filter(|one| one.name.as_deref() == Some(name));
+        named.all(|one| one.symbols.iter().all(|symbol| *symbol == Symbol::Keep))
+    }
+
     /// Changes the members of that name, and creates one with `value` for when there is none.
     fn set(&mut self, name: &str, value: Known, change: impl Fn(&mut Symbol, usize)) {
         let (mut blocking_sources, mut blocking_created) = (0, 0);

@@ -1,8 +1,10 @@
 //! The patch's edits: what the pass found, turned into what changes in the text.
 
+use std::cell::RefCell;
+
 use bumpalo::collections::Vec as BumpVec;
 
-use super::patch::{PatchPlan, RecordMeta};
+use super::patch::{Call, PatchPlan, RecordMeta};
 use super::patch_compile::{CreatedFate, Fates, Literal, Outcome};
 use super::patch_pass::{Found, Hit};
 use super::shape::Piece;
@@ -27,11 +29,29 @@ pub(super) struct Pieces<'p, 'a> {
     pub arena: &'a Arena,
     /// The plan's constant text, kept by the arena.
     pub text: &'a [u8],
+    pub calls: &'p [Call],
+    pub converted: &'p RefCell<Vec<u8>>,
 }
 
 impl<'a> Pieces<'_, 'a> {
+    /// What takes the place of `old`.
     #[inline(always)]
-    pub fn bytes(&self, piece: Piece) -> &'a [u8] {
+    pub fn bytes(&self, piece: Piece, old: &'a [u8]) -> Result<&'a [u8], DataError> {
+        match piece {
+            Piece::Call(index) => self.converted(index, old),
+            piece => Ok(self.known(piece)),
+        }
+    }
+
+    fn converted(&self, index: u16, old: &'a [u8]) -> Result<&'a [u8], DataError> {
+        match self.calls.get(usize::from(index)) {
+            Some(call) => call.text(old, self.arena, &mut self.converted.borrow_mut()),
+            None => Ok(old),
+        }
+    }
+
+    #[inline(always)]
+    fn known(&self, piece: Piece) -> &'a [u8] {
         let number =
             |number: i64| self.arena.alloc_bytes(itoa::Buffer::new().format(number).as_bytes());
         match piece {
@@ -40,6 +60,7 @@ impl<'a> Pieces<'_, 'a> {
             Piece::Partition => number(i64::from(self.meta.partition)),
             Piece::Timestamp => number(self.meta.timestamp.unwrap_or_default()),
             Piece::Offset => number(self.meta.offset),
+            Piece::Call(_) => b"",
         }
     }
 
@@ -64,14 +85,20 @@ impl<'a> Pieces<'_, 'a> {
 /// The edits of one record, in the batch's arena.
 pub(super) struct RecordEdits<'p, 'a> {
     pub pieces: Pieces<'p, 'a>,
+    /// The document.
+    pub src: &'a [u8],
+    /// The first conversion that failed.
+    pub failed: Option<DataError>,
     pub edits: BumpVec<'a, Edit<'a>>,
 }
 
 impl Output for RecordEdits<'_, '_> {
     #[inline(always)]
     fn put(&mut self, start: u32, end: u32, with: Piece) {
-        let with = self.pieces.bytes(with);
-        self.edits.push(Edit { start, end, with });
+        match self.pieces.bytes(with, &self.src[start as usize..end as usize]) {
+            Ok(with) => self.edits.push(Edit { start, end, with }),
+            Err(error) => self.failed = self.failed.take().or(Some(error)),
+        }
     }
 
     #[inline(always)]
@@ -105,12 +132,19 @@ impl<'p, O: Output> Emitter<'p, O> {
     #[inline(always)]
     pub fn run(mut self, found: Found) -> Result<O, DataError> {
         self.create();
+        if let Some((prefix, _)) = self.plan.hoist {
+            self.out.put(0, 0, Piece::Literal(prefix));
+        }
         let kept = if self.fates.keep_others {
             self.keep_others(found)?
         } else {
             self.drop_others(found)?
         };
         self.append(found.last_end, kept)?;
+        if let Some((_, suffix)) = self.plan.hoist {
+            let end = (found.end - found.start) as u32;
+            self.out.put(end, end, Piece::Literal(suffix));
+        }
         Ok(self.out)
     }
 
@@ -183,6 +217,7 @@ impl<'p, O: Output> Emitter<'p, O> {
             Outcome::Partition => Some(Piece::Partition),
             Outcome::Timestamp => Some(Piece::Timestamp),
             Outcome::Offset => Some(Piece::Offset),
+            Outcome::Call(index) => Some(Piece::Call(index)),
             Outcome::Fail(_) => return self.check(outcome).map(|()| None),
         })
     }

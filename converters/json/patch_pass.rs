@@ -196,6 +196,14 @@ fn members<I: Isa>(
 }
 
 impl Scratch {
+    /// The last member of that source, if its value is not null.
+    pub fn found(&self, source: u8) -> Option<&Hit> {
+        let at = usize::from(source);
+        let present = self.present >> at & 1 == 1;
+        let hit = self.hits.get(*self.last.get(at)? as usize).filter(|_| present)?;
+        (hit.kind != Kind::Null).then_some(hit)
+    }
+
     #[inline(always)]
     fn note(&mut self, hit: Hit) {
         let source = usize::from(hit.source);

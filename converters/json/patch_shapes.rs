@@ -1,6 +1,6 @@
 //! The patch with learned shapes: what it decided for one document, kept for all of its layout.
 
-use super::patch::PatchPlan;
+use super::patch::{PatchPlan, nothing_to_extract};
 use super::patch_compile::{Fates, Literal, SourceFate};
 use super::patch_emit::{Emitter, Output, Pieces};
 use super::patch_pass::Found;
@@ -18,19 +18,40 @@ pub(super) fn edits_of_shape<'a>(
     document: &'a [u8],
     stamped: bool,
     pieces: Pieces<'_, 'a>,
-) -> JsonText<'a> {
+) -> Result<JsonText<'a>, DataError> {
     let shape = book.shape(at);
     let ends = &book.workspace.ends;
     let lead = shape.lead as u32;
     let src = &document[shape.lead..document.len() - shape.trail];
     let template = &shape.templates[usize::from(!stamped)];
     let place = |place: super::shape::Place| ends[usize::from(place.slot)] + place.delta - lead;
+    let mut failed = None;
     let edits = pieces.arena.bump().alloc_slice_fill_with(template.len(), |at| {
         let step = &template[at];
-        let with = pieces.bytes(step.with);
-        Edit { start: place(step.start), end: place(step.end), with }
+        let (start, end) = (place(step.start), place(step.end));
+        let old = &src[start as usize..end as usize];
+        let with = pieces.bytes(step.with, old).unwrap_or_else(|error| {
+            failed.get_or_insert(error);
+            old
+        });
+        Edit { start, end, with }
     });
-    JsonText { src, edits }
+    match failed {
+        None => Ok(JsonText { src, edits }),
+        Some(error) => Err(error),
+    }
+}
+
+/// The value that is extracted from a document that has the shape `at`.
+#[inline(always)]
+pub(super) fn part_of_shape<'a>(book: &ShapeBook, at: usize, document: &'a [u8]) -> JsonText<'a> {
+    let shape = book.shape(at);
+    let ends = &book.workspace.ends;
+    let place = |place: super::shape::Place| (ends[usize::from(place.slot)] + place.delta) as usize;
+    match shape.templates[0].first() {
+        Some(step) => JsonText::verbatim(&document[place(step.start)..place(step.end)]),
+        None => JsonText::verbatim(document),
+    }
 }
 
 /// Learns the shape of a document that the pass has just been over; its hits are in the scratch.
@@ -39,6 +60,10 @@ pub(super) fn learn_shape(plan: &mut PatchPlan, document: &[u8], found: Found) {
     let strict = |at: usize| {
         let hit = plan.scratch.hits.iter();
         hit.filter(|hit| hit.value_start as usize + leading(document) == at).any(|hit| {
+            // Null is not extracted.
+            if plan.extract == Some(hit.source) {
+                return true;
+            }
             let fates = [Some(&plan.with_timestamp), plan.without_timestamp.as_ref()];
             fates
                 .into_iter()
@@ -73,8 +98,13 @@ fn template(
     shape: &Shape,
     found: Found,
 ) -> Result<Template, DataError> {
-    let draft = Emitter::new(plan, fates, Draft::default()).run(found)?;
     let place = |at: u32| shape.place(at as usize + shape.lead);
+    if let Some(source) = plan.extract {
+        let hit = plan.scratch.found(source).ok_or_else(nothing_to_extract)?;
+        let (start, end) = (place(hit.value_start), place(hit.value_end));
+        return Ok(vec![Step { start, end, with: NOTHING }]);
+    }
+    let draft = Emitter::new(plan, fates, Draft::default()).run(found)?;
     let steps = draft.edits.into_iter().map(|(start, end, with)| Step {
         start: place(start),
         end: place(end),

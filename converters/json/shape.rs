@@ -111,6 +111,8 @@ pub(super) enum Piece {
     Partition,
     Timestamp,
     Offset,
+    /// What the plan's call of that index makes of what stands there.
+    Call(u16),
 }
 
 /// An edit at places that depend on the lengths of values.

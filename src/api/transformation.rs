@@ -40,6 +40,12 @@ pub trait Transformation {
         None
     }
 
+    /// Leaves key, value, partition and timestamp as they are: it routes, drops records, fails or
+    /// looks after headers. What comes behind may then be done to the text before it.
+    fn spares_sides(&self) -> bool {
+        false
+    }
+
     /// The Java class, for error contexts.
     fn class_name(&self) -> &'static str;
 }
@@ -57,7 +63,7 @@ pub enum Side {
     Value,
 }
 
-pub use millrace_converters::json::patch::JsonOp;
+pub use millrace_converters::json::patch::{Call, JsonOp};
 
 /// Parts of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Cast: fields, or the whole key or value, as another primitive type.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use millrace_api::Config;
@@ -7,7 +8,7 @@ use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator, split_list,
 };
 use millrace_api::record::Record;
-use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_api::transformation::{Call, JsonOp, JsonOps, Reads, Side, Transformation};
 use millrace_converters::{
     Arena, DataError, Field, Schema, SchemaAndValue, SchemaType, Struct, Value,
 };
@@ -246,6 +247,23 @@ impl Transformation for Cast {
             None => self.apply_schemaless(record, datum.value, arena).map(Some),
             Some(schema) => self.apply_with_schema(record, datum, schema, arena).map(Some),
         }
+    }
+
+    fn json_ops(&self) -> Option<JsonOps> {
+        let Spec::Fields(casts) = &self.spec else { return None };
+        let op = |(field, type_): &(String, SchemaType)| {
+            let (type_, scratch) = (*type_, RefCell::default());
+            let call = Call::new(move |value, arena| {
+                cast(
+                    SchemaAndValue { schema: None, value },
+                    type_,
+                    &mut scratch.borrow_mut(),
+                    arena,
+                )
+            });
+            JsonOp::Convert { name: field.clone(), call }
+        };
+        Some(JsonOps { side: self.side, ops: casts.iter().map(op).collect() })
     }
 
     fn reads(&self) -> Reads {

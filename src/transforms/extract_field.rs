@@ -3,7 +3,7 @@
 use millrace_api::Config;
 use millrace_api::config_def::{ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type};
 use millrace_api::record::Record;
-use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_api::transformation::{JsonOp, JsonOps, Reads, Side, Transformation};
 use millrace_converters::json::find_path;
 use millrace_converters::{Arena, DataError, Value};
 
@@ -55,7 +55,6 @@ impl Transformation for ExtractField {
         let Some(schema) = datum.schema else {
             let value = match (datum.value, self.path.single()) {
                 (Value::Null, _) => Value::Null,
-                // A member of an object is found without parsing the others.
                 (Value::Json(text), Some(name)) if text.src.first() == Some(&b'{') => {
                     find_path(text, &[name], arena)?.unwrap_or_default()
                 }
@@ -80,6 +79,16 @@ impl Transformation for ExtractField {
             Some(data) => self.path.value_from_struct(data, self.replace_null, arena)?,
         };
         Ok(Some(with_datum(record, self.side, Some(&field.schema), value)))
+    }
+
+    fn json_ops(&self) -> Option<JsonOps> {
+        let name = self.path.single()?.to_owned();
+        Some(JsonOps { side: self.side, ops: vec![JsonOp::Extract { name }] })
+    }
+
+    /// A member of an object is found without parsing the others.
+    fn takes_text(&self) -> bool {
+        self.path.single().is_some()
     }
 
     fn reads(&self) -> Reads {

@@ -28,6 +28,10 @@ impl Transformation for Filter {
         Reads::NOTHING
     }
 
+    fn spares_sides(&self) -> bool {
+        true
+    }
+
     fn class_name(&self) -> &'static str {
         FILTER.class
     }

@@ -8,6 +8,7 @@ use millrace_api::config_def::{
 };
 use millrace_api::record::{Header, Record};
 use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_converters::json::find_path;
 use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
 
 use crate::requirements::{
@@ -93,6 +94,20 @@ impl HeaderFrom {
         value: Value<'a>,
         arena: &'a Arena,
     ) -> Result<Record<'a>, DataError> {
+        if let Value::Json(text) = value
+            && text.src.first() == Some(&b'{')
+            && !self.moves
+        {
+            let mut headers = room_for(record.headers.len() + self.pairs.len(), arena);
+            headers.extend_from_slice_copy(record.headers);
+            for (field, name) in &self.pairs {
+                let value = find_path(text, &[field], arena)?.unwrap_or_default();
+                let datum = SchemaAndValue { schema: None, value };
+                headers.push(Header { name: arena.alloc_str(name), datum });
+            }
+            record.headers = headers.into_bump_slice();
+            return Ok(record);
+        }
         let entries = require_map(value, self.purpose, arena)?;
         let mut headers = room_for(record.headers.len() + self.pairs.len(), arena);
         headers.extend_from_slice_copy(record.headers);
@@ -181,6 +196,11 @@ impl Transformation for HeaderFrom {
             None => self.apply_schemaless(record, datum.value, arena).map(Some),
             Some(schema) => self.apply_with_schema(record, schema, datum.value, arena).map(Some),
         }
+    }
+
+    /// What is moved leaves a hole in the record.
+    fn takes_text(&self) -> bool {
+        !self.moves
     }
 
     fn reads(&self) -> Reads {

@@ -81,6 +81,10 @@ impl Transformation for DropHeaders {
         HEADERS
     }
 
+    fn spares_sides(&self) -> bool {
+        true
+    }
+
     fn class_name(&self) -> &'static str {
         DROP_HEADERS.class
     }
@@ -132,6 +136,10 @@ impl Transformation for InsertHeader {
 
     fn reads(&self) -> Reads {
         HEADERS
+    }
+
+    fn spares_sides(&self) -> bool {
+        true
     }
 
     fn class_name(&self) -> &'static str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millrace_api::Config;
 use millrace_api::config_def::{ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type};
 use millrace_api::record::Record;
-use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_api::transformation::{JsonOp, JsonOps, Reads, Side, Transformation};
 use millrace_converters::{Arena, DataError, Field, Schema, Struct, Value};
 
 use crate::requirements::{datum, reads, required, with_datum};
@@ -60,6 +60,11 @@ impl Transformation for HoistField {
         let values = arena.alloc_slice(&[datum.value]);
         let data = arena.alloc(Struct { schema: hoisted, values });
         Ok(Some(with_datum(record, self.side, Some(hoisted), Value::Struct(data))))
+    }
+
+    fn json_ops(&self) -> Option<JsonOps> {
+        let ops = vec![JsonOp::Hoist { name: self.field.to_string() }];
+        Some(JsonOps { side: self.side, ops })
     }
 
     fn reads(&self) -> Reads {

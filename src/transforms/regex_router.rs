@@ -82,6 +82,10 @@ impl Transformation for RegexRouter {
         Reads::NOTHING
     }
 
+    fn spares_sides(&self) -> bool {
+        true
+    }
+
     fn class_name(&self) -> &'static str {
         REGEX_ROUTER.class
     }

@@ -682,7 +682,9 @@ fn operations_on_the_text() {
     let edit = insert.json_ops().unwrap();
     assert_eq!(edit.side, Side::Key);
     assert_eq!(edit.ops, [JsonOp::Insert { name: "ts".to_owned(), what: Inserted::Timestamp }]);
-    assert!(transformation("ExtractField$Value", &[("field", "f")]).unwrap().json_ops().is_none());
+    let nested = [("field", "f.g"), ("field.syntax.version", "V2")];
+    assert!(transformation("ExtractField$Value", &nested).unwrap().json_ops().is_none());
+    assert!(transformation("Cast$Value", &[("spec", "int8")]).unwrap().json_ops().is_none());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! TimestampConverter: times as text, as Unix time, or as one of Connect's logical types.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use millrace_api::Config;
@@ -7,7 +8,7 @@ use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator,
 };
 use millrace_api::record::Record;
-use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_api::transformation::{Call, JsonOp, JsonOps, Reads, Side, Transformation};
 use millrace_converters::data::{DATE_NAME, OwnedValue, TIME_NAME, TIMESTAMP_NAME};
 use millrace_converters::{Arena, DataError, Field, Schema, SchemaType, Struct, Value};
 
@@ -255,7 +256,7 @@ impl Conversion {
 struct TimestampConverter {
     side: Side,
     field: String,
-    conversion: Conversion,
+    conversion: Rc<Conversion>,
     replace_null: bool,
     schemas: SchemaCache<Arc<Schema>>,
 }
@@ -292,7 +293,7 @@ impl TimestampConverter {
         Ok(Box::new(Self {
             side,
             field: parsed.string("field").to_owned(),
-            conversion: Conversion { target, format, precision },
+            conversion: Rc::new(Conversion { target, format, precision }),
             replace_null: parsed.bool(REPLACE_NULL),
             schemas: SchemaCache::default(),
         }))
@@ -404,6 +405,17 @@ impl Transformation for TimestampConverter {
             None => self.apply_schemaless(record, datum.value, arena).map(Some),
             Some(schema) => self.apply_with_schema(record, schema, datum.value, arena).map(Some),
         }
+    }
+
+    fn json_ops(&self) -> Option<JsonOps> {
+        if self.field.is_empty() {
+            return None;
+        }
+        let conversion = Rc::clone(&self.conversion);
+        let call =
+            Call::new(move |value, arena| conversion.convert(value, Form::of_value(value)?, arena));
+        let ops = vec![JsonOp::Convert { name: self.field.clone(), call }];
+        Some(JsonOps { side: self.side, ops })
     }
 
     fn reads(&self) -> Reads {

@@ -106,6 +106,10 @@ impl Transformation for TimestampRouter {
         Reads::NOTHING
     }
 
+    fn spares_sides(&self) -> bool {
+        true
+    }
+
     fn class_name(&self) -> &'static str {
         TIMESTAMP_ROUTER.class
     }

@@ -6,6 +6,7 @@ use millrace_api::config_def::{ConfigDef, ConfigKey, DefaultValue, Importance, T
 use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
 use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_converters::json::find_path;
 use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
 
 use crate::requirements::{
@@ -77,6 +78,18 @@ impl Transformation for ValueToKey {
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
         let value = datum(&record, Side::Value);
+        if let (None, Value::Json(text)) = (value.schema, value.value)
+            && text.src.first() == Some(&b'{')
+        {
+            let mut key = room_for(self.fields.len(), arena);
+            for name in &self.fields {
+                let found = find_path(text, &[name], arena)?.unwrap_or_default();
+                put(&mut key, arena.alloc_str(name), found);
+            }
+            let value = Value::Map(key.into_bump_slice());
+            record.key = SchemaAndValue { schema: None, value };
+            return Ok(Some(record));
+        }
         if value.schema.is_none() {
             let entries = require_map(value.value, PURPOSE, arena)?;
             let mut key = room_for(self.fields.len(), arena);
@@ -100,6 +113,10 @@ impl Transformation for ValueToKey {
         let key = arena.alloc(Struct { schema, values: values.into_bump_slice() });
         record.key = SchemaAndValue { schema: Some(schema), value: Value::Struct(key) };
         Ok(Some(record))
+    }
+
+    fn takes_text(&self) -> bool {
+        true
     }
 
     fn reads(&self) -> Reads {

@@ -58,9 +58,9 @@ pub(crate) struct Chain {
     value: Lane,
     headers: bool,
     steps: Vec<Step>,
-    /// The transforms at the head of the chain that the patch stands for. A record that the patch
-    /// refuses goes through them one by one: they know which of them fails and what it says.
-    patched: Vec<Step>,
+    /// The transforms that the patch stands for. A record that the patch refuses goes through all
+    /// of them one by one: they know which of them fails and what it says.
+    patched: Vec<bool>,
 }
 
 /// What the records of one fetched batch share.
@@ -74,40 +74,27 @@ pub(crate) struct Segment<'a> {
 }
 
 impl Chain {
-    pub(crate) fn compile(converters: Converters, mut steps: Vec<Step>, needs: Needs) -> Self {
-        let mut key_ops = Vec::new();
-        let mut value_ops = Vec::new();
+    pub(crate) fn compile(converters: Converters, steps: Vec<Step>, needs: Needs) -> Self {
         let patchable = |converter: &dyn Converter, need: Need| {
             converter.shortcut() == Shortcut::SchemalessJson && need != Need::Full
         };
-        let key_patch = patchable(&*converters.key, needs.key);
-        let value_patch = patchable(&*converters.value, needs.value);
-        // Only what stands at the head of the chain, without a condition, and is not followed by
-        // somebody who would have to parse the result anyway.
-        let mut hoisted = 0;
-        for step in &steps {
-            let Some(edit) = step.transformation.json_ops() else { break };
-            let (ops, possible) = match edit.side {
-                Side::Key => (&mut key_ops, key_patch),
-                Side::Value => (&mut value_ops, value_patch),
-            };
-            if step.condition.is_some() || !possible {
-                break;
+        let possible =
+            [patchable(&*converters.key, needs.key), patchable(&*converters.value, needs.value)];
+        let mut patched = within_the_patch(&steps, possible);
+        // Operations that cannot follow one another, or that somebody follows who would have to
+        // parse the result anyway: fewer may do.
+        let (rest, [key_plan, value_plan]) = loop {
+            let rest = Looks::of(left(&steps, &patched));
+            let key = compile_ops(&ops_of(&steps, &patched, Side::Key), rest.key.parsed);
+            let value = compile_ops(&ops_of(&steps, &patched, Side::Value), rest.value.parsed);
+            if let (Some(key), Some(value)) = (key, value) {
+                break (rest, [key, value]);
             }
-            ops.extend(edit.ops);
-            hoisted += 1;
-        }
-        let rest = Looks::of(&steps[hoisted..]);
-        let key_plan = compile_ops(&key_ops, rest.key.parsed);
-        let value_plan = compile_ops(&value_ops, rest.value.parsed);
-        let (Some(key_plan), Some(value_plan)) = (key_plan, value_plan) else {
-            let looks = Looks::of(&steps);
-            let key = lane(&*converters.key, needs.key, looks.key, None);
-            let value = lane(&*converters.value, needs.value, looks.value, None);
-            let headers = needs.headers || looks.headers;
-            return Self { converters, key, value, headers, steps, patched: Vec::new() };
+            match patched.iter().rposition(|patched| *patched) {
+                Some(last) => patched[last] = false,
+                None => break (rest, [None, None]),
+            }
         };
-        let patched = steps.drain(..hoisted).collect();
         let key = lane(&*converters.key, needs.key, rest.key, key_plan);
         let value = lane(&*converters.value, needs.value, rest.value, value_plan);
         Self { converters, key, value, headers: needs.headers || rest.headers, steps, patched }
@@ -123,17 +110,13 @@ impl Chain {
         for (side, lane) in [("key", &self.key), ("value", &self.value)] {
             lines.extend(lane.shape_counts().map(|counts| format!("{side} shapes: {counts}")));
         }
-        lines.extend(
-            self.patched
-                .iter()
-                .map(|step| format!("within the patch: {}", step.transformation.class_name())),
-        );
-        lines.extend(self.steps.iter().map(|step| {
+        lines.extend(self.steps.iter().zip(&self.patched).map(|(step, patched)| {
             let condition = step.condition.as_ref().map_or(String::new(), |condition| {
                 let not = if condition.negate { "not " } else { "" };
                 format!(" if {not}{}", condition.predicate.class_name())
             });
-            format!("then {}{condition}", step.transformation.class_name())
+            let how = if *patched { "within the patch:" } else { "then" };
+            format!("{how} {}{condition}", step.transformation.class_name())
         }));
         lines
     }
@@ -179,7 +162,8 @@ impl Chain {
             Err(error) => return self.refused(segment, raw, arena, Stage::ValueConverter, error),
         };
         let record = self.record(segment, raw, arena, key, value)?;
-        if self.steps.is_empty() { Ok(Some(record)) } else { apply(&mut self.steps, record, arena) }
+        let steps = self.steps.iter_mut().zip(&self.patched);
+        apply(steps.filter(|(_, patched)| !**patched).map(|(step, _)| step), record, arena)
     }
 
     fn record<'a>(
@@ -223,7 +207,7 @@ impl Chain {
         error: DataError,
     ) -> Result<Option<Record<'a>>, Failure> {
         let Converters { key, value, .. } = &mut self.converters;
-        if self.patched.is_empty() {
+        if !self.patched.contains(&true) {
             let class =
                 if stage == Stage::KeyConverter { key.class_name() } else { value.class_name() };
             return Err(Failure { stage, class, error });
@@ -236,10 +220,7 @@ impl Chain {
             .to_connect_data(segment.topic, raw.value, Detail::Full, arena)
             .map_err(failed(Stage::ValueConverter, value.class_name()))?;
         let record = self.record(segment, raw, arena, key, value)?;
-        match apply(&mut self.patched, record, arena)? {
-            Some(record) => apply(&mut self.steps, record, arena),
-            None => Ok(None),
-        }
+        apply(&mut self.steps, record, arena)
     }
 
     fn headers<'a>(
@@ -265,8 +246,9 @@ impl Chain {
 }
 
 /// Carries a record through the steps. Shared with the source task.
-pub(crate) fn apply<'a>(
-    steps: &mut [Step],
+#[inline]
+pub(crate) fn apply<'a, 's>(
+    steps: impl IntoIterator<Item = &'s mut Step>,
     mut record: Record<'a>,
     arena: &'a Arena,
 ) -> Result<Option<Record<'a>>, Failure> {
@@ -295,6 +277,45 @@ pub(crate) fn apply<'a>(
     Ok(Some(record))
 }
 
+/// Which steps may be one pass over the text: those at the head of the chain that only edit it,
+/// without a condition. Steps that leave both sides as they are may stand between them.
+fn within_the_patch(steps: &[Step], possible: [bool; 2]) -> Vec<bool> {
+    let mut patched = vec![false; steps.len()];
+    let mut moved = false;
+    for (step, patched) in steps.iter().zip(&mut patched) {
+        let reads = step.condition.as_ref().map(|condition| condition.predicate.reads());
+        if step.transformation.spares_sides()
+            && reads.is_none_or(|reads| !reads.key && !reads.value)
+        {
+            moved = true;
+            continue;
+        }
+        let Some(edit) = step.transformation.json_ops() else { break };
+        let possible = possible[usize::from(edit.side == Side::Value)];
+        // Behind a router the record is elsewhere than where the pass finds it.
+        if step.condition.is_some()
+            || !possible
+            || (moved && edit.ops.iter().any(JsonOp::asks_for_place))
+        {
+            break;
+        }
+        *patched = true;
+    }
+    patched
+}
+
+/// The steps that the patch does not stand for.
+fn left<'s>(steps: &'s [Step], patched: &[bool]) -> impl Iterator<Item = &'s Step> {
+    steps.iter().zip(patched).filter(|(_, patched)| !**patched).map(|(step, _)| step)
+}
+
+/// The operations of the patch on that side.
+fn ops_of(steps: &[Step], patched: &[bool], side: Side) -> Vec<JsonOp> {
+    let steps = steps.iter().zip(patched).filter(|(_, patched)| **patched);
+    let edits = steps.filter_map(|(step, _)| step.transformation.json_ops());
+    edits.filter(|edit| edit.side == side).flat_map(|edit| edit.ops).collect()
+}
+
 /// What the steps read, all together.
 struct Looks {
     key: Look,
@@ -319,7 +340,7 @@ impl Look {
 }
 
 impl Looks {
-    fn of(steps: &[Step]) -> Self {
+    fn of<'s>(steps: impl Iterator<Item = &'s Step>) -> Self {
         let mut looks = Self { key: Look::default(), value: Look::default(), headers: false };
         for step in steps {
             let takes_text = step.transformation.takes_text();

@@ -50,9 +50,50 @@ fn model(
                 }
                 map = new;
             }
+            JsonOp::Convert { name, .. } => {
+                let old = map.get(name).cloned().unwrap_or(Value::Null);
+                map.insert(name.clone(), converted(&old)?);
+            }
+            JsonOp::Hoist { name } => return Ok(json!({name: map})),
+            JsonOp::Extract { name } => {
+                let found = map.get(name).filter(|value| !value.is_null());
+                return found.cloned().ok_or_else(|| "nothing to extract".to_owned());
+            }
         }
     }
     Ok(Value::Object(map))
+}
+
+/// What [`call`] does: texts become their length, integers text, doubles true; the rest is refused.
+fn converted(value: &Value) -> Result<Value, String> {
+    Ok(match value {
+        Value::Null => Value::Null,
+        Value::String(text) => json!(text.len()),
+        Value::Number(number) if number.to_string().contains(['.', 'e', 'E']) => json!(true),
+        Value::Number(number) => json!(number.to_string()),
+        _ => return Err("refused".to_owned()),
+    })
+}
+
+fn call() -> Call {
+    Call::new(|value, arena| {
+        Ok(match value {
+            crate::Value::Str(text) => crate::Value::Int64(text.len() as i64),
+            crate::Value::Float64(_) => crate::Value::Boolean(true),
+            crate::Value::Int64(number) => crate::Value::Str(arena.alloc_str(&number.to_string())),
+            _ => return Err(DataError::new("refused")),
+        })
+    })
+}
+
+fn convert(name: &str) -> JsonOp {
+    JsonOp::Convert { name: name.into(), call: call() }
+}
+
+/// What the patch answers on every set of instructions, twice; `None`: the list cannot be one.
+fn try_apply(ops: &[JsonOp], text: &str, meta: &RecordMeta) -> Option<Result<String, String>> {
+    PatchPlan::compile(ops)?;
+    Some(apply(ops, text, meta))
 }
 
 fn masked(value: &Value, replacement: Option<&str>) -> Result<Value, String> {
@@ -255,6 +296,45 @@ fn as_the_jvm_answered() {
 }
 
 #[test]
+fn conversions_and_what_stands_around_the_whole() {
+    let hoist = |name: &str| JsonOp::Hoist { name: name.into() };
+    let extract = |name: &str| JsonOp::Extract { name: name.into() };
+    for (ops, text, expected) in [
+        (&[convert("a")][..], r#"{"a":12,"b":1}"#, Ok(r#"{"a":"12","b":1}"#)),
+        (&[convert("a")], r#"{ "a" : "xyz" }"#, Ok(r#"{ "a" : 3 }"#)),
+        (&[convert("a")], r#"{"a":null}"#, Ok(r#"{"a":null}"#)),
+        (&[convert("a")], "{}", Ok(r#"{"a":null}"#)),
+        (&[convert("a")], r#"{"a":[1]}"#, Err("refused")),
+        (&[convert("a"), replace(&[], &[], &[("a", "z")])], r#"{"a":1}"#, Ok(r#"{"z":"1"}"#)),
+        (&[hoist("h\"")], r#" {"a":1} "#, Ok(r#"{"h\"":{"a":1}}"#)),
+        (&[insert("s", "x"), hoist("h")], "{}", Ok(r#"{"h":{"s":"x"}}"#)),
+        (&[extract("a")], r#"{"a":{"b":[1, 2]},"c":1}"#, Ok(r#"{"b":[1, 2]}"#)),
+        (&[extract("a")], r#"{"a":1,"\u0061":"s"}"#, Ok(r#""s""#)),
+        (&[extract("a")], r#"{"a":null}"#, Err("the patch has no answer for this document")),
+        (&[extract("a")], "{}", Err("the patch has no answer for this document")),
+        (&[extract("a")], "5", Err("the patch has no answer for this document")),
+        (&[hoist("a")], "null", Err("the patch has no answer for this document")),
+        (&[insert("s", "x"), extract("a")], r#"{"a":true}"#, Ok("true")),
+    ] {
+        let answer = apply(ops, text, &META);
+        assert_eq!(answer.as_deref().map_err(String::as_str), expected, "{ops:?} {text}");
+    }
+    for ops in [
+        [convert("a"), convert("a")],
+        [convert("a"), mask("a", None)],
+        [convert("a"), insert("a", "x")],
+        [insert("a", "x"), convert("a")],
+        [convert("a"), replace(&[], &["a"], &[])],
+        [hoist("a"), insert("b", "x")],
+        [extract("a"), insert("b", "x")],
+        [insert("a", "x"), extract("a")],
+        [convert("b"), extract("a")],
+    ] {
+        assert!(PatchPlan::compile(&ops).is_none(), "{ops:?}");
+    }
+}
+
+#[test]
 fn too_many_names_are_left_to_others() {
     let names: Vec<String> = (0..65).map(|i| format!("f{i}")).collect();
     let op = JsonOp::Replace { include: vec![], exclude: names.clone(), renames: vec![] };
@@ -355,6 +435,15 @@ fn op() -> impl Strategy<Value = JsonOp> {
     ]
 }
 
+/// What ends a list: one of the operations that not everything can stand before or behind.
+fn last_op() -> impl Strategy<Value = JsonOp> {
+    prop_oneof![
+        2 => name().prop_map(|name| convert(&name)),
+        1 => name().prop_map(|name| JsonOp::Hoist { name }),
+        1 => name().prop_map(|name| JsonOp::Extract { name }),
+    ]
+}
+
 fn without_replacement(op: JsonOp) -> JsonOp {
     match op {
         JsonOp::Mask { names, .. } => JsonOp::Mask { names, replacement: None },
@@ -364,6 +453,32 @@ fn without_replacement(op: JsonOp) -> JsonOp {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn conversions_hoists_and_extracts_equal_the_model(
+        text in document(),
+        ops in prop::collection::vec(prop_oneof![2 => op(), 1 => name().prop_map(|n| convert(&n))], 0..3),
+        last in last_op(),
+    ) {
+        let Value::Object(map) = serde_json::from_str(&text).unwrap() else { unreachable!() };
+        let ops: Vec<JsonOp> = ops.into_iter().map(without_replacement).chain([last]).collect();
+        let mut met = 0;
+        let expected = model(&ops, map, &META, &mut met);
+        let Some(answer) = try_apply(&ops, &text, &META) else { return Ok(()) };
+        match (expected, answer) {
+            (Ok(expected), Ok(answer)) => {
+                let parsed: Value = serde_json::from_str(&answer).expect("valid JSON");
+                if met == 0 {
+                    prop_assert_eq!(normal(&parsed), normal(&expected), "{} -> {}", text, answer);
+                }
+            }
+            (Err(_), Err(_)) => {}
+            _ if met > 0 => {}
+            (expected, answer) => {
+                prop_assert!(false, "{:?} on {}: {:?} {:?}", ops, text, expected, answer);
+            }
+        }
+    }
 
     #[test]
     fn equals_the_model(

@@ -160,7 +160,7 @@ fn name_of(side: Side) -> &'static str {
 }
 
 /// A top-level field; null if it is missing. Of JSON text no other member is parsed.
-pub(super) fn member<'a>(
+pub fn member<'a>(
     datum: SchemaAndValue<'a>,
     name: &str,
     arena: &'a Arena,
@@ -209,6 +209,10 @@ impl Transformation for ExtractTopic {
                 other.java_class()
             ))),
         }
+    }
+
+    fn takes_text(&self) -> bool {
+        true
     }
 
     fn reads(&self) -> Reads {

@@ -136,6 +136,10 @@ impl Transformation for Filter {
         Ok(keeps.then_some(record))
     }
 
+    fn takes_text(&self) -> bool {
+        true
+    }
+
     fn reads(&self) -> Reads {
         reads(self.side)
     }

@@ -160,6 +160,10 @@ impl Transformation for MessageTimestampRouter {
         Ok(Some(record))
     }
 
+    fn takes_text(&self) -> bool {
+        true
+    }
+
     fn reads(&self) -> Reads {
         reads(Side::Value)
     }

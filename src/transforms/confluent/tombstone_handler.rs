@@ -85,6 +85,10 @@ impl Transformation for TombstoneHandler {
         Reads::NOTHING
     }
 
+    fn spares_sides(&self) -> bool {
+        true
+    }
+
     fn class_name(&self) -> &'static str {
         TOMBSTONE_HANDLER.class
     }

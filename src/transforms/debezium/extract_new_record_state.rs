@@ -1,7 +1,7 @@
 //! ExtractNewRecordState: the row of a change event in place of the event.
 //!
 //! As with Debezium's class, an event is known by its schema's name, so that schemaless records
-//! pass as they are. What becomes of an envelope is worked out once for its schema.
+//! pass as they are unless `millrace.unwrap.schemaless` says otherwise. What becomes of an envelope is worked out once for its schema.
 
 use std::sync::Arc;
 
@@ -9,12 +9,14 @@ use millrace_api::Config;
 use millrace_api::config_def::ConfigError;
 use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::{Header, Record};
-use millrace_api::transformation::{Side, Transformation};
+use millrace_api::transformation::{Reads, Side, Transformation};
 use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, SchemaType, Struct, Value};
 
 use super::envelope::{is_envelope, null_pointer, text, typed};
 use super::extract_new_record_state_settings::{Deletes, Settings, config_def};
 use super::field_reference::Added;
+use super::schemaless_event::{self, is_event, part, parts};
+use crate::confluent::extract_topic::member;
 use crate::replace_field::ReplaceField;
 use crate::requirements::{
     datum, field_value, fields, require_struct, required, room_for, with_datum,
@@ -184,6 +186,46 @@ impl ExtractNewRecordState {
         self.drop_then_add(record, value, envelope, arena).map(Some)
     }
 
+    /// The same for an event without a schema.
+    fn extract_schemaless<'a>(
+        &mut self,
+        mut record: Record<'a>,
+        value: Value<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, DataError> {
+        let settings = &self.settings;
+        let Some(event) = parts(value, arena)?.filter(|parts| is_event(parts)) else {
+            return Ok(Some(record));
+        };
+        if !settings.headers.is_empty() {
+            record.headers =
+                schemaless_event::with_headers(record.headers, &settings.headers, event, arena)?;
+        }
+        let (row, mark) = match (part(event, "after"), part(event, "before")) {
+            (Some(after), _) => (after, "false"),
+            (None, None) => return Ok(None),
+            (None, Some(before)) => match settings.deletes {
+                Deletes::Drop => return Ok(None),
+                Deletes::Rewrite => (before, "true"),
+                Deletes::After | Deletes::Tombstone => (Value::Null, "true"),
+            },
+        };
+        if let Some(column) = &settings.route_by {
+            let of = if mark == "false" { row } else { part(event, "before").unwrap_or_default() };
+            let of = SchemaAndValue { schema: None, value: of };
+            route(&mut record, member(of, column, arena)?.as_str());
+        }
+        let row = match row {
+            Value::Null => Value::Null,
+            row => {
+                let mark = settings.marks.then_some(mark);
+                schemaless_event::rewritten(row, mark, &settings.fields, event, arena)?
+            }
+        };
+        record = with_datum(record, Side::Value, None, row);
+        self.drop_fields(record, arena).map(Some)
+    }
+
     /// A rewritten delete of which fields are dropped: Debezium drops them before it adds others,
     /// so that the row's schema is another for each list.
     fn drop_then_add<'a>(
@@ -248,6 +290,7 @@ impl ExtractNewRecordState {
             let kept = match (keep_compatible, schema) {
                 (false, _) => None,
                 (true, Some(schema)) => Some(schema),
+                (true, None) if self.settings.unwraps_schemaless => None,
                 (true, None) => {
                     return Err(null_pointer("there is no schema to drop fields of".to_owned()));
                 }
@@ -393,11 +436,28 @@ impl Transformation for ExtractNewRecordState {
             }
             return Ok(self.settings.keeps_tombstones.then_some(record));
         }
+        if datum.schema.is_none() && self.settings.unwraps_schemaless {
+            return self.extract_schemaless(record, datum.value, arena);
+        }
         if !is_envelope(datum.schema) {
             return Ok(Some(record));
         }
         let envelope = require_struct(datum.value, "field extraction")?;
         self.extract(record, envelope, arena)
+    }
+
+    fn reads(&self) -> Reads {
+        let settings = &self.settings;
+        Reads {
+            key: settings.drop_from_key,
+            value: true,
+            headers: settings.drop_header.is_some() || !settings.headers.is_empty(),
+        }
+    }
+
+    /// Of text nothing but the way to the row is looked at.
+    fn takes_text(&self) -> bool {
+        !self.settings.drop_from_key
     }
 
     fn class_name(&self) -> &'static str {

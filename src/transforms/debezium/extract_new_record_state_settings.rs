@@ -36,6 +36,8 @@ pub struct Settings {
     pub drop_from_key: bool,
     pub keep_compatible: bool,
     pub replace_null: bool,
+    /// Events without schemas are unwrapped too, which Debezium's class does not do.
+    pub unwraps_schemaless: bool,
 }
 
 pub fn config_def() -> ConfigDef {
@@ -105,6 +107,12 @@ pub fn config_def() -> ConfigDef {
             "true",
             "Whether null is replaced by the field's default where a record is rewritten.",
         ))
+        .define(flag(
+            "millrace.unwrap.schemaless",
+            "false",
+            "Whether events without schemas are unwrapped too; Debezium's class passes them as \
+             they are.",
+        ))
 }
 
 const MODES: &str = "What becomes of deletes and tombstones: <code>drop</code> both; \
@@ -137,6 +145,7 @@ impl Settings {
             drop_from_key: parsed.bool("drop.fields.from.key"),
             keep_compatible: parsed.bool("drop.fields.keep.schema.compatible"),
             replace_null: parsed.bool("replace.null.with.default"),
+            unwraps_schemaless: parsed.bool("millrace.unwrap.schemaless"),
         })
     }
 }

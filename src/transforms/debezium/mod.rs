@@ -10,6 +10,7 @@ mod extract_new_record_state_settings;
 mod field_reference;
 mod json_payload;
 mod name_adjuster;
+mod schemaless_event;
 
 #[cfg(test)]
 mod tests;

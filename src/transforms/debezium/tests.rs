@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use millrace_api::record::Record;
 use millrace_api::transformation::Transformation;
-use millrace_converters::{Arena, Field, Schema, SchemaAndValue, SchemaType, Struct, Value};
+use millrace_converters::json::{WriteOptions, parse, write_value};
+use millrace_converters::{
+    Arena, Field, JsonText, Schema, SchemaAndValue, SchemaType, Struct, Value,
+};
 
 use crate::test_rig::{config, record, show};
 
@@ -142,6 +145,59 @@ fn rows_in_place_of_events_by_mode() {
             assert_eq!(answer(record(None, Value::Str("x"))), "topic null - String(x)");
         }
     }
+}
+
+#[test]
+fn events_without_schemas_are_unwrapped_when_told() {
+    let created = r#"{"before":null,"after":{"id":2},"source":{"db":"shop"},"op":"c"}"#;
+    let deleted = r#"{"before":{"id":1,"__deleted":0},"after":null,"source":{},"op":"d"}"#;
+    let empty = r#"{"after":{ },"op":"c"}"#;
+    let other = r#"{"id":1,"op":5,"after":{}}"#;
+    let on = ("millrace.unwrap.schemaless", "true");
+    for (settings, text, expected) in [
+        (&[][..], created, created),
+        (&[on], created, r#"{"id":2}"#),
+        (&[on], deleted, "null"),
+        (&[on, ("delete.tombstone.handling.mode", "drop")], deleted, "DROPPED"),
+        (
+            &[on, ("delete.tombstone.handling.mode", "rewrite")],
+            deleted,
+            r#"{"id":1,"__deleted":"true"}"#,
+        ),
+        (
+            &[on, ("delete.tombstone.handling.mode", "rewrite"), ("add.fields", "op,db,none")],
+            created,
+            r#"{"id":2,"__deleted":"false","__op":"c","__db":"shop"}"#,
+        ),
+        (&[on, ("add.fields", "op")], empty, r#"{ "__op":"c"}"#),
+        (&[on], other, other),
+        (&[on], r#"{"after":null,"before":null,"op":"t"}"#, "DROPPED"),
+    ] {
+        let mut step = made("ExtractNewRecordState", settings).unwrap();
+        let arena = Arena::new();
+        let unparsed = JsonText::verbatim(text.as_bytes());
+        let unparsed = record(None, Value::Json(arena.alloc(unparsed)));
+        let parsed = record(None, parse(text.as_bytes(), &arena).unwrap());
+        let mut value = |record| match step.apply(record, &arena).unwrap() {
+            None => "DROPPED".to_owned(),
+            Some(record) => {
+                let mut out = Vec::new();
+                write_value(None, record.value.value, &mut out, &WriteOptions::default()).unwrap();
+                String::from_utf8(out).unwrap()
+            }
+        };
+        assert_eq!(value(unparsed), expected, "{settings:?}");
+        assert_eq!(value(parsed), expected.replace("{ ", "{"), "{settings:?}, parsed");
+    }
+    let arena = Arena::new();
+    let settings = [on, ("add.headers", "op,source.db"), ("route.by.field", "name")];
+    let mut step = made("ExtractNewRecordState", &settings).unwrap();
+    let text = r#"{"after":{"name":"there"},"source":{"db":"shop"},"op":"c"}"#;
+    let unparsed = Value::Json(arena.alloc(JsonText::verbatim(text.as_bytes())));
+    assert_eq!(
+        shown(&mut *step, record(None, unparsed), &arena),
+        "there null - {\"name\":\"there\"} __op:String(c) __source_db:String(shop)"
+    );
 }
 
 #[test]
