@@ -107,13 +107,11 @@ pub fn config_def() -> ConfigDef {
             "true",
             "Whether null is replaced by the field's default where a record is rewritten.",
         ))
-        .define(flag(
-            "millrace.unwrap.schemaless",
-            "false",
-            "Whether events without schemas are unwrapped too; Debezium's class passes them as \
-             they are.",
-        ))
+        .define(flag("millrace.unwrap.schemaless", "false", SCHEMALESS))
 }
+
+const SCHEMALESS: &str = "Whether events without schemas are unwrapped too; Debezium's class \
+    passes them as they are.";
 
 const MODES: &str = "What becomes of deletes and tombstones: <code>drop</code> both; \
     <code>tombstone</code> (the default) leaves a null of the row's schema for the delete; \
