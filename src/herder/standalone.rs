@@ -52,7 +52,7 @@ use crate::requests::{
     Reply, Request,
 };
 use crate::state::{Decision, Definition, State, Token};
-use crate::task_runner::TaskRunner;
+use crate::task_runner::{TaskRunner, log_report};
 use crate::validation::{self, Job, Validator};
 use crate::worker_config::WorkerConfig;
 
@@ -188,19 +188,7 @@ impl StandaloneHerder {
     }
 
     fn reported(&mut self, report: Report) {
-        let (Report::State { id, .. } | Report::Progress { id, .. } | Report::Trouble { id, .. }) =
-            &report;
-        let context = log_context::of_task(&id.connector, id.task);
-        let _context = log_context::enter(Some(context));
-        match &report {
-            Report::State { id, state: TaskState::Failed(trace), .. } => {
-                tracing::error!(task = %id, trace, "the task failed; restart it through REST");
-            }
-            Report::State { id, state, .. } => tracing::info!(task = %id, ?state, "task state"),
-            Report::Trouble { id, what: Some(what), .. } => tracing::warn!(task = %id, what),
-            Report::Trouble { id, what: None, .. } => tracing::info!(task = %id, "is well again"),
-            Report::Progress { .. } => {}
-        }
+        log_report(&report);
         self.state.report(report);
     }
 

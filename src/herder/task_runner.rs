@@ -1,6 +1,7 @@
 //! Where tasks run: what a herder asks of the engine.
 
-use millrace_worker::command::{TaskId, TaskSpec};
+use millrace_net::log_context;
+use millrace_worker::command::{Report, TaskId, TaskSpec, TaskState};
 use millrace_worker::engine::Engine;
 use millrace_worker::metrics::{Measurement, Scope};
 
@@ -42,5 +43,21 @@ impl TaskRunner for Engine {
 
     fn shutdown(self: Box<Self>) {
         Engine::shutdown(*self);
+    }
+}
+
+/// The line of the log that a report is worth, under its task's name.
+pub(crate) fn log_report(report: &Report) {
+    let (Report::State { id, .. } | Report::Progress { id, .. } | Report::Trouble { id, .. }) =
+        report;
+    let _context = log_context::enter(Some(log_context::of_task(&id.connector, id.task)));
+    match report {
+        Report::State { id, state: TaskState::Failed(trace), .. } => {
+            tracing::error!(task = %id, trace, "the task failed; restart it through REST");
+        }
+        Report::State { id, state, .. } => tracing::info!(task = %id, ?state, "task state"),
+        Report::Trouble { id, what: Some(what), .. } => tracing::warn!(task = %id, what),
+        Report::Trouble { id, what: None, .. } => tracing::info!(task = %id, "is well again"),
+        Report::Progress { .. } => {}
     }
 }

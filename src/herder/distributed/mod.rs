@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use millrace_api::plugin::Plugins;
 use millrace_net::log_context;
-use millrace_worker::command::{Report, TaskId, TaskSpec, TaskState};
+use millrace_worker::command::{Report, TaskId, TaskSpec};
 
 use crate::assignor::{Assignor, Owners};
 use crate::connector_thread::ConnectorThread;
@@ -39,7 +39,7 @@ use crate::state::Token;
 use crate::stores::config_log::{ClusterConfig, ConfigLog, Names, PendingRestarts};
 use crate::stores::status_log::StatusLog;
 use crate::stores::{StoreEvent, Stores};
-use crate::task_runner::TaskRunner;
+use crate::task_runner::{TaskRunner, log_report};
 use crate::validation::{self, Job, Validator};
 use crate::worker_config::WorkerConfig;
 
@@ -358,18 +358,7 @@ impl DistributedHerder {
     }
 
     fn reported(&mut self, report: Report) {
-        let (Report::State { id, .. } | Report::Progress { id, .. } | Report::Trouble { id, .. }) =
-            &report;
-        let _context = log_context::enter(Some(log_context::of_task(&id.connector, id.task)));
-        match &report {
-            Report::State { id, state: TaskState::Failed(trace), .. } => {
-                tracing::error!(task = %id, trace, "the task failed; restart it through REST");
-            }
-            Report::State { id, state, .. } => tracing::info!(task = %id, ?state, "task state"),
-            Report::Trouble { id, what: Some(what), .. } => tracing::warn!(task = %id, what),
-            Report::Trouble { id, what: None, .. } => tracing::info!(task = %id, "is well again"),
-            Report::Progress { .. } => {}
-        }
+        log_report(&report);
         self.work.report(report);
     }
 
