@@ -108,6 +108,9 @@ fn lookup(c: &mut Criterion) {
     group.finish();
 }
 
+/// Name, class, settings.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 fn apply(c: &mut Criterion) {
     let mut file = tempfile::Builder::new().suffix(".csv").tempfile().expect("a file");
     let mut csv = String::from("user,country,segment,score\n");
@@ -123,7 +126,7 @@ fn apply(c: &mut Criterion) {
         ("table.types", "score:int32"),
         ("fields", "country,segment,score"),
     ];
-    let cases: [(&str, &str, &[(&str, &str)]); 5] = [
+    let cases: [Case<'_>; 5] = [
         ("enrich", "millrace.Enrich", enrich),
         ("set", "millrace.Expression", &[("set.total", "value.amount * 2")]),
         ("drop", "millrace.Expression", &[("drop", "value.amount < 0 || value.ip == '1.1.1.1'")]),

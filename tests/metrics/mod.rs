@@ -169,7 +169,7 @@ fn totals_are_what_was_sent_and_the_jvm_counts_the_same() {
     let counted = |all: &BTreeMap<String, f64>| {
         COUNTS.iter().all(|(name, count)| figure(all, name, "counted") == *count)
     };
-    samples_when(worker.port, "our figures", &counted);
+    samples_when(worker.port, "our figures", counted);
 
     let text = "key.converter=org.apache.kafka.connect.storage.StringConverter\n\
                 value.converter=org.apache.kafka.connect.json.JsonConverter\n\
