@@ -26,6 +26,11 @@ fn connectors_their_states_and_offsets_survive_a_kill() {
         let (_, offsets) = get(worker.port, "/connectors/src/offsets").expect("an answer");
         offsets["offsets"][0]["offset"] == json!({"position": 35})
     });
+    // What the sink has not committed would come again.
+    wait_for("the sink's offset", LIMIT, || {
+        let (_, offsets) = get(worker.port, "/connectors/snk/offsets").expect("an answer");
+        offsets["offsets"][0]["offset"] == json!({"kafka_offset": 5})
+    });
     worker.process.kill();
     append(&input, 5..9);
 
