@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millrace_net::rt::{sleep, timeout};
 
@@ -11,6 +11,9 @@ use super::member::JOIN_GRACE;
 use super::{GroupEvent, Inner};
 use crate::cluster::Purpose;
 use crate::partitions::TopicPartition;
+
+/// How soon a topic that is not there yet is looked for again: a source may be making it just now.
+const MISSING: Duration = Duration::from_millis(500);
 
 /// Joins and stays, round after round; ends with a fatal error only.
 pub(super) async fn drive(inner: Rc<Inner>) {
@@ -83,9 +86,7 @@ impl Inner {
     /// The topics subscribed to, with metadata that know them if they exist.
     async fn topics(&self) -> Result<Vec<Rc<str>>, Failure> {
         let unknown = match &self.subscription {
-            super::Subscription::Topics(topics) => {
-                self.cluster.follow(topics.iter().map(|topic| &**topic))
-            }
+            super::Subscription::Topics(_) => self.misses_topics(),
             super::Subscription::Pattern(_) => {
                 self.cluster.follow_all(true);
                 self.cluster.is_stale()
@@ -187,7 +188,7 @@ impl Inner {
     /// still know us when it is back.
     async fn stay(&self, topics: &[Rc<str>]) -> Result<(), Failure> {
         let mut backoff = self.cluster.backoff();
-        let mut wait = self.config.heartbeat_interval;
+        let mut wait = self.pace();
         let mut due = Instant::now() + wait;
         loop {
             sleep(due.saturating_duration_since(Instant::now())).await;
@@ -198,7 +199,7 @@ impl Inner {
                 Ok(()) => {
                     backoff.reset();
                     self.trouble.borrow_mut().take();
-                    wait = self.config.heartbeat_interval;
+                    wait = self.pace();
                 }
                 Err(Failure::Coordinator(error) | Failure::Retry(error)) => {
                     self.coordinator.forget();
@@ -208,13 +209,29 @@ impl Inner {
                 Err(failure) => return Err(failure),
             }
             due = Instant::now() + wait;
-            if self.cluster.is_stale() {
+            if self.cluster.is_stale() || self.misses_topics() {
                 // Its failure shows elsewhere; the heartbeat must not suffer from it.
                 let _ = timeout(wait, self.cluster.refresh()).await;
             }
             if self.outdated(topics) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Time to the next heartbeat, and to the next look at the metadata.
+    fn pace(&self) -> Duration {
+        let usual = self.config.heartbeat_interval;
+        if self.misses_topics() { usual.min(MISSING) } else { usual }
+    }
+
+    /// A topic that was subscribed to by name is not there, or not ready.
+    fn misses_topics(&self) -> bool {
+        match &self.subscription {
+            super::Subscription::Topics(topics) => {
+                self.cluster.follow(topics.iter().map(|topic| &**topic))
+            }
+            super::Subscription::Pattern(_) => false,
         }
     }
 
