@@ -2,6 +2,7 @@
 //! there without harm to the herder.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,6 +75,20 @@ impl ConnectorThread {
     pub fn tell_to_stop(&mut self) {
         self.stop = None;
     }
+}
+
+/// Puts the instance in the place of the one of its name, which it lets end first.
+pub(crate) fn start(
+    threads: &mut HashMap<Arc<str>, ConnectorThread>,
+    instance: Instance,
+    herder: flume::Sender<Message>,
+) -> Result<(), String> {
+    let name = Arc::clone(&instance.name);
+    let previous = threads.remove(&name);
+    let thread = ConnectorThread::spawn(instance, previous, herder)
+        .map_err(|error| format!("cannot start the connector's thread: {error}"))?;
+    threads.insert(name, thread);
+    Ok(())
 }
 
 fn run(instance: &Instance, stopped: &flume::Receiver<()>, herder: &flume::Sender<Message>) {

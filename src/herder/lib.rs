@@ -32,6 +32,7 @@ pub mod state;
 pub mod stores;
 mod task_runner;
 pub mod validation;
+mod validation_queue;
 pub mod worker_config;
 
 #[cfg(test)]

@@ -382,7 +382,7 @@ pub enum Request {
 pub(crate) enum Message {
     Request(Request),
     /// From the validation thread: a put or patch whose configuration is good.
-    Validated(Box<crate::standalone::Put>),
+    Validated(Box<crate::validation_queue::Put>),
     /// From a connector's thread.
     Planned {
         name: Arc<str>,

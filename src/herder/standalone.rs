@@ -42,7 +42,7 @@ use millrace_worker::command::{
 };
 use millrace_worker::metrics::ProcessFigures;
 
-use crate::connector_thread::{ConnectorThread, Instance, unresolved};
+use crate::connector_thread::{self, ConnectorThread, Instance, unresolved};
 use crate::context::{HerderContext, HerderHandle};
 use crate::file_offset_store::FileOffsetStore;
 use crate::metrics::{self, WorkerMetrics};
@@ -51,39 +51,16 @@ use crate::requests::{
     Answer, ConnectorInfo, Created, ErrorStatus, HerderError, InternalAccess, Mailbox, Message,
     Reply, Request,
 };
-use crate::state::{Decision, Definition, State, Token};
-use crate::task_runner::{TaskRunner, log_report};
-use crate::validation::{self, Job, Validator};
+use crate::state::{Decision, State, Token};
+use crate::task_runner::{TaskRunner, log_given_up, log_report};
+use crate::validation::{self, Validator};
+use crate::validation_queue::{Job, Put, PutReply, ValidationQueue};
 use crate::worker_config::WorkerConfig;
 
 /// Questions that wait for the herder before further ones are refused.
 const MAILBOX: usize = 1024;
 /// How long the loop sleeps at most.
 const ROUND: Duration = Duration::from_secs(1);
-
-/// A put on its way from the validation thread to the herder.
-pub(crate) struct Put {
-    pub name: String,
-    pub definition: Definition,
-    pub create_only: bool,
-    pub initial: Option<TargetState>,
-    pub reply: PutReply,
-}
-
-/// POST and PUT tell whether the connector is new; PATCH does not.
-pub(crate) enum PutReply {
-    Created(Reply<Created>),
-    Info(Reply<ConnectorInfo>),
-}
-
-impl PutReply {
-    pub fn fail(self, error: HerderError) {
-        match self {
-            Self::Created(reply) => reply.send(Err(error)),
-            Self::Info(reply) => reply.send(Err(error)),
-        }
-    }
-}
 
 /// A question whose answer comes with [`Decision::Answer`].
 enum Pending {
@@ -105,7 +82,7 @@ pub struct StandaloneHerder {
     inbox: flume::Receiver<Message>,
     /// For the connectors' and the validation thread.
     own_mailbox: flume::Sender<Message>,
-    validation: flume::Sender<Job>,
+    validation: ValidationQueue,
 }
 
 impl StandaloneHerder {
@@ -123,7 +100,7 @@ impl StandaloneHerder {
         let plugins = Arc::new(plugins);
         let context = Arc::new(HerderContext::new(config, plugins));
         context.stage.ready();
-        let validation = validation::spawn(
+        let validation = ValidationQueue::start(
             Validator::new(context.config.clone(), Arc::clone(&context.plugins)),
             own_mailbox.clone(),
         )?;
@@ -217,11 +194,11 @@ impl StandaloneHerder {
         match request {
             Request::Put { name, config, create_only, initial, reply } => {
                 let reply = PutReply::Created(reply);
-                self.validate(Job::Put { name, config, create_only, initial, reply });
+                self.validation.push(Job::Put { name, config, create_only, initial, reply });
             }
             Request::Patch { name, changes, reply } => self.patch(name, changes, reply),
             Request::Validate { plugin, config, reply } => {
-                self.validate(Job::Validate { plugin, config, reply });
+                self.validation.push(Job::Validate { plugin, config, reply });
             }
             Request::Pause { name, reply } => {
                 reply.send(state.set_target(&name, TargetState::Paused));
@@ -316,32 +293,16 @@ impl StandaloneHerder {
         }
     }
 
-    fn validate(&self, job: Job) {
-        if let Err(refused) = self.validation.try_send(job) {
-            refused.into_inner().fail(HerderError::internal(
-                "Too many configurations wait for their validation; try again",
-            ));
-        }
-    }
-
     fn patch(
         &mut self,
         name: String,
         changes: BTreeMap<String, Option<String>>,
         reply: Reply<ConnectorInfo>,
     ) {
-        let Some(config) = self.state.config(&name) else {
-            return reply.send(Err(HerderError::no_connector(&name)));
-        };
-        let mut config = config.clone();
-        for (key, value) in changes {
-            match value {
-                Some(value) => config.insert(key, value),
-                None => config.remove(&key),
-            };
+        match self.state.config(&name) {
+            None => reply.send(Err(HerderError::no_connector(&name))),
+            Some(config) => self.validation.patch(name, config.clone(), changes, reply),
         }
-        let (config, reply) = (config.into(), PutReply::Info(reply));
-        self.validate(Job::Put { name, config, create_only: false, initial: None, reply });
     }
 
     fn put(&mut self, put: Put) {
@@ -430,18 +391,14 @@ impl StandaloneHerder {
             Decision::StopTask(id) => self.runner.stop_task(&id),
             Decision::PauseTask(id) => self.runner.pause_task(&id),
             Decision::ResumeTask(id) => self.runner.resume_task(&id),
-            Decision::GaveUpOn(id) => {
-                let context = log_context::of_task(&id.connector, id.task);
-                let _context = log_context::enter(Some(context));
-                tracing::error!(task = %id, "did not stop within task.shutdown.graceful.timeout.ms");
-            }
+            Decision::GaveUpOn(id) => log_given_up(&id),
             Decision::Answer(token, outcome) => self.answer(token, outcome),
         }
     }
 
     fn start_connector(&mut self, name: Arc<str>, life: u64, config: Arc<Config>) {
         let class = config.get("connector.class").map_or("", |class| class.trim());
-        let spawned = match self.context.plugins.connector(class) {
+        let started = match self.context.plugins.connector(class) {
             None => Err(format!("no connector {class}")),
             Some(plugin) => {
                 let instance = Instance {
@@ -452,14 +409,11 @@ impl StandaloneHerder {
                     plugin: *plugin,
                     providers: Arc::clone(&self.context.config.providers),
                 };
-                let previous = self.threads.remove(&name);
-                ConnectorThread::spawn(instance, previous, self.own_mailbox.clone())
-                    .map_err(|error| format!("cannot start the connector's thread: {error}"))
+                connector_thread::start(&mut self.threads, instance, self.own_mailbox.clone())
             }
         };
-        match spawned {
-            Ok(thread) => drop(self.threads.insert(name, thread)),
-            Err(why) => self.state.planned(&name, life, Err(why), Instant::now()),
+        if let Err(why) = started {
+            self.state.planned(&name, life, Err(why), Instant::now());
         }
     }
 

@@ -61,3 +61,9 @@ pub(crate) fn log_report(report: &Report) {
         Report::Progress { .. } => {}
     }
 }
+
+/// The line of the log about a task that is not waited for any longer.
+pub(crate) fn log_given_up(id: &TaskId) {
+    let _context = log_context::enter(Some(log_context::of_task(&id.connector, id.task)));
+    tracing::error!(task = %id, "did not stop within task.shutdown.graceful.timeout.ms");
+}

@@ -1,7 +1,7 @@
 //! Checks a connector's configuration and answers as `/config/validate` does.
 //!
 //! Everything here is a function of the configuration, the plug-ins and the worker's settings. It
-//! runs on a thread of its own: a check may be slow, and the herder must not wait for it.
+//! runs on [a thread of its own](crate::validation_queue).
 
 mod cluster;
 
@@ -11,64 +11,20 @@ use millrace_api::Config;
 use millrace_api::config_def::{ConfigDef, ConfigError, ConfigKey, split_list};
 use millrace_api::connector::ConnectorPlugin;
 use millrace_api::plugin::Plugins;
-use millrace_worker::command::TargetState;
 
 use crate::config_infos::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, shown};
 use crate::connector_config::{Aliased, converter, framework, topic_creation};
 use crate::redaction::redact;
-use crate::requests::{Answer, HerderError, Message, Reply, Submitted};
-use crate::standalone::{Put, PutReply};
+use crate::requests::{Answer, HerderError, Submitted};
 use crate::state::Definition;
 use crate::worker_config::WorkerConfig;
 
 /// The version of everything that is built in.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Configurations that wait for their check before further ones are refused.
-const WAITING: usize = 256;
-
 /// `tasks.max` of a configuration that was checked.
 pub(crate) fn tasks_max(config: &Config) -> usize {
     config.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1)
-}
-
-/// What the validation thread is asked.
-pub(crate) enum Job {
-    Put {
-        name: String,
-        config: Submitted,
-        create_only: bool,
-        initial: Option<TargetState>,
-        reply: PutReply,
-    },
-    Validate {
-        plugin: String,
-        config: Submitted,
-        reply: Reply<ConfigInfos>,
-    },
-}
-
-impl Job {
-    pub fn fail(self, error: HerderError) {
-        match self {
-            Self::Put { reply, .. } => reply.fail(error),
-            Self::Validate { reply, .. } => reply.send(Err(error)),
-        }
-    }
-}
-
-/// Starts the thread; it ends when the herder's end of the mailbox is gone.
-pub(crate) fn spawn(
-    validator: Validator,
-    herder: flume::Sender<Message>,
-) -> std::io::Result<flume::Sender<Job>> {
-    let (jobs, inbox) = flume::bounded(WAITING);
-    std::thread::Builder::new().name("validation".to_owned()).spawn(move || {
-        while let Ok(job) = inbox.recv() {
-            validator.work(job, &herder);
-        }
-    })?;
-    Ok(jobs)
 }
 
 /// Knows what a configuration is checked against.
@@ -80,27 +36,6 @@ pub struct Validator {
 impl Validator {
     pub fn new(worker: WorkerConfig, plugins: Arc<Plugins>) -> Self {
         Self { worker, plugins }
-    }
-
-    fn work(&self, job: Job, herder: &flume::Sender<Message>) {
-        match job {
-            Job::Validate { plugin, config, reply } => {
-                reply.send(self.validate_for(&plugin, &config));
-            }
-            Job::Put { name, config, create_only, initial, reply } => {
-                match self.definition(&name, config) {
-                    Err(error) => reply.fail(error),
-                    Ok(definition) => {
-                        let put = Put { name, definition, create_only, initial, reply };
-                        if let Err(refused) = herder.send(Message::Validated(Box::new(put)))
-                            && let Message::Validated(put) = refused.into_inner()
-                        {
-                            put.reply.fail(HerderError::internal("Worker is shutting down"));
-                        }
-                    }
-                }
-            }
-        }
     }
 
     /// The connector as the state keeps it, or what is wrong with its configuration.

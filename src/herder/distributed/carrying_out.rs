@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use millrace_api::Config;
-use millrace_net::log_context;
 use millrace_worker::command::{
     Report, SourceOffsetStore, TargetState, TaskId, TaskSpec, TaskState,
 };
 
 use super::work::{Deed, Recipe};
 use super::{DistributedHerder, Pending};
-use crate::connector_thread::{ConnectorThread, Instance, unresolved};
+use crate::connector_thread::{self, Instance, unresolved};
 use crate::requests::Answer;
 use crate::state::Token;
+use crate::task_runner::log_given_up;
 use crate::validation;
 
 impl DistributedHerder {
@@ -71,11 +71,7 @@ impl DistributedHerder {
                 Some(spec) => spec.target = TargetState::Started,
                 None => self.runner.resume_task(&id),
             },
-            Deed::GaveUpOn(id) => {
-                let _context =
-                    log_context::enter(Some(log_context::of_task(&id.connector, id.task)));
-                tracing::error!(task = %id, "did not stop within task.shutdown.graceful.timeout.ms");
-            }
+            Deed::GaveUpOn(id) => log_given_up(&id),
             Deed::Status { subject, state, trace } => self.tell_status(subject, state, trace),
             Deed::Publish { name, tasks } => self.plan_publication(name, tasks),
             Deed::Topics { id, topics } => self.tell_topics(&id, topics),
@@ -84,7 +80,7 @@ impl DistributedHerder {
     }
 
     fn start_connector(&mut self, name: Arc<str>, life: u64, config: Arc<Config>) {
-        let spawned = match self.plugin_by(&config) {
+        let started = match self.plugin_by(&config) {
             None => Err(format!(
                 "org.apache.kafka.connect.errors.ConnectException: Failed to find any class that \
                  implements Connector and which name matches {}; this worker has none of it built \
@@ -100,14 +96,11 @@ impl DistributedHerder {
                     plugin: *plugin,
                     providers: Arc::clone(&self.context.config.providers),
                 };
-                let previous = self.threads.remove(&name);
-                ConnectorThread::spawn(instance, previous, self.own_mailbox.clone())
-                    .map_err(|error| format!("cannot start the connector's thread: {error}"))
+                connector_thread::start(&mut self.threads, instance, self.own_mailbox.clone())
             }
         };
-        match spawned {
-            Ok(thread) => drop(self.threads.insert(name, thread)),
-            Err(why) => self.work.planned(&name, life, Err(why)),
+        if let Err(why) = started {
+            self.work.planned(&name, life, Err(why));
         }
     }
 

@@ -40,7 +40,8 @@ use crate::stores::config_log::{ClusterConfig, ConfigLog, Names, PendingRestarts
 use crate::stores::status_log::StatusLog;
 use crate::stores::{StoreEvent, Stores};
 use crate::task_runner::{TaskRunner, log_report};
-use crate::validation::{self, Job, Validator};
+use crate::validation::Validator;
+use crate::validation_queue::ValidationQueue;
 use crate::worker_config::WorkerConfig;
 
 use publishing::Publishing;
@@ -128,7 +129,7 @@ pub struct DistributedHerder {
     inbox: flume::Receiver<Message>,
     own_mailbox: flume::Sender<Message>,
     acks: (flume::Sender<Ack>, flume::Receiver<Ack>),
-    validation: flume::Sender<Job>,
+    validation: ValidationQueue,
     begin: Instant,
     failure: Option<String>,
 }
@@ -159,7 +160,7 @@ impl DistributedHerder {
         let stores = Stores::start(Arc::clone(&config.properties))?;
         let (own_mailbox, inbox) = flume::bounded(MAILBOX);
         let context = Arc::new(HerderContext::new(config, Arc::new(plugins)));
-        let validation = validation::spawn(
+        let validation = ValidationQueue::start(
             Validator::new(context.config.clone(), Arc::clone(&context.plugins)),
             own_mailbox.clone(),
         )?;

@@ -11,10 +11,9 @@ use crate::requests::{
     Answer, ConnectorInfo, Created, ErrorStatus, HerderError, InternalAccess, OffsetChange,
     PartitionOffset, Reply, Request, RestartScope,
 };
-use crate::standalone::{Put, PutReply};
 use crate::stores::config_records;
 use crate::stores::topics::Which;
-use crate::validation::Job;
+use crate::validation_queue::{Job, Put, PutReply};
 
 impl DistributedHerder {
     /// The request has to wait for the topics to be read, or for a rebalance to end.
@@ -42,10 +41,10 @@ impl DistributedHerder {
         match request {
             Request::Put { name, config, create_only, initial, reply } => {
                 let reply = PutReply::Created(reply);
-                self.validate(Job::Put { name, config, create_only, initial, reply });
+                self.validation.push(Job::Put { name, config, create_only, initial, reply });
             }
             Request::Validate { plugin, config, reply } => {
-                self.validate(Job::Validate { plugin, config, reply });
+                self.validation.push(Job::Validate { plugin, config, reply });
             }
             Request::Patch { name, changes, reply } => self.patch(name, changes, reply),
             Request::Delete { name, reply } => {
@@ -91,14 +90,6 @@ impl DistributedHerder {
         }
     }
 
-    fn validate(&self, job: Job) {
-        if let Err(refused) = self.validation.try_send(job) {
-            refused.into_inner().fail(HerderError::internal(
-                "Too many configurations wait for their validation; try again",
-            ));
-        }
-    }
-
     /// Only the leader goes on.
     fn leads(&self) -> Answer<()> {
         if self.is_leader() { Ok(()) } else { Err(HerderError::elsewhere(self.leader_url())) }
@@ -131,15 +122,7 @@ impl DistributedHerder {
             return reply.send(Err(error));
         }
         let Some(config) = self.log.config().config(&name) else { return };
-        let mut config = (**config).clone();
-        for (key, value) in changes {
-            match value {
-                Some(value) => config.insert(key, value),
-                None => config.remove(&key),
-            };
-        }
-        let (config, reply) = (config.into(), PutReply::Info(reply));
-        self.validate(Job::Put { name, config, create_only: false, initial: None, reply });
+        self.validation.patch(name, (**config).clone(), changes, reply);
     }
 
     /// A configuration that was found good.
