@@ -1,6 +1,7 @@
 //! The topic that everything is measured over: 254-byte JSON events, lz4 batches of 64 KiB.
 
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::rig::kafka::Kafka;
@@ -45,9 +46,80 @@ fn with_members(number: u64, members: &str) -> String {
     format!("{head}{}\"}}", "x".repeat(fill))
 }
 
+/// Events in the JsonConverter's envelope, the schema in each.
+pub const ENVELOPES: &str = "perf-envelopes";
+/// Change events as Debezium makes them, with their schemas.
+pub const CHANGES: &str = "perf-changes";
+/// The same without.
+pub const PLAIN_CHANGES: &str = "perf-plain-changes";
+/// The generator's events as Avro; filled by our own worker.
+pub const AVRO: &str = "perf-avro";
+
+/// The fields of an event.
+const FIELDS: &str = r#"[{"type":"int64","optional":false,"field":"id"},{"type":"int64","optional":false,"field":"ts"},{"type":"struct","fields":[{"type":"string","optional":false,"field":"name"},{"type":"string","optional":false,"field":"country"}],"optional":false,"field":"user"},{"type":"string","optional":false,"field":"ip"},{"type":"string","optional":true,"field":"ua"},{"type":"double","optional":false,"field":"amount"},{"type":"boolean","optional":false,"field":"active"},{"type":"array","items":{"type":"string","optional":false},"optional":false,"field":"tags"},{"type":"string","optional":true,"field":"ref"},{"type":"string","optional":true,"field":"note"}]"#;
+
+const SOURCE: &str = r#"{"version":"3.3.1.Final","connector":"postgresql","name":"srv","ts_ms":1700000000000,"db":"shop","table":"events"}"#;
+
+const SOURCE_FIELDS: &str = r#"[{"type":"string","optional":false,"field":"version"},{"type":"string","optional":false,"field":"connector"},{"type":"string","optional":false,"field":"name"},{"type":"int64","optional":false,"field":"ts_ms"},{"type":"string","optional":false,"field":"db"},{"type":"string","optional":false,"field":"table"}]"#;
+
+/// What a topic has for this event.
+fn line(topic: &str, number: u64) -> String {
+    match topic {
+        VARIED => varied(number),
+        ENVELOPES => enveloped(
+            &format!(r#"{{"type":"struct","fields":{FIELDS},"optional":false,"name":"Event"}}"#),
+            &event(number),
+        ),
+        CHANGES => enveloped(&change_schema(), &change(number)),
+        PLAIN_CHANGES => change(number),
+        _ => event(number),
+    }
+}
+
+fn enveloped(schema: &str, payload: &str) -> String {
+    format!(r#"{{"schema":{schema},"payload":{payload}}}"#)
+}
+
+/// A row that was inserted.
+fn change(number: u64) -> String {
+    format!(
+        r#"{{"before":null,"after":{},"source":{SOURCE},"op":"c","ts_ms":{},"transaction":null}}"#,
+        event(number),
+        1_700_000_000_123 + number
+    )
+}
+
+fn change_schema() -> String {
+    let side = |side| {
+        format!(
+            r#"{{"type":"struct","fields":{FIELDS},"optional":true,"name":"srv.shop.events.Value","field":"{side}"}}"#
+        )
+    };
+    format!(
+        r#"{{"type":"struct","fields":[{},{},{{"type":"struct","fields":{SOURCE_FIELDS},"optional":false,"name":"io.debezium.connector.postgresql.Source","field":"source"}},{{"type":"string","optional":false,"field":"op"}},{{"type":"int64","optional":true,"field":"ts_ms"}},{{"type":"struct","fields":[{{"type":"string","optional":false,"field":"id"}},{{"type":"int64","optional":false,"field":"total_order"}},{{"type":"int64","optional":false,"field":"data_collection_order"}}],"optional":true,"name":"event.block","version":1,"field":"transaction"}}],"optional":false,"name":"srv.shop.events.Envelope","version":2}}"#,
+        side("before"),
+        side("after")
+    )
+}
+
+/// A table of a million rows, one for each user that an event may have.
+pub fn write_rows(path: &Path) {
+    let file = std::fs::File::create(path).expect("a file");
+    let mut rows = BufWriter::with_capacity(1 << 20, file);
+    writeln!(rows, "name,segment,city").expect("written");
+    for user in 0..1_000_000 {
+        writeln!(rows, "user-{user:06},segment-{},city-{}", user % 12, user % 5000)
+            .expect("written");
+    }
+    rows.flush().expect("written");
+}
+
 /// Fills one of the topics, in lz4 batches of about 64 KiB of lines.
 pub fn fill(kafka: &Kafka, topic: &str, records: u64) {
     kafka.create_topic(topic, 1);
+    if topic == AVRO {
+        return crate::ours::fill_avro(kafka, records);
+    }
     let mut child = kafka
         .kcat()
         .args(["-P", "-t", topic, "-p", "0", "-z", "lz4"])
@@ -58,8 +130,7 @@ pub fn fill(kafka: &Kafka, topic: &str, records: u64) {
         .expect("kcat");
     let mut input = BufWriter::with_capacity(1 << 20, child.stdin.take().expect("piped"));
     for number in 0..records {
-        let line = if topic == VARIED { varied(number) } else { event(number) };
-        writeln!(input, "{line}").expect("kcat reads");
+        writeln!(input, "{}", line(topic, number)).expect("kcat reads");
     }
     drop(input);
     assert!(child.wait().expect("kcat").success(), "kcat could not produce");
@@ -73,7 +144,8 @@ mod tests {
             let (event, varied) = (super::event(number), super::varied(number));
             assert_eq!(event.len(), 254, "{event}");
             assert!((254..=276).contains(&varied.len()), "{varied}");
-            for event in [event, varied] {
+            let others = [super::ENVELOPES, super::CHANGES].map(|topic| super::line(topic, number));
+            for event in [event, varied].into_iter().chain(others) {
                 serde_json::from_str::<serde_json::Value>(&event).expect("JSON");
             }
         }

@@ -10,6 +10,7 @@ use crate::rig::kafka::{Kafka, libs};
 use crate::rig::wait_for;
 use crate::rig::worker::properties;
 use crate::scenario::{Kind, Scenario};
+use crate::{ours, rig};
 
 /// Compiles the counting connectors of `perf/jvm` into a folder that goes onto the class path.
 pub fn compile(into: &Path) -> PathBuf {
@@ -43,7 +44,9 @@ pub fn measure(
     let (name, iterations) = (format!("jvm-{}-{run}", scenario.name), records.to_string());
     let mut pairs = vec![("name", name.as_str()), ("tasks.max", "1")];
     match scenario.kind {
-        Kind::Null => pairs.extend([("connector.class", "NullSinkConnector"), ("topics", TOPIC)]),
+        Kind::Null => {
+            pairs.extend([("connector.class", "NullSinkConnector"), ("topics", scenario.topic)])
+        }
         Kind::File => pairs.extend([
             ("connector.class", "org.apache.kafka.connect.file.FileStreamSinkConnector"),
             ("topics", TOPIC),
@@ -63,7 +66,9 @@ pub fn measure(
             unreachable!("no such sink for the JVM is on Maven Central")
         }
     }
-    pairs.extend_from_slice(scenario.connector);
+    let own = if scenario.instead.is_empty() { scenario.connector } else { scenario.instead };
+    let own = ours::filled_in(own, dir.path());
+    pairs.extend(own.iter().map(|(key, value)| (*key, value.as_str())));
     let connector = properties(dir.path(), "connector.properties", &pairs);
     let worker = format!(
         "bootstrap.servers={}\nkey.converter=org.apache.kafka.connect.storage.StringConverter\n\
@@ -72,11 +77,19 @@ pub fn measure(
         kafka.bootstrap()
     );
     // The JIT's second tier and the default collector: the JVM as users run it.
-    let mut jvm = JvmWorker::start_tuned(dir.path(), &worker, &[&connector], Some(classes));
+    let mut jvm =
+        JvmWorker::start_tuned(dir.path(), &worker, &[&connector], Some(&class_path(classes)));
     match scenario.kind {
         Kind::File => from_file(&mut jvm, &out, records),
         _ => from_counts(&mut jvm, records),
     }
+}
+
+/// Our counting connectors, and the plug-ins of others that are there.
+fn class_path(classes: &Path) -> String {
+    let others = ["debezium-3.3.1.Final", "apicurio-converter-2.6.13.Final"];
+    let others = others.map(|name| format!("{}/lib/*", rig::cache().join(name).display()));
+    format!("{}:{}", classes.display(), others.join(":"))
 }
 
 /// From the lines that the counting connectors print.

@@ -10,9 +10,7 @@ use crate::{events, ours, scenario};
 /// to run ours under; its CPU time counts too.
 pub fn run(records: u64) {
     let kafka = Kafka::start();
-    for topic in [events::TOPIC, events::VARIED] {
-        events::fill(&kafka, topic, records);
-    }
+    let mut filled = Vec::new();
     kafka.create_topic(ours::SOURCE_TOPIC, 1);
     println!("ready");
     for (run, line) in std::io::stdin().lock().lines().map_while(Result::ok).enumerate() {
@@ -23,6 +21,10 @@ pub fn run(records: u64) {
             println!("{name} is no scenario");
             continue;
         };
+        if !filled.contains(&scenario.topic) {
+            events::fill(&kafka, scenario.topic, records);
+            filled.push(scenario.topic);
+        }
         let under: Vec<&str> = words.collect();
         let used = ours::measure(&scenario, &kafka, records, run, &under);
         println!("{name} {:.0} ns, {:.0} MB", used.cpu_ns_per_record, used.peak_rss_mb);

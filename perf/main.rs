@@ -6,6 +6,7 @@
 //! JVM's runs alternate; the JVM's first records, while its compiler warms up, do not count.
 
 mod bench;
+mod chains;
 mod events;
 mod jvm;
 mod keep;

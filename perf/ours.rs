@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::rig::kafka::Kafka;
-use crate::rig::s3;
 use crate::rig::worker::{binary, properties, worker_file};
+use crate::rig::{registry, s3};
 use crate::scenario::{Kind, Scenario};
-use crate::stand_in;
+use crate::{chains, events, stand_in};
 
 /// What the kernel says of a process that has ended.
 pub struct Used {
@@ -111,8 +111,9 @@ pub fn measure(
     if matches!(scenario.kind, Kind::Source | Kind::FileSource) {
         pairs.extend_from_slice(INTO_KAFKA);
     }
+    let own = filled_in(scenario.connector, dir.path());
     if scenario.kind != Kind::Source {
-        pairs.extend_from_slice(scenario.connector);
+        pairs.extend(own.iter().map(|(key, value)| (*key, value.as_str())));
     }
     let connector = properties(dir.path(), "connector.properties", &pairs);
     let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
@@ -125,12 +126,50 @@ pub fn measure(
     Used::of(&usage, records)
 }
 
+/// A scenario's settings with what stands for a path or a URL replaced.
+pub fn filled_in<'a>(settings: &[(&'a str, &str)], dir: &Path) -> Vec<(&'a str, String)> {
+    let fill = |value: &str| match value {
+        chains::ROWS => {
+            let path = dir.join("rows.csv");
+            events::write_rows(&path);
+            path.to_str().expect("a path").to_owned()
+        }
+        chains::REGISTRY => registry::shared().url(),
+        chains::OWN_REGISTRY => registry::shared().own_url(),
+        value => value.to_owned(),
+    };
+    settings.iter().map(|(key, value)| (*key, fill(value))).collect()
+}
+
+/// Fills the topic of Avro records: the generator's events, through our own converter.
+pub fn fill_avro(kafka: &Kafka, records: u64) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (iterations, url) = (records.to_string(), registry::shared().url());
+    let mut pairs = vec![
+        ("name", "perf-fill-avro"),
+        ("tasks.max", "1"),
+        ("connector.class", "millrace.DatagenSourceConnector"),
+        ("kafka.topic", events::AVRO),
+        ("quickstart", "events"),
+        ("format", "struct"),
+        ("iterations", &iterations),
+        ("value.converter", "io.confluent.connect.avro.AvroConverter"),
+        ("value.converter.schema.registry.url", &url),
+    ];
+    pairs.extend_from_slice(INTO_KAFKA);
+    let connector = properties(dir.path(), "connector.properties", &pairs);
+    let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
+    let output = dir.path().join("ours.log");
+    let (status, _) = run_to_end(&[], &connector, &worker, &output);
+    assert!(status.success(), "the topic of Avro could not be filled: {}", log(&output));
+}
+
 /// The events that the topic has, as lines.
 fn write_lines(path: &Path, records: u64) {
     let file = std::fs::File::create(path).expect("a file");
     let mut lines = BufWriter::with_capacity(1 << 20, file);
     for number in 0..records {
-        writeln!(lines, "{}", crate::events::event(number)).expect("written");
+        writeln!(lines, "{}", events::event(number)).expect("written");
     }
     lines.flush().expect("written");
 }

@@ -1,5 +1,6 @@
 //! What is measured.
 
+use crate::chains;
 use crate::events::{TOPIC, VARIED};
 
 /// One row of the table: the same connector settings for both workers where both have them.
@@ -13,6 +14,8 @@ pub struct Scenario {
     /// Beside name, class, topics: for both.
     pub connector: &'static [(&'static str, &'static str)],
     pub jvm: bool,
+    /// What the JVM's worker has instead, where it has not the same class.
+    pub instead: &'static [(&'static str, &'static str)],
     /// Ours at most, in ns of CPU a record, and the ratio that must be reached.
     pub budget_ns: u32,
     pub ratio: f64,
@@ -63,10 +66,10 @@ const STRINGS: &[(&str, &str)] =
     &[("value.converter", "org.apache.kafka.connect.storage.StringConverter")];
 
 pub fn all() -> Vec<Scenario> {
-    [null_sinks(), object_stores(), others()].concat()
+    [null_sinks(), chains::all(), object_stores(), others()].concat()
 }
 
-fn row(
+pub fn row(
     name: &'static str,
     title: &'static str,
     kind: Kind,
@@ -75,7 +78,8 @@ fn row(
     budget_ns: u32,
     ratio: f64,
 ) -> Scenario {
-    Scenario { name, title, kind, topic: TOPIC, connector, jvm, budget_ns, ratio }
+    let instead = &[];
+    Scenario { name, title, kind, topic: TOPIC, connector, jvm, instead, budget_ns, ratio }
 }
 
 fn null_sinks() -> Vec<Scenario> {

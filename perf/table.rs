@@ -48,12 +48,12 @@ pub fn run(options: &Options) {
         options.only.is_empty() || options.only.iter().any(|only| only == scenario.name)
     });
     let chosen: Vec<Scenario> = chosen.collect();
-    for topic in [events::TOPIC, events::VARIED] {
-        if chosen.iter().any(|scenario| scenario.topic == topic) {
-            events::fill(&kafka, topic, options.records);
-        }
-    }
+    let mut filled = Vec::new();
     for scenario in chosen {
+        if !filled.contains(&scenario.topic) {
+            events::fill(&kafka, scenario.topic, options.records);
+            filled.push(scenario.topic);
+        }
         let mut row = Row { scenario, ours: Vec::new(), jvm: Vec::new(), peak_rss_mb: 0.0 };
         for run in 0..options.runs {
             let used = ours::measure(&row.scenario, &kafka, options.records, run, &[]);

@@ -36,18 +36,19 @@ impl JvmWorker {
         (Self::launch(command, dir, worker, connectors), jmx)
     }
 
-    /// With `classes` on its class path, and the JVM's own defaults instead of a quick start.
+    /// With `classes` behind Kafka's jars on its class path, and the JVM's own defaults instead of
+    /// a quick start.
     pub fn start_tuned(
         dir: &Path,
         worker: &str,
         connectors: &[&Path],
-        classes: Option<&Path>,
+        classes: Option<&str>,
     ) -> Self {
         let command = match classes {
             None => java(),
             Some(classes) => {
                 let mut command = Command::new("java");
-                let path = format!("{}:{}/*", classes.display(), libs().display());
+                let path = format!("{}/*:{classes}", libs().display());
                 command.args(["-Xms256M", "-Xmx2G", "-cp"]).arg(path);
                 command
             }
