@@ -41,6 +41,7 @@ pub struct JsonConverter {
     /// Schemas read, by their text.
     read: HashMap<Box<[u8]>, Option<Arc<Schema>>>,
     last_read: (Box<[u8]>, Option<Arc<Schema>>),
+    heads: Heads,
     /// Texts of schemas written. Found by equality, for an address may come to mean another schema.
     written: Vec<(Schema, Box<[u8]>)>,
     last_written: usize,
@@ -53,6 +54,7 @@ impl JsonConverter {
             config,
             read: HashMap::new(),
             last_read: (b"null"[..].into(), None),
+            heads: Heads::default(),
             written: Vec::new(),
             last_written: 0,
         }
@@ -83,17 +85,24 @@ impl JsonConverter {
         detail: Detail,
         arena: &'a Arena,
     ) -> Result<SchemaAndValue<'a>, DataError> {
-        let (schema, payload) = envelope(bytes, arena)?;
-        let payload = &bytes[payload];
-        let Some(schema) = self.schema(&bytes[schema])? else {
-            return Ok(SchemaAndValue {
-                schema: None,
-                value: self.schemaless(payload, detail, arena)?,
-            });
-        };
-        let schema = arena.pin_schema(&schema);
         let replace = self.config.write.replace_null_with_default;
-        let value = typed::read(schema, payload, replace, arena)?;
+        if let Some((schema, at)) = self.heads.find(bytes) {
+            let schema = arena.pin_schema(schema);
+            if let Some(value) = behind_head(schema, bytes, at, replace, arena) {
+                return Ok(SchemaAndValue { schema: Some(schema), value });
+            }
+        }
+        let (text, payload) = envelope(bytes, arena)?;
+        let Some(schema) = self.schema(&bytes[text.clone()])? else {
+            let value = self.schemaless(&bytes[payload], detail, arena)?;
+            return Ok(SchemaAndValue { schema: None, value });
+        };
+        if text.start < payload.start {
+            self.heads.learn(&bytes[..payload.start], &schema);
+        }
+        let schema = arena.pin_schema(&schema);
+        let mut reader = Reader::within(bytes, payload.start, 1, arena);
+        let value = typed::read(schema, &mut reader, replace)?;
         Ok(SchemaAndValue { schema: Some(schema), value })
     }
 
@@ -157,6 +166,67 @@ impl JsonConverter {
         };
         Ok(self.last_written)
     }
+}
+
+/// How many heads are known, and how long one may be.
+const HEADS: usize = 8;
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// What records begin with, from the first byte to the payload. A schema is most of an envelope's
+/// text, and the same in record after record: comparing it costs a fraction of parsing it.
+#[derive(Default)]
+struct Heads {
+    known: Vec<(Box<[u8]>, Arc<Schema>)>,
+    /// Found or learned last.
+    last: usize,
+}
+
+impl Heads {
+    /// The schema of a record that begins with a known head, and where its payload begins.
+    #[inline]
+    fn find(&mut self, bytes: &[u8]) -> Option<(&Arc<Schema>, usize)> {
+        let is = |entry: &(Box<[u8]>, _)| bytes.starts_with(&entry.0);
+        if !self.known.get(self.last).is_some_and(is) {
+            self.last = self.known.iter().position(is)?;
+        }
+        let (head, schema) = &self.known[self.last];
+        Some((schema, head.len()))
+    }
+
+    /// Keeps what a checked envelope has before its payload, the schema before it.
+    fn learn(&mut self, head: &[u8], schema: &Arc<Schema>) {
+        if head.len() > LONGEST_HEAD || self.known.iter().any(|(known, _)| **known == *head) {
+            return;
+        }
+        let entry = (head.into(), Arc::clone(schema));
+        self.last = (self.last + 1) % HEADS;
+        match self.known.get_mut(self.last) {
+            Some(place) => *place = entry,
+            None => {
+                self.last = self.known.len();
+                self.known.push(entry);
+            }
+        }
+    }
+}
+
+/// The payload behind a known head. `None`: something is wrong, or more comes behind it; the whole
+/// envelope says what.
+fn behind_head<'a>(
+    schema: &'a Schema,
+    bytes: &'a [u8],
+    at: usize,
+    replace_null_with_default: bool,
+    arena: &'a Arena,
+) -> Option<Value<'a>> {
+    // Of strings that are skipped nobody else asks it.
+    std::str::from_utf8(&bytes[at..]).ok()?;
+    let mut reader = Reader::within(bytes, at, 1, arena);
+    let value = typed::read(schema, &mut reader, replace_null_with_default).ok()?;
+    reader.scan.space();
+    reader.scan.expect(b'}', "").ok()?;
+    reader.scan.finish().ok()?;
+    Some(value)
 }
 
 /// The places of the envelope's halves, the whole checked.

@@ -120,11 +120,20 @@ pub(crate) struct Reader<'a> {
     pub scan: Scanner<'a, Baseline>,
     document: &'a [u8],
     pub arena: &'a Arena,
+    /// Containers around the place at hand.
+    depth: usize,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(document: &'a [u8], arena: &'a Arena) -> Self {
-        Self { scan: Scanner::new(BASELINE, document, 0, document.len()), document, arena }
+        Self::within(document, 0, 0, arena)
+    }
+
+    /// At the value that begins at `at`, in `depth` containers.
+    pub fn within(document: &'a [u8], at: usize, depth: usize, arena: &'a Arena) -> Self {
+        let mut scan = Scanner::new(BASELINE, document, 0, document.len());
+        scan.at = at;
+        Self { scan, document, arena, depth }
     }
 
     /// The value at hand. Containers wait in the arena, not on the stack: depth comes from outside.
@@ -194,10 +203,16 @@ impl<'a> Reader<'a> {
     /// A member's name, up to its value.
     fn key(&mut self) -> Result<&'a str, JsonError> {
         let key = self.raw_string()?;
+        self.colon()?;
+        Ok(key)
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<(), JsonError> {
         self.scan.space();
         self.scan.expect(b':', "expected a colon")?;
         self.scan.space();
-        Ok(key)
+        Ok(())
     }
 
     fn scalar(&mut self) -> Result<Value<'a>, DataError> {
@@ -219,22 +234,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A reader at the same place, for a closure to go on with.
-    pub fn fork(&self) -> Self {
-        let mut fork = Self::new(self.document, self.arena);
-        fork.scan.at = self.scan.at;
-        fork
-    }
-
-    /// Goes on where a fork stopped.
-    pub fn join(&mut self, fork: &Self) {
-        self.scan.at = fork.scan.at;
-    }
-
     /// Checks the value at hand without building it; its range.
     pub fn skip(&mut self) -> Result<Range<usize>, DataError> {
         let start = self.scan.at;
-        self.scan.value(0).map_err(serialization_error)?;
+        self.scan.value(self.depth).map_err(serialization_error)?;
         Ok(start..self.scan.at)
     }
 
@@ -272,62 +275,88 @@ impl<'a> Reader<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, &'a str) -> Result<(), DataError>,
     ) -> Result<(), DataError> {
-        self.scan.expect(b'{', "expected an object").map_err(serialization_error)?;
-        self.scan.space();
-        if self.scan.peek() == b'}' {
-            self.scan.at += 1;
-            return Ok(());
-        }
-        loop {
-            let key = self.key().map_err(serialization_error)?;
+        let mut more = self.enter_object()?;
+        while more {
+            let key = self.name()?;
             each(self, key)?;
-            self.scan.space();
-            match self.scan.peek() {
-                b',' => {
-                    self.scan.at += 1;
-                    self.scan.space();
-                }
-                b'}' => {
-                    self.scan.at += 1;
-                    return Ok(());
-                }
-                _ => {
-                    let error = self.scan.error("expected a comma or a closing brace");
-                    return Err(serialization_error(error));
-                }
+            more = self.more_members()?;
+        }
+        Ok(())
+    }
+
+    /// Enters the object at hand; true at the name of its first member, false behind an empty one.
+    pub fn enter_object(&mut self) -> Result<bool, DataError> {
+        self.scan.expect(b'{', "expected an object").map_err(serialization_error)?;
+        self.enter(b'}')
+    }
+
+    /// Enters the array at hand; true at its first item, false behind an empty one.
+    pub fn enter_array(&mut self) -> Result<bool, DataError> {
+        self.scan.expect(b'[', "expected an array").map_err(serialization_error)?;
+        self.enter(b']')
+    }
+
+    /// Behind a member's value: true at the next one's name, false behind the object.
+    pub fn more_members(&mut self) -> Result<bool, DataError> {
+        self.more(b'}', "expected a comma or a closing brace")
+    }
+
+    /// Behind an item: true at the next one, false behind the array.
+    pub fn more_items(&mut self) -> Result<bool, DataError> {
+        self.more(b']', "expected a comma or a closing bracket")
+    }
+
+    #[inline]
+    fn enter(&mut self, close: u8) -> Result<bool, DataError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(serialization_error(self.scan.error("nested too deep")));
+        }
+        self.scan.space();
+        if self.scan.peek() == close {
+            self.scan.at += 1;
+            return Ok(false);
+        }
+        self.depth += 1;
+        Ok(true)
+    }
+
+    #[inline]
+    fn more(&mut self, close: u8, what: &'static str) -> Result<bool, DataError> {
+        self.scan.space();
+        match self.scan.peek() {
+            b',' => {
+                self.scan.at += 1;
+                self.scan.space();
+                Ok(true)
             }
+            byte if byte == close => {
+                self.scan.at += 1;
+                self.depth -= 1;
+                Ok(false)
+            }
+            _ => Err(serialization_error(self.scan.error(what))),
         }
     }
 
-    /// Calls `each` at each item of the array at hand; it must read the item.
-    pub fn items(
-        &mut self,
-        mut each: impl FnMut(&mut Self) -> Result<(), DataError>,
-    ) -> Result<(), DataError> {
-        self.scan.expect(b'[', "expected an array").map_err(serialization_error)?;
-        self.scan.space();
-        if self.scan.peek() == b']' {
-            self.scan.at += 1;
-            return Ok(());
+    /// A member's name, up to its value.
+    pub fn name(&mut self) -> Result<&'a str, DataError> {
+        self.key().map_err(serialization_error)
+    }
+
+    /// True, and at the member's value, if its name is written exactly so; else nothing is read.
+    #[inline]
+    pub fn is_name(&mut self, name: &str) -> Result<bool, DataError> {
+        let from = self.scan.at + 1;
+        let there = self.document.get(self.scan.at) == Some(&b'"')
+            && self.document.get(from..).is_some_and(|rest| rest.starts_with(name.as_bytes()))
+            && self.document.get(from + name.len()) == Some(&b'"');
+        // What would have to be escaped cannot be compared as it stands.
+        if !there || name.bytes().any(|byte| byte == b'"' || byte == b'\\' || byte < b' ') {
+            return Ok(false);
         }
-        loop {
-            each(self)?;
-            self.scan.space();
-            match self.scan.peek() {
-                b',' => {
-                    self.scan.at += 1;
-                    self.scan.space();
-                }
-                b']' => {
-                    self.scan.at += 1;
-                    return Ok(());
-                }
-                _ => {
-                    let error = self.scan.error("expected a comma or a closing bracket");
-                    return Err(serialization_error(error));
-                }
-            }
-        }
+        self.scan.at = from + name.len() + 1;
+        self.colon().map_err(serialization_error)?;
+        Ok(true)
     }
 }
 

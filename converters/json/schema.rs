@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Node;
 
+use super::parse::Reader;
 use super::text::write_string;
 use super::typed;
 use super::write::{WriteOptions, write_value};
@@ -74,7 +75,8 @@ fn from_node(node: &Node) -> Result<Schema, DataError> {
     if let Some(default) = node.get("default").filter(|default| !default.is_null()) {
         let arena = Arena::new();
         let text = default.to_string();
-        let value = typed::read(&schema, text.as_bytes(), true, &arena)?.to_owned_value();
+        let value =
+            typed::read(&schema, &mut Reader::new(text.as_bytes(), &arena), true)?.to_owned_value();
         schema.default = Some(value);
     }
     Ok(schema)

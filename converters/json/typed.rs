@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use super::parse::{Reader, finite, last_wins};
 use super::scan::Kind;
 use super::write::decimal_scale;
-use crate::arena::Arena;
 use crate::converter::DataError;
 use crate::data::{
     DATE_NAME, DECIMAL_NAME, Decimal, Schema, SchemaType, Struct, TIME_NAME, TIMESTAMP_NAME, Value,
@@ -20,20 +19,18 @@ use crate::number_text::BigDecimal;
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
 
-/// Reads the one value that `payload` is. The schema must outlive the arena's batch.
+/// Reads the value at hand. The schema must outlive the arena's batch.
 pub(crate) fn read<'a>(
     schema: &'a Schema,
-    payload: &'a [u8],
+    reader: &mut Reader<'a>,
     replace_null_with_default: bool,
-    arena: &'a Arena,
 ) -> Result<Value<'a>, DataError> {
-    let mut reader = Reader::new(payload, arena);
     reader.scan.space();
     Typed { reader, replace_null_with_default }.value(schema)
 }
 
-struct Typed<'a> {
-    reader: Reader<'a>,
+struct Typed<'r, 'a> {
+    reader: &'r mut Reader<'a>,
     replace_null_with_default: bool,
 }
 
@@ -49,7 +46,7 @@ fn node_type(byte: u8) -> &'static str {
     }
 }
 
-impl<'a> Typed<'a> {
+impl<'a> Typed<'_, 'a> {
     fn null(&self, schema: &'a Schema) -> Result<Value<'a>, DataError> {
         match &schema.default {
             Some(default) if self.replace_null_with_default => {
@@ -201,19 +198,22 @@ impl<'a> Typed<'a> {
             }
         }
         let mut values = self.reader.arena.vec();
-        self.items(|typed| {
-            values.push(typed.value(items)?);
-            Ok(())
-        })?;
+        let mut more = self.reader.enter_array()?;
+        while more {
+            values.push(self.value(items)?);
+            more = self.reader.more_items()?;
+        }
         Ok(Value::Array(values.into_bump_slice()))
     }
 
     fn member_values(&mut self, items: &'a Schema) -> Result<Value<'a>, DataError> {
         let mut entries = self.reader.arena.vec();
-        self.members(|typed, key| {
-            entries.push((Value::Str(key), typed.value(items)?));
-            Ok(())
-        })?;
+        let mut more = self.reader.enter_object()?;
+        while more {
+            let key = self.reader.name()?;
+            entries.push((Value::Str(key), self.value(items)?));
+            more = self.reader.more_members()?;
+        }
         last_wins(&mut entries);
         let mut values = self.reader.arena.vec();
         values.extend(entries.iter().map(|(_, value)| *value));
@@ -232,11 +232,12 @@ impl<'a> Typed<'a> {
                     node_type(byte)
                 )));
             }
-            self.members(|typed, key| {
-                let value = typed.value(values)?;
-                entries.push((Value::Str(key), value));
-                Ok(())
-            })?;
+            let mut more = self.reader.enter_object()?;
+            while more {
+                let key = self.reader.name()?;
+                entries.push((Value::Str(key), self.value(values)?));
+                more = self.reader.more_members()?;
+            }
             last_wins(&mut entries);
             return Ok(Value::Map(entries.into_bump_slice()));
         }
@@ -247,10 +248,11 @@ impl<'a> Typed<'a> {
                 node_type(byte)
             )));
         }
-        self.items(|typed| {
-            entries.push(typed.tuple(keys, values)?);
-            Ok(())
-        })?;
+        let mut more = self.reader.enter_array()?;
+        while more {
+            entries.push(self.tuple(keys, values)?);
+            more = self.reader.more_items()?;
+        }
         last_wins(&mut entries);
         Ok(Value::Map(entries.into_bump_slice()))
     }
@@ -269,17 +271,18 @@ impl<'a> Typed<'a> {
         }
         let mut tuple = (Value::Null, Value::Null);
         let mut length = 0;
-        self.items(|typed| {
+        let mut more = self.reader.enter_array()?;
+        while more {
             length += 1;
             match length {
-                1 => tuple.0 = typed.value(keys)?,
-                2 => tuple.1 = typed.value(values)?,
+                1 => tuple.0 = self.value(keys)?,
+                2 => tuple.1 = self.value(values)?,
                 _ => {
-                    typed.reader.skip()?;
+                    self.reader.skip()?;
                 }
             }
-            Ok(())
-        })?;
+            more = self.reader.more_items()?;
+        }
         if length != 2 {
             return Err(DataError::new(format!(
                 "Found invalid map entry, expected length 2 but found :{length}"
@@ -301,16 +304,15 @@ impl<'a> Typed<'a> {
         let present = arena.bump().alloc_slice_fill_copy(schema.fields.len(), false);
         // Writers mostly keep the schema's order, so the next field is tried first.
         let mut next = 0;
-        self.members(|typed, key| {
-            let at = match schema.fields.get(next) {
-                Some(field) if &*field.name == key => next,
-                _ => match schema.field(key) {
-                    Some((at, _)) => at,
-                    None => return typed.reader.skip().map(drop),
-                },
+        let mut more = self.reader.enter_object()?;
+        while more {
+            let Some(at) = self.field(schema, next)? else {
+                self.reader.skip()?;
+                more = self.reader.more_members()?;
+                continue;
             };
             let field = &schema.fields[at];
-            let value = typed.value(&field.schema)?;
+            let value = self.value(&field.schema)?;
             if let Some(type_) = null_in_vain(&field.schema, value) {
                 return Err(DataError::new(format!(
                     "Invalid value: null used for required field: \"{}\", schema type: {}",
@@ -319,8 +321,8 @@ impl<'a> Typed<'a> {
                 )));
             }
             (values[at], present[at], next) = (value, true, at + 1);
-            Ok(())
-        })?;
+            more = self.reader.more_members()?;
+        }
         for (at, field) in schema.fields.iter().enumerate() {
             if !present[at] {
                 values[at] = self.null(&field.schema)?;
@@ -329,31 +331,15 @@ impl<'a> Typed<'a> {
         Ok(Value::Struct(arena.alloc(Struct { schema, values })))
     }
 
-    /// [`Reader::items`] with the typed reader in the closure's hands.
-    fn items(
-        &mut self,
-        mut each: impl FnMut(&mut Self) -> Result<(), DataError>,
-    ) -> Result<(), DataError> {
-        let replace_null_with_default = self.replace_null_with_default;
-        self.reader.items(|reader| {
-            let mut typed = Typed { reader: reader.fork(), replace_null_with_default };
-            each(&mut typed)?;
-            reader.join(&typed.reader);
-            Ok(())
-        })
-    }
-
-    fn members(
-        &mut self,
-        mut each: impl FnMut(&mut Self, &'a str) -> Result<(), DataError>,
-    ) -> Result<(), DataError> {
-        let replace_null_with_default = self.replace_null_with_default;
-        self.reader.members(|reader, key| {
-            let mut typed = Typed { reader: reader.fork(), replace_null_with_default };
-            each(&mut typed, key)?;
-            reader.join(&typed.reader);
-            Ok(())
-        })
+    /// The place of the member at hand in the schema, up to its value; `next` is likely.
+    fn field(&mut self, schema: &Schema, next: usize) -> Result<Option<usize>, DataError> {
+        if let Some(field) = schema.fields.get(next) {
+            if self.reader.is_name(&field.name)? {
+                return Ok(Some(next));
+            }
+        }
+        let name = self.reader.name()?;
+        Ok(schema.field(name).map(|(at, _)| at))
     }
 }
 

@@ -319,3 +319,73 @@ fn caches_have_a_bound() {
         assert!(converter.read.len() <= 2 && converter.written.len() <= 2);
     }
 }
+
+/// What a converter that has seen other records says of one, a new converter says too.
+#[test]
+fn heads_that_are_known_change_no_answer() {
+    let schema = |name: &str| {
+        format!(
+            r#"{{"type":"struct","name":"{name}","optional":false,"fields":[{{"field":"a","type":"int64","optional":false}},{{"field":"b\"","type":"string","optional":true}}]}}"#
+        )
+    };
+    let record = |name: &str, payload: &str| {
+        format!(r#" {{"schema": {}, "payload": {payload}}} "#, schema(name))
+    };
+    let payloads = [
+        r#"{"a":1,"b\"":"x"}"#,
+        r#"{"b\"":null,"a":2,"c":["\u00e9é",{"d":[]}]}"#,
+        r#"{"a":1}, "payload": {"a":3}"#,
+        r#"{"a":1}, "other": 1"#,
+        r#"{"a":1}, "schema": null"#,
+        r#"{"a":null}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":1}}"#,
+        "null",
+        "7",
+        "",
+    ];
+    let mut warm = JsonConverter::new(JsonConverterConfig::default());
+    let (mut answers, mut good) = (0, 0);
+    let mut compare = |bytes: &[u8]| {
+        let arena = Arena::new();
+        let mut new = JsonConverter::new(JsonConverterConfig::default());
+        let mut ask = |converter: &mut JsonConverter| {
+            let data = converter.to_connect_data("t", Some(bytes), Detail::Full, &arena);
+            data.map(|data| (show_schema(data.schema), show(&data.value)))
+                .map_err(|error| error.message)
+        };
+        let (known, fresh) = (ask(&mut warm), ask(&mut new));
+        assert_eq!(known, fresh, "{}", String::from_utf8_lossy(bytes));
+        answers += 1;
+        good += usize::from(fresh.is_ok());
+    };
+    for round in 0..40 {
+        // More names than heads that are kept; each record with its head learned and again.
+        let name = format!("n{}", round % 11);
+        for payload in payloads {
+            for _ in 0..2 {
+                compare(record(&name, payloads[0]).as_bytes());
+                compare(record(&name, payload).as_bytes());
+            }
+        }
+    }
+    // One byte changed, wherever it stands.
+    let whole = record("n0", payloads[1]);
+    for at in 0..whole.len() {
+        for byte in [b'"', b'}', b',', b'\\', 0xff, b' ', b'1'] {
+            compare(whole.as_bytes());
+            let mut bytes = whole.clone().into_bytes();
+            bytes[at] = byte;
+            compare(&bytes);
+        }
+    }
+    let deep = |depth: usize| {
+        let deep = "[".repeat(depth) + &"]".repeat(depth);
+        record("n0", &format!(r#"{{"a":1,"deep":{deep}}}"#))
+    };
+    for depth in [1, 996, 997, 998, 999, 1000, 1001] {
+        compare(whole.as_bytes());
+        compare(deep(depth).as_bytes());
+    }
+    assert!(answers > 2000 && good > 500, "{good} of {answers}");
+}
