@@ -11,6 +11,7 @@ use std::ops::Range;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::isa::{BASELINE, Baseline};
+use super::members::member;
 use super::scan::{JsonError, Kind, MAX_DEPTH, Scanner};
 use super::serialization_error;
 use super::text::unescape;
@@ -45,20 +46,7 @@ pub fn find_path<'a>(
 ) -> Result<Option<Value<'a>>, DataError> {
     let mut document = settled(text, arena);
     for name in path {
-        let mut reader = Reader::new(document, arena);
-        reader.scan.space();
-        if reader.scan.peek() != b'{' {
-            return Ok(None);
-        }
-        let mut found = None;
-        reader.members(|reader, key| {
-            let range = reader.skip()?;
-            if key == *name {
-                found = Some(range);
-            }
-            Ok(())
-        })?;
-        match found {
+        match member(document, name, arena)? {
             Some(range) => document = &document[range],
             None => return Ok(None),
         }

@@ -333,10 +333,10 @@ impl<'a> Typed<'_, 'a> {
 
     /// The place of the member at hand in the schema, up to its value; `next` is likely.
     fn field(&mut self, schema: &Schema, next: usize) -> Result<Option<usize>, DataError> {
-        if let Some(field) = schema.fields.get(next) {
-            if self.reader.is_name(&field.name)? {
-                return Ok(Some(next));
-            }
+        if let Some(field) = schema.fields.get(next)
+            && self.reader.is_name(&field.name)?
+        {
+            return Ok(Some(next));
         }
         let name = self.reader.name()?;
         Ok(schema.field(name).map(|(at, _)| at))

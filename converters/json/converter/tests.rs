@@ -349,7 +349,7 @@ fn heads_that_are_known_change_no_answer() {
     let mut compare = |bytes: &[u8]| {
         let arena = Arena::new();
         let mut new = JsonConverter::new(JsonConverterConfig::default());
-        let mut ask = |converter: &mut JsonConverter| {
+        let ask = |converter: &mut JsonConverter| {
             let data = converter.to_connect_data("t", Some(bytes), Detail::Full, &arena);
             data.map(|data| (show_schema(data.schema), show(&data.value)))
                 .map_err(|error| error.message)

@@ -28,7 +28,7 @@ pub fn parts<'a>(
         }
         Value::Json(text) => {
             let mut ranges = BumpVec::with_capacity_in(8, arena.bump());
-            let shown = members(text, arena, |name, range| ranges.push((name, range)))?;
+            let shown = members(text, arena, |name, range| ranges.push((name.text(), range)))?;
             let Some(object) = shown else { return Ok(None) };
             for (name, range) in ranges {
                 let text = arena.alloc(JsonText::verbatim(&object.src[range]));
@@ -143,7 +143,7 @@ fn appended<'a>(
     let mut written: BumpVec<'a, &'a [u8]> = room_for(added.len(), arena);
     written.extend(added.iter().map(|(_, value)| text_of(*value, arena)));
     let object = members(text, arena, |name, range| {
-        if let Some(at) = added.iter().position(|(new, _)| *new == name) {
+        if let Some(at) = added.iter().position(|(new, _)| name.is(new)) {
             let (start, end) = (range.start as u32, range.end as u32);
             known.push((at, Edit { start, end, with: written[at] }));
         }

@@ -185,7 +185,7 @@ impl Enrich {
         let mut set = room_for(self.names.len(), arena);
         set.extend(self.names.iter().map(|name| (&**name, None)));
         members(&JsonText::verbatim(row), arena, |name, range| {
-            if let Some(entry) = set.iter_mut().find(|(known, _)| *known == name) {
+            if let Some(entry) = set.iter_mut().find(|(known, _)| name.is(known)) {
                 entry.1 = Some(&row[range]);
             }
         })?;

@@ -48,10 +48,10 @@ impl<'a> Prepared<'a> {
         ranges.resize(wanted.names.len(), None);
         let mut places = arena.vec();
         let object = members(text, arena, |name, range| {
-            if let Some(slot) = wanted.names.iter().position(|wanted| wanted == name) {
+            if let Some(slot) = wanted.names.iter().position(|wanted| name.is(wanted)) {
                 ranges[slot] = Some(range.clone());
             }
-            if let Some(which) = set.iter().position(|set| set.as_ref() == name) {
+            if let Some(which) = set.iter().position(|set| name.is(set.as_ref())) {
                 places.push((which, range));
             }
         })?;
