@@ -108,12 +108,11 @@ pub fn measure(
             pairs.push(("file", out.to_str().expect("a path")));
         }
     }
-    if matches!(scenario.kind, Kind::Source | Kind::FileSource) {
-        pairs.extend_from_slice(INTO_KAFKA);
-    }
     let own = filled_in(scenario.connector, dir.path());
-    if scenario.kind != Kind::Source {
-        pairs.extend(own.iter().map(|(key, value)| (*key, value.as_str())));
+    match scenario.kind {
+        Kind::Source => pairs.extend_from_slice(INTO_KAFKA),
+        Kind::FileSource => pairs.extend(INTO_KAFKA.iter().copied().chain(lent(&own))),
+        _ => pairs.extend(lent(&own)),
     }
     let connector = properties(dir.path(), "connector.properties", &pairs);
     let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
@@ -126,6 +125,10 @@ pub fn measure(
     Used::of(&usage, records)
 }
 
+fn lent<'a>(own: &'a [(&'a str, String)]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    own.iter().map(|(key, value)| (*key, value.as_str()))
+}
+
 /// A scenario's settings with what stands for a path or a URL replaced.
 pub fn filled_in<'a>(settings: &[(&'a str, &str)], dir: &Path) -> Vec<(&'a str, String)> {
     let fill = |value: &str| match value {
@@ -135,7 +138,7 @@ pub fn filled_in<'a>(settings: &[(&'a str, &str)], dir: &Path) -> Vec<(&'a str, 
             path.to_str().expect("a path").to_owned()
         }
         chains::REGISTRY => registry::shared().url(),
-        chains::OWN_REGISTRY => registry::shared().own_url(),
+        chains::OWN_REGISTRY => registry::shared().url().replace("/ccompat/v7", "/registry/v2"),
         value => value.to_owned(),
     };
     settings.iter().map(|(key, value)| (*key, fill(value))).collect()

@@ -71,11 +71,6 @@ impl Registry {
         format!("http://127.0.0.1:{}{API}", self.port)
     }
 
-    /// For Apicurio's own clients.
-    pub fn own_url(&self) -> String {
-        format!("http://127.0.0.1:{}/apis/registry/v2", self.port)
-    }
-
     /// What the registry says of `path`.
     pub fn get(&self, path: &str) -> (u16, serde_json::Value) {
         call(self.port, "GET", &format!("{API}{path}"), "").expect("an answer")
