@@ -30,7 +30,7 @@ struct OneSchema;
 
 impl SchemaSource for OneSchema {
     fn ask(&self, _: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        let schema = SchemaText { type_: SchemaKind::Avro, text: SCHEMA.into() };
+        let schema = SchemaText::new(SchemaKind::Avro, SCHEMA);
         Some(Ok(Arc::new(Answer { id: 1, schema: Some(schema), ..Answer::default() })))
     }
 }

@@ -18,6 +18,7 @@ pub mod number;
 pub mod number_text;
 mod owned;
 pub mod registry;
+mod registry_plans;
 pub mod string;
 pub mod values;
 mod values_parser;

@@ -29,6 +29,24 @@ pub enum Question {
 pub struct SchemaText {
     pub type_: SchemaKind,
     pub text: Arc<str>,
+    /// What the text refers to, each by the name that it uses for it.
+    pub references: Vec<SchemaReference>,
+}
+
+impl SchemaText {
+    /// A schema that refers to no other.
+    pub fn new(type_: SchemaKind, text: impl Into<Arc<str>>) -> Self {
+        Self { type_, text: text.into(), references: Vec::new() }
+    }
+}
+
+/// A registered schema that another one refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SchemaReference {
+    /// As the text that refers to it calls it: `$ref`, `import`, a type's full name.
+    pub name: String,
+    pub subject: String,
+    pub version: i32,
 }
 
 /// `schemaType`.
@@ -37,6 +55,20 @@ pub enum SchemaKind {
     Avro,
     Json,
     Protobuf,
+}
+
+/// Which schema a written value goes under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteAs {
+    /// The value's own schema, registered if need be (`auto.register.schemas`).
+    Registered,
+    /// The value's own schema, which must be registered already.
+    Known,
+    /// The subject's newest schema (`use.latest.version`); with `latest.compatibility.strict` it
+    /// must be able to read what the value's own schema writes.
+    Latest { strict: bool },
+    /// The schema of that id (`use.schema.id`), likewise with `id.compatibility.strict`.
+    Id { id: u32, strict: bool },
 }
 
 impl SchemaKind {
@@ -62,7 +94,8 @@ pub struct Answer {
     pub schema: Option<SchemaText>,
     /// Names and texts of the schemas that `schema` refers to, each before those that refer to it.
     pub references: Vec<(String, Arc<str>)>,
-    /// The subjects that have this schema, each with its version there.
+    /// The subjects that have this schema, each with its version there; of [`Question::Latest`] the
+    /// subject asked about.
     pub versions: Vec<(String, i32)>,
 }
 

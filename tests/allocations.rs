@@ -392,7 +392,7 @@ impl SchemaSource for OneSchema {
                 {"name":"s","type":["null","string"]},{"name":"d","type":"double"}]}},
             {"name":"tags","type":{"type":"array","items":"string"}},
             {"name":"any","type":["int","string"]}]}"#;
-        let schema = SchemaText { type_: SchemaKind::Avro, text: text.into() };
+        let schema = SchemaText::new(SchemaKind::Avro, text);
         Some(Ok(Arc::new(Answer { id: 1, schema: Some(schema), ..Answer::default() })))
     }
 }

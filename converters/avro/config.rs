@@ -1,6 +1,6 @@
 //! What an Avro converter is told: the keys of `AvroConverterConfig` and `AvroDataConfig`.
 
-use crate::registry::SubjectNames;
+use crate::registry::{SubjectNames, WriteAs};
 
 /// How Avro and Connect schemas become each other (`AvroDataConfig`).
 #[derive(Clone, Debug)]
@@ -36,20 +36,6 @@ impl Default for AvroDataConfig {
             ignore_default_for_nullables: false,
         }
     }
-}
-
-/// Which schema a written value goes under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteAs {
-    /// The value's own schema, registered if need be (`auto.register.schemas`).
-    Registered,
-    /// The value's own schema, which must be registered already.
-    Known,
-    /// The subject's newest schema (`use.latest.version`); with `latest.compatibility.strict` it
-    /// must be able to read what the value's own schema writes.
-    Latest { strict: bool },
-    /// The schema of that id (`use.schema.id`), likewise with `id.compatibility.strict`.
-    Id { id: u32, strict: bool },
 }
 
 /// The keys of an `AvroConverter`, checked.

@@ -1,11 +1,9 @@
 //! `io.confluent.connect.avro.AvroConverter`.
 
-use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::compatible::obstacle;
-use super::config::{AvroConverterConfig, WriteAs};
+use super::config::AvroConverterConfig;
 use super::encode::Encoder;
 use super::from_connect::avro_text;
 use super::input::Input;
@@ -17,34 +15,26 @@ use crate::converter::{Converter, DataError, Detail};
 use crate::data::{Schema, SchemaAndValue, Value};
 use crate::json_text::JsonText;
 use crate::registry::{
-    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, frame, framed, wanted,
+    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, WriteAs, frame,
+    framed,
+};
+use crate::registry_plans::{
+    Compiled, ReadPlans, Source, WritePlans, ask, question_to_write, schema_of,
 };
 
-/// A schema's program, or why there is none: a broken schema is not compiled for each record.
-type Compiled = Result<Rc<Program>, Rc<str>>;
-
-/// Reads and writes Avro under schemas of a registry. What it compiled is kept by schema id and
-/// topic (the version that the registry knows a schema by differs by subject); the one used last
-/// is looked at first.
+/// Reads and writes Avro under schemas of a registry.
 pub struct AvroConverter {
     config: AvroConverterConfig,
     settings: RegistrySettings,
-    source: Option<Rc<dyn SchemaSource>>,
-    read: HashMap<u32, Vec<(Box<str>, Compiled)>>,
-    read_count: usize,
-    last: Option<(u32, Box<str>, Rc<Program>)>,
-    written: Vec<Written>,
-    last_written: usize,
-    /// Where the schema written last stands, for the batch at hand: there it stays for so long.
-    last_address: usize,
+    source: Source,
+    read: ReadPlans<Program>,
+    written: WritePlans<Written>,
     /// JSON text under way into the arena; kept for its memory.
     text: Vec<u8>,
 }
 
 /// How one schema's data goes to one topic.
 struct Written {
-    topic: Box<str>,
-    schema: Option<Schema>,
     encoder: Encoder,
     id: u32,
 }
@@ -53,74 +43,20 @@ impl AvroConverter {
     /// A converter that knows no schema yet and nobody to ask.
     pub fn new(config: AvroConverterConfig, settings: RegistrySettings) -> Self {
         Self {
-            config,
             settings,
             source: None,
-            read: HashMap::new(),
-            read_count: 0,
-            last: None,
-            written: Vec::new(),
-            last_written: 0,
-            last_address: 0,
+            read: ReadPlans::new(config.schemas_cache),
+            written: WritePlans::new(config.schemas_cache),
             text: Vec::new(),
-        }
-    }
-
-    fn ask(&self, question: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        match &self.source {
-            Some(source) => source.ask(question),
-            None => Some(Err(DataError::new("the converter has no schema registry to ask"))),
+            config,
         }
     }
 
     /// The program for `id` in `topic`.
     #[inline]
     fn program(&mut self, topic: &str, id: u32) -> Result<Rc<Program>, DataError> {
-        if let Some((last, known, program)) = &self.last
-            && *last == id
-            && **known == *topic
-        {
-            return Ok(Rc::clone(program));
-        }
-        self.other_program(topic, id)
-    }
-
-    fn other_program(&mut self, topic: &str, id: u32) -> Result<Rc<Program>, DataError> {
-        let known = self.read.get(&id).and_then(|topics| {
-            topics.iter().find(|(known, _)| **known == *topic).map(|(_, program)| program.clone())
-        });
-        let compiled = match known {
-            Some(compiled) => compiled,
-            None => {
-                let Some(answer) = self.ask(&Question::Schema { id }) else {
-                    return Err(wanted(&format!("schema {id}")));
-                };
-                let compiled = self.compile(topic, &*answer?);
-                if self.read_count >= self.config.schemas_cache {
-                    self.read.clear();
-                    self.read_count = 0;
-                }
-                self.read_count += 1;
-                self.read.entry(id).or_default().push((topic.into(), compiled.clone()));
-                compiled
-            }
-        };
-        match compiled {
-            Ok(program) => {
-                self.last = Some((id, topic.into(), Rc::clone(&program)));
-                Ok(program)
-            }
-            Err(why) => Err(DataError::new(format!("schema {id}: {why}"))),
-        }
-    }
-
-    fn compile(&self, topic: &str, answer: &Answer) -> Compiled {
-        let avro = avro_of(answer)?;
-        let name = record_name(&avro);
-        let subject = self.config.subject_names.subject(topic, self.config.is_key, name);
-        let version = subject.ok().and_then(|subject| answer.version(&subject));
-        let program = to_connect::compile(&avro, &self.config.data, version)?;
-        Ok(Rc::new(program))
+        let Self { config, source, read, .. } = self;
+        read.get(topic, id, || Ok(compile(config, topic, &*ask(source, &Question::Schema { id })?)))
     }
 
     fn read<'a>(
@@ -165,65 +101,6 @@ impl AvroConverter {
         Ok(SchemaAndValue { schema, value })
     }
 
-    /// Place in `written` of how `schema`'s data goes to `topic`.
-    #[inline]
-    fn way(&mut self, topic: &str, schema: Option<&Schema>) -> Result<usize, DataError> {
-        let address = schema.map_or(1, |schema| std::ptr::from_ref(schema) as usize);
-        if let Some(last) = self.written.get(self.last_written)
-            && address == self.last_address
-            && *last.topic == *topic
-        {
-            return Ok(self.last_written);
-        }
-        let is = |one: &Written| *one.topic == *topic && one.schema.as_ref() == schema;
-        let at = match self.written.iter().position(is) {
-            Some(at) => at,
-            None => {
-                let written = self.prepare(topic, schema)?;
-                if self.written.len() >= self.config.schemas_cache {
-                    self.written.clear();
-                }
-                self.written.push(written);
-                self.written.len() - 1
-            }
-        };
-        (self.last_written, self.last_address) = (at, address);
-        Ok(at)
-    }
-
-    fn prepare(&self, topic: &str, schema: Option<&Schema>) -> Result<Written, DataError> {
-        let config = &self.config;
-        let text = avro_text(schema, &config.data).map_err(DataError::new)?;
-        let own = AvroSchema::parse(&text, NONE).map_err(DataError::new)?;
-        let subject = config.subject_names.subject(topic, config.is_key, record_name(&own))?;
-        let normalize = config.normalize;
-        let named = SchemaText { type_: SchemaKind::Avro, text: text.into() };
-        let question = match config.write_as {
-            WriteAs::Registered => Question::Register { subject, schema: named, normalize },
-            WriteAs::Known => Question::Lookup { subject, schema: named, normalize },
-            WriteAs::Latest { .. } => Question::Latest { subject },
-            WriteAs::Id { id, .. } => Question::Schema { id },
-        };
-        let Some(answer) = self.ask(&question) else { return Err(wanted("the schema to write")) };
-        let answer = answer?;
-        let other = match answer.schema {
-            None => None,
-            Some(_) => Some(avro_of(&answer).map_err(|why| DataError::new(&*why))?),
-        };
-        if let (WriteAs::Latest { strict: true } | WriteAs::Id { strict: true, .. }, Some(other)) =
-            (config.write_as, &other)
-            && let Some(why) = obstacle(other, &own)
-        {
-            return Err(DataError::new(format!(
-                "Incompatible schema {} of the registry: {why}",
-                answer.id
-            )));
-        }
-        let avro = other.as_ref().unwrap_or(&own);
-        let encoder = Encoder::compile(schema, avro, &config.data).map_err(DataError::new)?;
-        Ok(Written { topic: topic.into(), schema: schema.cloned(), encoder, id: answer.id })
-    }
-
     fn write(
         &mut self,
         topic: &str,
@@ -231,11 +108,50 @@ impl AvroConverter {
         value: Value<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), DataError> {
-        let at = self.way(topic, schema)?;
-        let written = &self.written[at];
+        let Self { config, source, written, .. } = self;
+        let written = written.get(topic, schema, || prepare(config, source, topic, schema))?;
         frame(written.id, out);
         written.encoder.write(schema, value, out)
     }
+}
+
+fn compile(config: &AvroConverterConfig, topic: &str, answer: &Answer) -> Compiled<Program> {
+    let avro = avro_of(answer)?;
+    let name = record_name(&avro);
+    let subject = config.subject_names.subject(topic, config.is_key, name);
+    let version = subject.ok().and_then(|subject| answer.version(&subject));
+    let program = to_connect::compile(&avro, &config.data, version)?;
+    Ok(Rc::new(program))
+}
+
+fn prepare(
+    config: &AvroConverterConfig,
+    source: &Source,
+    topic: &str,
+    schema: Option<&Schema>,
+) -> Result<Written, DataError> {
+    let text = avro_text(schema, &config.data).map_err(DataError::new)?;
+    let own = AvroSchema::parse(&text, NONE).map_err(DataError::new)?;
+    let subject = config.subject_names.subject(topic, config.is_key, record_name(&own))?;
+    let named = SchemaText::new(SchemaKind::Avro, text);
+    let answer =
+        ask(source, &question_to_write(config.write_as, subject, named, config.normalize))?;
+    let other = match answer.schema {
+        None => None,
+        Some(_) => Some(avro_of(&answer).map_err(|why| DataError::new(&*why))?),
+    };
+    if let (WriteAs::Latest { strict: true } | WriteAs::Id { strict: true, .. }, Some(other)) =
+        (config.write_as, &other)
+        && let Some(why) = obstacle(other, &own)
+    {
+        return Err(DataError::new(format!(
+            "Incompatible schema {} of the registry: {why}",
+            answer.id
+        )));
+    }
+    let avro = other.as_ref().unwrap_or(&own);
+    let encoder = Encoder::compile(schema, avro, &config.data).map_err(DataError::new)?;
+    Ok(Written { encoder, id: answer.id })
 }
 
 const TRAILING: &str = "bytes follow the value";
@@ -243,10 +159,7 @@ const NONE: &[&str] = &[];
 
 /// The Avro schema that the registry gave.
 fn avro_of(answer: &Answer) -> Result<AvroSchema, Rc<str>> {
-    let Some(schema) = &answer.schema else { return Err("the registry gave no schema".into()) };
-    if schema.type_ != SchemaKind::Avro {
-        return Err(format!("it is of type {}, not AVRO", schema.type_.name()).into());
-    }
+    let schema = schema_of(answer, SchemaKind::Avro)?;
     let references: Vec<&str> = answer.references.iter().map(|(_, text)| &**text).collect();
     Ok(AvroSchema::parse(&schema.text, &references)?)
 }
@@ -304,7 +217,7 @@ impl Converter for AvroConverter {
     }
 
     fn begin_batch(&mut self) {
-        self.last_address = 0;
+        self.written.begin_batch();
     }
 
     fn registry(&self) -> Option<&RegistrySettings> {

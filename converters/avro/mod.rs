@@ -20,5 +20,7 @@ mod schema;
 mod to_connect;
 mod to_json;
 
-pub use config::{AvroConverterConfig, AvroDataConfig, WriteAs};
+pub use config::{AvroConverterConfig, AvroDataConfig};
 pub use converter::AvroConverter;
+
+pub use crate::registry::WriteAs;

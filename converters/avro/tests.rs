@@ -1,6 +1,7 @@
 //! Schemas and values both ways, and what a bad record is told.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::super::config::AvroDataConfig;
 use super::*;
@@ -27,8 +28,7 @@ impl SchemaSource for Shelf {
         let mut schemas = self.schemas.borrow_mut();
         let answer = |id: u32, text: Option<&String>| Answer {
             id,
-            schema: text
-                .map(|text| SchemaText { type_: SchemaKind::Avro, text: text.as_str().into() }),
+            schema: text.map(|text| SchemaText::new(SchemaKind::Avro, text.as_str())),
             references: Vec::new(),
             versions: vec![("t-value".to_owned(), 3)],
         };

@@ -11,6 +11,7 @@ mod patch_compile;
 mod patch_emit;
 mod patch_pass;
 mod patch_shapes;
+mod scalars;
 mod scan;
 mod schema;
 mod shape;

@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A member's name, up to its value.
-    fn key(&mut self) -> Result<&'a str, JsonError> {
+    pub fn key(&mut self) -> Result<&'a str, JsonError> {
         let key = self.raw_string()?;
         self.colon()?;
         Ok(key)

@@ -3,21 +3,13 @@
 //! Coercions are those of `JsonConverter`: a number's field given something else is 0, a string's
 //! given something else is null, integers narrow by dropping high bits; only logical types check.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
-use super::parse::{Reader, finite, last_wins};
-use super::scan::Kind;
-use super::write::decimal_scale;
+use super::parse::{Reader, last_wins};
+use super::scalars::node_type;
 use crate::converter::DataError;
 use crate::data::{
-    DATE_NAME, DECIMAL_NAME, Decimal, Schema, SchemaType, Struct, TIME_NAME, TIMESTAMP_NAME, Value,
+    DATE_NAME, DECIMAL_NAME, Schema, SchemaType, Struct, TIME_NAME, TIMESTAMP_NAME, Value,
     null_in_vain,
 };
-use crate::number_text::BigDecimal;
-
-/// Milliseconds of a day.
-const DAY: i64 = 86_400_000;
 
 /// Reads the value at hand. The schema must outlive the arena's batch.
 pub(crate) fn read<'a>(
@@ -32,18 +24,6 @@ pub(crate) fn read<'a>(
 struct Typed<'r, 'a> {
     reader: &'r mut Reader<'a>,
     replace_null_with_default: bool,
-}
-
-/// Jackson's name of what begins with that byte.
-fn node_type(byte: u8) -> &'static str {
-    match byte {
-        b'{' => "OBJECT",
-        b'[' => "ARRAY",
-        b'"' => "STRING",
-        b't' | b'f' => "BOOLEAN",
-        b'n' => "NULL",
-        _ => "NUMBER",
-    }
 }
 
 impl<'a> Typed<'_, 'a> {
@@ -66,124 +46,32 @@ impl<'a> Typed<'_, 'a> {
             return self.null(schema);
         }
         match schema.name.as_deref() {
-            Some(DECIMAL_NAME) => return self.decimal(schema),
-            Some(name @ (DATE_NAME | TIME_NAME | TIMESTAMP_NAME)) => return self.date(name),
+            Some(DECIMAL_NAME) => return self.reader.decimal(schema),
+            Some(name @ (DATE_NAME | TIME_NAME | TIMESTAMP_NAME)) => return self.reader.date(name),
             _ => {}
         }
         use SchemaType as T;
         Ok(match schema.type_ {
-            T::Int8 => Value::Int8(self.long()? as i8),
-            T::Int16 => Value::Int16(self.long()? as i16),
-            T::Int32 => Value::Int32(self.long()? as i32),
-            T::Int64 => Value::Int64(self.long()?),
-            T::Float32 => Value::Float32(self.float()?),
-            T::Float64 => Value::Float64(self.float()?),
+            T::Int8 => Value::Int8(self.reader.long()? as i8),
+            T::Int16 => Value::Int16(self.reader.long()? as i16),
+            T::Int32 => Value::Int32(self.reader.long()? as i32),
+            T::Int64 => Value::Int64(self.reader.long()?),
+            T::Float32 => Value::Float32(self.reader.float()?),
+            T::Float64 => Value::Float64(self.reader.float()?),
             T::Boolean => {
                 let yes = self.reader.scan.peek() == b't';
                 self.reader.skip()?;
                 Value::Boolean(yes)
             }
-            T::String => self.string()?.map_or(Value::Null, Value::Str),
-            T::Bytes => match self.string()? {
-                Some(text) => Value::Bytes(self.base64(text)?),
+            T::String => self.reader.text()?.map_or(Value::Null, Value::Str),
+            T::Bytes => match self.reader.text()? {
+                Some(text) => Value::Bytes(self.reader.binary(text)?),
                 None => Value::Null,
             },
             T::Array => self.array(schema)?,
             T::Map => self.map(schema)?,
             T::Struct => self.struct_(schema)?,
         })
-    }
-
-    /// The string at hand; `None`, the value skipped, if it is something else.
-    fn string(&mut self) -> Result<Option<&'a str>, DataError> {
-        if self.reader.scan.peek() == b'"' {
-            return self.reader.string().map(Some);
-        }
-        self.reader.skip()?;
-        Ok(None)
-    }
-
-    fn base64(&self, text: &str) -> Result<&'a [u8], DataError> {
-        let bytes = STANDARD.decode(text).map_err(|_| DataError::new("Invalid bytes field"))?;
-        Ok(self.reader.arena.alloc_bytes(&bytes))
-    }
-
-    /// `longValue()` of a number; 0 of anything else. A number beyond 64 bits is refused, where
-    /// Java keeps its low bits.
-    fn long(&mut self) -> Result<i64, DataError> {
-        let Some((kind, text)) = self.reader.number()? else {
-            self.reader.skip()?;
-            return Ok(0);
-        };
-        if let Ok(number) = text.parse() {
-            return Ok(number);
-        }
-        if kind == Kind::Integer || finite(text)?.abs() >= i64::MIN.unsigned_abs() as f64 {
-            return Err(DataError::new(format!("Integer {text} does not fit into 64 bits")));
-        }
-        Ok(BigDecimal::parse(text).map_or(0, |number| number.long_value()))
-    }
-
-    fn float<T: std::str::FromStr + Default>(&mut self) -> Result<T, DataError> {
-        let Some((_, text)) = self.reader.number()? else {
-            self.reader.skip()?;
-            return Ok(T::default());
-        };
-        finite(text)?;
-        Ok(text.parse().unwrap_or_default())
-    }
-
-    fn decimal(&mut self, schema: &Schema) -> Result<Value<'a>, DataError> {
-        let byte = self.reader.scan.peek();
-        let arena = self.reader.arena;
-        if let Some((_, text)) = self.reader.number()? {
-            let number = BigDecimal::parse(text).ok_or_else(|| {
-                DataError::new(format!("Number {text} is out of a BigDecimal's range"))
-            })?;
-            let unscaled = arena.alloc_bytes(&number.unscaled.to_signed_bytes_be());
-            return Ok(Value::Decimal(arena.alloc(Decimal { unscaled, scale: number.scale })));
-        }
-        if byte != b'"' {
-            return Err(DataError::new(format!(
-                "Invalid type for Decimal, underlying representation should be numeric or bytes \
-                 but was {}",
-                node_type(byte)
-            )));
-        }
-        let text = self.reader.string()?;
-        let unscaled = self.base64(text)?;
-        let scale = decimal_scale(schema)?;
-        Ok(Value::Decimal(arena.alloc(Decimal { unscaled, scale })))
-    }
-
-    fn date(&mut self, name: &str) -> Result<Value<'a>, DataError> {
-        let byte = self.reader.scan.peek();
-        let number = match self.reader.number()? {
-            // Wider than 64 bits is still integral to Java; its low bits are a day nobody meant.
-            Some((Kind::Integer, text)) => text.parse::<i64>().ok(),
-            _ => None,
-        };
-        let (short, number) = match (name, number) {
-            (TIMESTAMP_NAME, Some(number)) => return Ok(Value::Timestamp(number)),
-            (TIMESTAMP_NAME, None) => ("Timestamp", None),
-            (DATE_NAME, number) => ("Date", number.and_then(|number| i32::try_from(number).ok())),
-            (_, number) => ("Time", number.and_then(|number| i32::try_from(number).ok())),
-        };
-        match number {
-            Some(days) if short == "Date" => Ok(Value::Date(days)),
-            Some(millis) if (0..=DAY).contains(&i64::from(millis)) => Ok(Value::Time(millis)),
-            Some(_) => Err(DataError::new(
-                "Time values must use number of milliseconds greater than 0 and less than 86400000",
-            )),
-            None => {
-                let what = if short == "Timestamp" { "integral" } else { "integer" };
-                Err(DataError::new(format!(
-                    "Invalid type for {short}, underlying representation should be {what} but was \
-                     {}",
-                    node_type(byte)
-                )))
-            }
-        }
     }
 
     fn array(&mut self, schema: &'a Schema) -> Result<Value<'a>, DataError> {

@@ -111,7 +111,7 @@ fn write_logical(
     Ok(true)
 }
 
-fn write_decimal(
+pub(crate) fn write_decimal(
     schema: &Schema,
     decimal: &Decimal<'_>,
     out: &mut Vec<u8>,

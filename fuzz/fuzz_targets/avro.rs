@@ -41,7 +41,7 @@ struct OneSchema(Arc<str>);
 
 impl SchemaSource for OneSchema {
     fn ask(&self, _: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        let schema = SchemaText { type_: SchemaKind::Avro, text: Arc::clone(&self.0) };
+        let schema = SchemaText::new(SchemaKind::Avro, Arc::clone(&self.0));
         Some(Ok(Arc::new(Answer { id: 1, schema: Some(schema), ..Answer::default() })))
     }
 }

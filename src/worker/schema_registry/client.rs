@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use millrace_api::error::ConnectError;
 use millrace_converters::DataError;
-use millrace_converters::registry::{Answer, Question, SchemaKind, SchemaText};
+use millrace_converters::registry::{Answer, Question, SchemaKind, SchemaReference, SchemaText};
 use millrace_net::http::{Body, Client, Method, Request, Response};
 use millrace_net::rt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -73,7 +73,11 @@ impl RegistryClient {
             Question::Latest { subject } => {
                 let json =
                     self.get(&format!("/subjects/{}/versions/latest", escaped(subject))).await?;
-                self.schema(json, None).await
+                let version = json.get("version").and_then(Json::as_i64);
+                let version = version.and_then(|version| i32::try_from(version).ok());
+                let mut answer = self.schema(json, None).await?;
+                answer.versions.extend(version.map(|version| (subject.clone(), version)));
+                Ok(answer)
             }
             Question::Register { subject, schema, normalize } => {
                 let path = format!("/subjects/{}/versions?normalize={normalize}", escaped(subject));
@@ -87,11 +91,8 @@ impl RegistryClient {
     }
 
     async fn id_of(&self, path: &str, schema: &SchemaText) -> Result<Answer, Unanswered> {
-        let mut body = json!({ "schema": &*schema.text });
-        if schema.type_ != SchemaKind::Avro {
-            body["schemaType"] = schema.type_.name().into();
-        }
-        let json = self.call(Method::Post, path, body.to_string().as_bytes()).await?;
+        let body = posted(schema).to_string();
+        let json = self.call(Method::Post, path, body.as_bytes()).await?;
         let id = json.get("id").and_then(Json::as_u64).and_then(|id| u32::try_from(id).ok());
         match id {
             Some(id) => Ok(Answer { id, ..Answer::default() }),
@@ -127,7 +128,7 @@ impl RegistryClient {
         let mut texts: Vec<(String, Arc<str>)> = Vec::new();
         let mut asked = 0;
         while let Some((reference, is_text)) = open.pop() {
-            let name = reference.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
+            let SchemaReference { name, subject, version } = reference_of(&reference);
             if found.iter().any(|(known, _)| *known == name) {
                 continue;
             }
@@ -142,9 +143,7 @@ impl RegistryClient {
                 let why = format!("a schema refers to more than {MOST_REFERENCES} others");
                 return Err(Unanswered::Refused(DataError::new(why)));
             }
-            let subject = reference.get("subject").and_then(Json::as_str).unwrap_or_default();
-            let version = reference.get("version").and_then(Json::as_i64).unwrap_or(-1);
-            let path = format!("/subjects/{}/versions/{version}", escaped(subject));
+            let path = format!("/subjects/{}/versions/{version}", escaped(&subject));
             let schema = self.get(&path).await?;
             texts.push((name, text_of(&schema)?.text));
             open.push((reference, true));
@@ -244,6 +243,30 @@ fn escaped(subject: &str) -> String {
     utf8_percent_encode(subject, PATH).to_string()
 }
 
+/// What is sent to register or look up `schema`. Avro's type is left out, as older registries want.
+fn posted(schema: &SchemaText) -> Json {
+    let mut body = json!({ "schema": &*schema.text });
+    if schema.type_ != SchemaKind::Avro {
+        body["schemaType"] = schema.type_.name().into();
+    }
+    if !schema.references.is_empty() {
+        let each = |one: &SchemaReference| json!({ "name": one.name, "subject": one.subject, "version": one.version });
+        body["references"] = schema.references.iter().map(each).collect::<Vec<_>>().into();
+    }
+    body
+}
+
+/// A reference of an answer; what it lacks the registry will not find.
+fn reference_of(json: &Json) -> SchemaReference {
+    let text = |key| json.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let version = json.get("version").and_then(Json::as_i64);
+    SchemaReference {
+        name: text("name"),
+        subject: text("subject"),
+        version: version.and_then(|version| i32::try_from(version).ok()).unwrap_or(-1),
+    }
+}
+
 fn listed(json: &Json) -> Vec<Json> {
     json.get("references").and_then(Json::as_array).cloned().unwrap_or_default()
 }
@@ -254,7 +277,10 @@ fn text_of(json: &Json) -> Result<SchemaText, Unanswered> {
     let type_ = SchemaKind::by_name(name);
     let text = json.get("schema").and_then(Json::as_str);
     match (type_, text) {
-        (Some(type_), Some(text)) => Ok(SchemaText { type_, text: text.into() }),
+        (Some(type_), Some(text)) => {
+            let references = listed(json).iter().map(reference_of).collect();
+            Ok(SchemaText { type_, text: text.into(), references })
+        }
         (None, _) => Err(Unanswered::Refused(DataError::new(format!(
             "the schema is of type {name}, which is not known"
         )))),
@@ -283,6 +309,21 @@ mod tests {
         assert!(matches!(judged(401, "{}"), Err(Unanswered::Hopeless(_))));
         assert!(matches!(judged(503, "{}"), Err(Unanswered::Away(_))));
         assert!(matches!(judged(429, ""), Err(Unanswered::Away(_))));
+    }
+
+    #[test]
+    fn types_and_references_are_sent_and_read() {
+        let avro = SchemaText::new(SchemaKind::Avro, "\"int\"");
+        assert_eq!(posted(&avro).to_string(), r#"{"schema":"\"int\""}"#);
+        let reference = SchemaReference { name: "a.json".into(), subject: "a".into(), version: 2 };
+        let json =
+            SchemaText { references: vec![reference], ..SchemaText::new(SchemaKind::Json, "{}") };
+        let body = posted(&json);
+        assert_eq!(
+            body.to_string(),
+            r#"{"schema":"{}","schemaType":"JSON","references":[{"name":"a.json","subject":"a","version":2}]}"#
+        );
+        assert_eq!(text_of(&body).ok(), Some(json));
     }
 
     #[test]

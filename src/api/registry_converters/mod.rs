@@ -1,22 +1,17 @@
 //! The converters that ask a schema registry, with their settings: Confluent's keys and defaults.
 
-use millrace_converters::Converter;
-use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig, WriteAs};
-use millrace_converters::registry::{RegistrySettings, SubjectNames};
+mod avro;
+
+use millrace_converters::registry::{RegistrySettings, SubjectNames, WriteAs};
 
 use crate::Config;
 use crate::config_def::{
-    ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Parsed, Type, Validator,
-    split_list,
+    ConfigDef, ConfigKey, DefaultValue, Importance, Parsed, Type, Validator, split_list,
 };
 use crate::plugin::ConverterPlugin;
 
 /// `AvroConverter` and its kin.
-pub(crate) const CONVERTERS: [ConverterPlugin; 1] = [ConverterPlugin {
-    class: "io.confluent.connect.avro.AvroConverter",
-    config_def: avro_config_def,
-    new: |config, is_key| Ok(Box::new(new_avro(config, is_key)?) as Box<dyn Converter>),
-}];
+pub(crate) const CONVERTERS: [ConverterPlugin; 1] = [avro::PLUGIN];
 
 fn key(name: &str, type_: Type, default: DefaultValue, documentation: &'static str) -> ConfigKey {
     ConfigKey::new(name, type_, default, Importance::Medium, documentation)
@@ -139,7 +134,8 @@ fn known_strategy(class: &str) -> Result<(), String> {
     }
 }
 
-fn avro_config_def() -> ConfigDef {
+/// What converters of every schema type are told besides: the first keys of their `…DataConfig`.
+fn data_config_def() -> ConfigDef {
     let keys = [
         key(
             "schemas.cache.config",
@@ -148,34 +144,6 @@ fn avro_config_def() -> ConfigDef {
             "Size of the converted schemas cache",
         )
         .check(Validator::AtLeast(1)),
-        flag(
-            "enhanced.avro.schema.support",
-            "false",
-            "Toggle for enabling/disabling enhanced avro schema support: Enum symbol preservation \
-             and Package Name awareness",
-        ),
-        flag(
-            "scrub.invalid.names",
-            "false",
-            "Whether to scrub invalid names by replacing invalid characters with valid ones",
-        ),
-        flag(
-            "connect.meta.data",
-            "true",
-            "Toggle for enabling/disabling connect converter to add its meta data to the output \
-             schema or not",
-        ),
-        flag(
-            "discard.type.doc.default",
-            "false",
-            "Whether type level docs and defaults are left out, as versions before 7.4.0 did.",
-        ),
-        flag(
-            "allow.optional.map.keys",
-            "false",
-            "Allow optional string map key when converting from Connect Schema to Avro Schema.",
-        ),
-        flag("flatten.singleton.unions", "true", "Whether to flatten singleton unions"),
         flag(
             "generalized.sum.type.support",
             "false",
@@ -190,6 +158,10 @@ fn avro_config_def() -> ConfigDef {
         ),
     ];
     keys.into_iter().fold(registry_config_def(), ConfigDef::define)
+}
+
+fn schemas_cache(parsed: &Parsed) -> usize {
+    usize::try_from(parsed.long("schemas.cache.config")).unwrap_or(1)
 }
 
 /// The keys that the registry's client reads; two converters that agree in them share answers.
@@ -228,29 +200,6 @@ fn subject_names(parsed: &Parsed, is_key: bool) -> SubjectNames {
     strategy_of(parsed.string(&format!("{side}.subject.name.strategy"))).unwrap_or_default()
 }
 
-fn new_avro(config: &Config, is_key: bool) -> Result<AvroConverter, Vec<ConfigError>> {
-    let parsed = avro_config_def().parse(config)?;
-    let data = AvroDataConfig {
-        enhanced_avro_schema_support: parsed.bool("enhanced.avro.schema.support"),
-        connect_meta_data: parsed.bool("connect.meta.data"),
-        scrub_invalid_names: parsed.bool("scrub.invalid.names"),
-        discard_type_doc_default: parsed.bool("discard.type.doc.default"),
-        allow_optional_map_keys: parsed.bool("allow.optional.map.keys"),
-        flatten_singleton_unions: parsed.bool("flatten.singleton.unions"),
-        generalized_sum_type_support: parsed.bool("generalized.sum.type.support"),
-        ignore_default_for_nullables: parsed.bool("ignore.default.for.nullables"),
-    };
-    let config_of_converter = AvroConverterConfig {
-        data,
-        is_key,
-        subject_names: subject_names(&parsed, is_key),
-        write_as: write_as(&parsed),
-        normalize: parsed.bool("normalize.schemas"),
-        schemas_cache: usize::try_from(parsed.long("schemas.cache.config")).unwrap_or(1),
-    };
-    Ok(AvroConverter::new(config_of_converter, registry_settings(config)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,30 +211,32 @@ mod tests {
     fn parsed(pairs: &[(&str, &str)]) -> Parsed {
         let mut config = config(pairs);
         config.insert("schema.registry.url".to_owned(), "http://h".to_owned());
-        avro_config_def().parse(&config).unwrap()
+        data_config_def().parse(&config).unwrap()
     }
 
     #[test]
-    fn all_mistakes_at_once() {
-        let errors = new_avro(
-            &config(&[
-                ("auto.register.schemas", "perhaps"),
-                ("value.subject.name.strategy", "MyStrategy"),
-                ("schemas.cache.config", "0"),
-            ]),
-            false,
-        );
-        let errors = errors.err().unwrap();
-        let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
-        for key in [
-            "schema.registry.url",
-            "auto.register.schemas",
-            "value.subject.name.strategy",
-            "schemas.cache.config",
-        ] {
-            assert!(keys.contains(&key), "{key} is missing in {keys:?}");
+    fn all_mistakes_at_once_in_every_converter() {
+        let config = config(&[
+            ("auto.register.schemas", "perhaps"),
+            ("value.subject.name.strategy", "MyStrategy"),
+            ("schemas.cache.config", "0"),
+        ]);
+        for plugin in CONVERTERS {
+            let errors = (plugin.new)(&config, false).err().unwrap();
+            let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
+            for key in [
+                "schema.registry.url",
+                "auto.register.schemas",
+                "value.subject.name.strategy",
+                "schemas.cache.config",
+            ] {
+                assert!(keys.contains(&key), "{}: {key} is missing in {keys:?}", plugin.class);
+            }
+            let mock = self::config(&[("schema.registry.url", "mock://x")]);
+            assert!((plugin.new)(&mock, false).is_err());
+            let good = self::config(&[("schema.registry.url", "http://h")]);
+            assert_eq!((plugin.new)(&good, true).unwrap().class_name(), plugin.class);
         }
-        assert!(new_avro(&config(&[("schema.registry.url", "mock://x")]), false).is_err());
     }
 
     #[test]
