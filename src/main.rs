@@ -4,6 +4,10 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// Memory by task; see `millrace.task.memory.bytes`.
+#[global_allocator]
+static ALLOCATOR: millrace_net::allocator::Accounted = millrace_net::allocator::Accounted;
+
 fn main() -> ExitCode {
     cli::run()
 }

@@ -213,7 +213,7 @@ fn export(
         offsets: Arc::new(NoOffsets),
         bounds: Some(Bounds { share: (0, 1), from: None, until: None }),
     };
-    let options = EngineOptions { cpus: vec![0], spin_us: 0, runtime: None };
+    let options = EngineOptions { cpus: vec![0], ..EngineOptions::default() };
     let (mut engine, reports) = Engine::start(&options).expect("the engine starts");
     let before = (CALLS.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed));
     engine.start_task(spec);

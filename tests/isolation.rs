@@ -1,11 +1,14 @@
 //! Tasks of a worker in this process, with connectors made for trouble, on the embedded broker.
 //!
 //! - `hostile`: a task that panics fails alone.
+//! - `greedy`: so does one that does not give its core back, and one that takes all memory.
 //! - `rebalance`: a task keeps working on what it keeps.
 //! - `letters`: the dead letter queue while Kafka does not take it.
 //!
 //! The embedded broker stands in for Kafka: it can be made to misbehave, and is there at once.
 
+#[path = "isolation/greedy.rs"]
+mod greedy;
 #[path = "isolation/hostile.rs"]
 mod hostile;
 #[path = "isolation/letters.rs"]
@@ -20,6 +23,7 @@ mod rig;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_api::Config;
@@ -28,7 +32,12 @@ use millrace_broker::{Broker, BrokerHandle, BrokerOptions};
 use millrace_herder::requests::{ConnectorStateInfo, Reply, Request};
 use millrace_herder::worker_config::WorkerConfig;
 use millrace_herder::{HerderHandle, StandaloneHerder};
+use millrace_rest::{RestHandle, RestOptions};
 use millrace_worker::engine::{Engine, EngineOptions};
+
+/// As the binary's: tasks' memory is counted.
+#[global_allocator]
+static ALLOCATOR: millrace_net::allocator::Accounted = millrace_net::allocator::Accounted;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -74,8 +83,13 @@ impl Bench {
 
     /// A worker on one core, so that its tasks share it.
     fn worker(&self, name: &str) -> Worker {
+        self.worker_with(name, &[])
+    }
+
+    /// As [`Self::worker`], with more keys.
+    fn worker_with(&self, name: &str, more: &[(&str, &str)]) -> Worker {
         let offsets = self.dir.path().join(format!("{name}.offsets"));
-        let file = config(&[
+        let mut file = config(&[
             ("bootstrap.servers", &self.broker.addr().to_string()),
             ("key.converter", "org.apache.kafka.connect.storage.StringConverter"),
             ("value.converter", "org.apache.kafka.connect.storage.StringConverter"),
@@ -84,7 +98,9 @@ impl Bench {
             ("offset.flush.timeout.ms", "500"),
             ("consumer.heartbeat.interval.ms", "100"),
             ("task.shutdown.graceful.timeout.ms", "2000"),
+            ("listeners", "http://127.0.0.1:0"),
         ]);
+        file.extend(config(more));
         let plugins = Plugins {
             connectors: vec![probe::SINK, probe::SOURCE],
             converters: millrace_api::builtin_converters::converters(),
@@ -93,7 +109,7 @@ impl Bench {
             predicates: Vec::new(),
         };
         let config = WorkerConfig::standalone(file, &plugins).expect("a good configuration");
-        let options = EngineOptions { cpus: vec![0], spin_us: 0, runtime: None };
+        let options = EngineOptions { cpus: vec![0], ..config.engine_options() };
         let (engine, reports) = Engine::start(&options).expect("an engine");
         let herder = StandaloneHerder::start(config, plugins, Box::new(engine), reports);
         Worker(Some(herder.expect("a herder")))
@@ -112,6 +128,14 @@ impl Worker {
     fn put(&self, name: &str, pairs: &[(&str, &str)]) {
         let (name, config) = (name.to_owned(), config(pairs).into());
         self.ask(|reply| Request::Put { name, config, create_only: true, initial: None, reply });
+    }
+
+    /// The REST API of this worker.
+    fn rest(&self) -> RestHandle {
+        let herder = self.0.as_ref().expect("until it is dropped");
+        let options = RestOptions::new(Arc::clone(&herder.context));
+        let listeners = &herder.context.config.listeners;
+        millrace_rest::serve(listeners, herder.mailbox.clone(), options).expect("a REST API")
     }
 
     fn status(&self, name: &str) -> ConnectorStateInfo {

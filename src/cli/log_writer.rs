@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use millrace_net::account;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines and bytes that may wait.
@@ -115,7 +116,7 @@ impl Write for Line {
         let Some(queue) = QUEUE.get() else { return io::stderr().write(text) };
         let waiting = queue.bytes.fetch_add(text.len(), Ordering::Relaxed);
         let taken = waiting + text.len() <= BYTES
-            && queue.sender.try_send(Message::Line(text.to_vec())).is_ok();
+            && account::aside(|| queue.sender.try_send(Message::Line(text.to_vec()))).is_ok();
         if !taken {
             queue.bytes.fetch_sub(text.len(), Ordering::Relaxed);
             queue.dropped.fetch_add(1, Ordering::Relaxed);

@@ -30,6 +30,7 @@ pub mod stage;
 pub mod standalone;
 pub mod state;
 pub mod stores;
+mod task_bounds;
 mod task_runner;
 pub mod validation;
 mod validation_queue;

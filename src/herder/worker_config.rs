@@ -14,12 +14,14 @@ use millrace_api::config_def::{
 };
 use millrace_api::plugin::Plugins;
 use millrace_worker::engine::{EngineOptions, RuntimeChoice};
+use millrace_worker::settings::{MAX_BLOCK, TASK_MEMORY};
 
 use crate::config_providers::ConfigProviders;
 use crate::cores;
 use crate::distributed_config::{self, TOPIC_PREFIXES};
 use crate::listeners::{self, Listener, ResponseHeader, bracketed};
 use crate::rest_security::{LOGIN_CONFIG, RestSecurity, check_extensions};
+use crate::task_bounds;
 
 use DefaultValue::{Null, Of, Required};
 use Importance::{High, Low, Medium};
@@ -119,6 +121,8 @@ const MILLRACE: &[Row] = &[
     ("millrace.runtime", Type::String, Null, Low, Validator::OneOf(RuntimeChoice::NAMES)),
     ("millrace.log.format", Type::String, Of("text"), Low, Validator::OneOf(&["text", "json"])),
     ("millrace.memory.bytes", Type::Long, Null, Low, Validator::AtLeast(16 << 20)),
+    (MAX_BLOCK, Type::Long, Of("30000"), Low, Validator::Custom(task_bounds::check_block)),
+    (TASK_MEMORY, Type::Long, Of("0"), Low, Validator::Custom(task_bounds::check_memory)),
     (LOGIN_CONFIG, Type::String, Null, Low, Validator::None),
 ];
 
@@ -258,7 +262,13 @@ impl WorkerConfig {
 
     /// What the engine is started with.
     pub fn engine_options(&self) -> EngineOptions {
-        EngineOptions { cpus: self.cores.clone(), spin_us: self.spin_us(), runtime: self.runtime() }
+        let max_block = self.parsed.long(MAX_BLOCK) as u64;
+        EngineOptions {
+            cpus: self.cores.clone(),
+            spin_us: self.spin_us(),
+            runtime: self.runtime(),
+            max_block: (max_block > 0).then(|| Duration::from_millis(max_block)),
+        }
     }
 
     /// `millrace.latency.spin.us`.
@@ -441,6 +451,8 @@ mod tests {
             ("topic.creation.enable", "yes"),
             ("millrace.cores", "none"),
             ("millrace.runtime", "uring"),
+            ("millrace.task.max.block.ms", "20"),
+            ("millrace.task.memory.bytes", "1000"),
             ("rest.extension.classes", "com.example.Auth"),
             ("value.converter", "com.example.Nope"),
         ]);
@@ -455,12 +467,14 @@ mod tests {
             "Invalid value yes for configuration topic.creation.enable: Expected value to be",
             "Invalid value none for configuration millrace.cores",
             "Invalid value uring for configuration millrace.runtime: String must be one of: auto, io_",
+            "Invalid value 20 for configuration millrace.task.max.block.ms: must be 0",
+            "Invalid value 1000 for configuration millrace.task.memory.bytes: must be 0",
             "Invalid value [com.example.Auth] for configuration rest.extension.classes",
             "Class com.example.Nope could not be found.",
         ] {
             assert!(text.contains(expected), "{expected}\nis not in\n{text}");
         }
-        assert_eq!(errors.len(), 8, "{text}");
+        assert_eq!(errors.len(), 10, "{text}");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! cores alike, so nothing of our own stands around them. Whole batches and commands cross, never
 //! records.
 
+pub mod account;
+pub mod allocator;
 pub mod http;
 pub mod keystore;
 pub mod log_context;

@@ -11,7 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::account::carried;
 use crate::rt::panic_message;
+use crate::rt::watch::on_a_living_core;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -128,9 +130,11 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
+    on_a_living_core().await;
     let (jobs, busy) = pool.with(|pool| pool.borrow_mut().admit())?;
     let counted = Counted(busy);
     let (answer, answered) = flume::bounded(1);
+    let work = carried(work);
     let job: Job = Box::new(move || {
         let result = catch_unwind(AssertUnwindSafe(work));
         drop(counted);

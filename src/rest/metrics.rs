@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use millrace_herder::measured::{ProcessFigures, Snapshot};
+use millrace_herder::measured::{LostCores, ProcessFigures, Snapshot};
 use millrace_herder::metrics::WorkerMetrics;
 use millrace_herder::requests::Request;
 use tokio::sync::Mutex;
@@ -38,6 +38,7 @@ struct Measured {
     at: Instant,
     worker: WorkerMetrics,
     snapshot: Snapshot,
+    lost: LostCores,
     shares: BTreeMap<usize, f64>,
 }
 
@@ -61,8 +62,10 @@ impl Metrics {
         let mut worker = app.ask(Request::Metrics).await?;
         let mut cores = Vec::new();
         let mut asked = 0;
+        let mut lost = LostCores::default();
         if let Some(measurement) = worker.measurement.take() {
             asked = measurement.cores();
+            lost = measurement.lost;
             let deadline = tokio::time::Instant::now() + PATIENCE;
             while let Ok(Some(core)) = tokio::time::timeout_at(deadline, measurement.next()).await {
                 cores.push(core);
@@ -71,7 +74,7 @@ impl Metrics {
         let (at, snapshot) = (Instant::now(), Snapshot::of(cores, asked));
         let shares =
             last.as_ref().map(|last| shares(last, &worker.process, at)).unwrap_or_default();
-        let measured = Arc::new(Measured { at, worker, snapshot, shares });
+        let measured = Arc::new(Measured { at, worker, snapshot, lost, shares });
         *last = Some(Arc::clone(&measured));
         Ok(measured)
     }
@@ -89,7 +92,7 @@ fn shares(before: &Measured, now: &ProcessFigures, at: Instant) -> BTreeMap<usiz
 }
 
 fn render(measured: &Measured, format: Format, dropped_lines: u64) -> String {
-    let Measured { worker, snapshot, shares, .. } = measured;
+    let Measured { worker, snapshot, lost, shares, .. } = measured;
     let mut out = Exposition::new(format);
     connect::worker(&mut out, &worker.connectors, &worker.starts);
     let tasks = snapshot.tasks();
@@ -105,6 +108,7 @@ fn render(measured: &Measured, format: Format, dropped_lines: u64) -> String {
         millrace::latency(&mut out, &connector.name, &times);
     }
     millrace::cores(&mut out, snapshot, &worker.process, shares);
+    millrace::lost(&mut out, *lost);
     millrace::process(&mut out, &worker.process, env!("CARGO_PKG_VERSION"));
     let help = "Log lines that were dropped because the log's reader was too slow.";
     let name = "millrace_log_lines_dropped_total";

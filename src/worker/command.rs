@@ -9,6 +9,7 @@ use millrace_api::plugin::Plugins;
 use millrace_converters::json::ShapeCounts;
 
 use crate::metrics::Asking;
+use crate::tenancy::Life;
 
 /// `<connector>-<task>`, as Kafka Connect names a task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,8 +89,9 @@ pub trait SourceOffsetStore: Send + Sync {
 }
 
 /// From the control plane to a core.
-pub enum Command {
-    Start(Box<TaskSpec>),
+pub(crate) enum Command {
+    /// With the life that it begins, made by the engine.
+    Start(Box<TaskSpec>, Arc<Life>),
     /// Stop the task: commit what is durable, close, report [`TaskState::Unassigned`].
     Stop(TaskId),
     Pause(TaskId),

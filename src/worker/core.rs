@@ -2,21 +2,23 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use millrace_api::error::ConnectError;
+use millrace_net::account::Account;
+use millrace_net::rt::panic_message;
 use millrace_net::{log_context, rt};
 
 use crate::command::{Command, Report, TaskId, TaskSpec, TaskState};
 use crate::control::Control;
 use crate::metrics::{Asking, CoreSnapshot, TaskMetrics};
 use crate::reporter::Reporter;
+use crate::tenancy::{Life, contained};
 
 /// Time beyond `task.shutdown.graceful.timeout.ms` for leaving groups and closing connections.
-const LAST_WORDS: Duration = Duration::from_secs(4);
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(4);
 
 /// Tasks that run on this core, each life of a task by its generation.
 type Tasks = Rc<RefCell<HashMap<(TaskId, u64), Running>>>;
@@ -49,13 +51,17 @@ async fn command_loop(
     let measured: Measured = Rc::default();
     while let Ok(command) = commands.recv_async().await {
         match command {
-            Command::Start(spec) => start(*spec, &tasks, &measured, &reports),
+            Command::Start(spec, life) => start(*spec, life, &tasks, &measured, &reports),
             Command::Stop(id) => stop(&tasks, &measured, &id),
             Command::Pause(id) => set_paused(&tasks, &id, true),
             Command::Resume(id) => set_paused(&tasks, &id, false),
             Command::Measure(asking) => measure(cpu, &measured, asking).await,
             Command::Shutdown => break,
         }
+    }
+    if rt::given_up() {
+        // Its tasks live on elsewhere: they are dropped as they are.
+        return;
     }
     let mut patience = Duration::ZERO;
     for running in tasks.borrow().values() {
@@ -109,14 +115,29 @@ fn set_paused(tasks: &Tasks, id: &TaskId, paused: bool) {
     }
 }
 
-fn start(spec: TaskSpec, tasks: &Tasks, measured: &Measured, reports: &flume::Sender<Report>) {
+fn start(
+    spec: TaskSpec,
+    life: Arc<Life>,
+    tasks: &Tasks,
+    measured: &Measured,
+    reports: &flume::Sender<Report>,
+) {
+    if life.has_ended() {
+        // It goes on as another life: this core took the place of one that was lost meanwhile.
+        return;
+    }
     let control = Control::new(spec.target == crate::command::TargetState::Paused);
     let grace = crate::settings::graceful_shutdown(&spec.worker);
-    let life = (spec.id.clone(), spec.generation);
+    if life.is_cancelled() {
+        control.stop(grace);
+    }
+    let name = (spec.id.clone(), spec.generation);
     let running = Running { control: Rc::clone(&control), grace };
-    tasks.borrow_mut().insert(life.clone(), running);
+    tasks.borrow_mut().insert(name.clone(), running);
     let tasks = Rc::clone(tasks);
-    let metrics = Rc::new(TaskMetrics::new(spec.id.clone(), spec.generation, &spec.worker));
+    let account = Rc::new(Account::open(life.number, life.bound.most()));
+    let metrics = TaskMetrics::new(spec.id.clone(), spec.generation, &spec.worker);
+    let metrics = Rc::new(metrics.with_account(Rc::clone(&account)));
     measured.borrow_mut().insert(spec.id.clone(), Rc::clone(&metrics));
     let measured = Rc::clone(measured);
     let reporter = Reporter::new(metrics, reports.clone());
@@ -124,17 +145,18 @@ fn start(spec: TaskSpec, tasks: &Tasks, measured: &Measured, reports: &flume::Se
     let whole_life = async move {
         // A task that is restarted may still be ending its earlier life.
         let earlier = |tasks: &Tasks| {
-            tasks.borrow().keys().any(|(id, generation)| *id == life.0 && *generation < life.1)
+            tasks.borrow().keys().any(|(id, generation)| *id == name.0 && *generation < name.1)
         };
         while earlier(&tasks) {
             rt::sleep(Duration::from_millis(5)).await;
         }
-        let end = run_task(spec, control, reporter.clone()).await;
+        let end = run_task(spec, control, reporter.clone(), &account, &life).await;
         if end == TaskState::Unassigned {
-            forget(&measured, &life);
+            forget(&measured, &name);
         }
+        life.end();
         reporter.state(end);
-        tasks.borrow_mut().remove(&life);
+        tasks.borrow_mut().remove(&name);
     };
     rt::spawn(log_context::within(context, whole_life)).detach();
 }
@@ -148,21 +170,22 @@ fn forget(measured: &Measured, life: &(TaskId, u64)) {
 }
 
 /// Runs one task to its end; whatever goes wrong in it, a panic included, ends it alone.
-async fn run_task(spec: TaskSpec, control: Rc<Control>, reporter: Reporter) -> TaskState {
+async fn run_task(
+    spec: TaskSpec,
+    control: Rc<Control>,
+    reporter: Reporter,
+    account: &Account,
+    life: &Life,
+) -> TaskState {
     let id = spec.id.clone();
-    let task = AssertUnwindSafe(crate::task::run(spec, control, reporter)).catch_unwind();
-    match task.await {
+    match contained(crate::task::run(spec, control, reporter), account, life.bound).await {
         Ok(Ok(state)) => state,
         Ok(Err(error)) => {
             tracing::error!(task = %id, "{}", error.trace());
             TaskState::Failed(error.trace())
         }
         Err(panic) => {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".to_owned());
+            let text = panic_message(&*panic);
             let error = ConnectError::fatal(format!("the task panicked: {text}"));
             tracing::error!(task = %id, "{}", error.message);
             TaskState::Failed(error.trace())

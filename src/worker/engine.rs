@@ -1,14 +1,19 @@
-//! The engine: one executor a core, a mailbox to each, one mailbox back.
+//! The engine: one executor a core, a mailbox to each, one mailbox back, and a watchdog over all.
 
-use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use millrace_net::rt::CoreThread;
 pub use millrace_net::rt::RuntimeChoice;
 
-use crate::command::{Command, Report, TaskId, TaskSpec};
+use crate::command::{Command, Report, TargetState, TaskId, TaskSpec};
+use crate::core::LAST_WORDS;
 use crate::metrics::{Measurement, Scope};
+use crate::placement::Placement;
+use crate::watchdog::{Shared, Watchdog, deliver, open};
 
 /// How many cores, and which.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EngineOptions {
     /// CPUs to pin to, one executor each; at least one.
     pub cpus: Vec<usize>,
@@ -16,95 +21,100 @@ pub struct EngineOptions {
     pub spin_us: u64,
     /// io_uring or epoll (`millrace.runtime`); `None` asks the environment (`MILLRACE_RUNTIME`).
     pub runtime: Option<RuntimeChoice>,
+    /// How long a task may hold its core without a pause before both are given up
+    /// (`millrace.task.max.block.ms`); `None`: for ever.
+    pub max_block: Option<Duration>,
 }
 
 /// The control plane's end: places tasks and passes commands on. `Send`, lives on the sidecar.
 pub struct Engine {
-    cores: Vec<Core>,
-    placed: HashMap<TaskId, usize>,
+    placement: Shared,
+    watchdog: Watchdog,
 }
 
-struct Core {
-    mailbox: flume::Sender<Command>,
-    thread: Option<millrace_net::rt::CoreThread>,
-    tasks: usize,
-}
+/// States and progress that wait for the control plane.
+const REPORTS: usize = 16 * 1024;
 
-/// Commands that a core's mailbox holds before the sender waits.
-const MAILBOX: usize = 1024;
+/// What a core that ends in time may need beyond the time that it gives its tasks.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// How often the end of a core is looked for.
+const LOOK: Duration = Duration::from_millis(2);
 
 impl Engine {
     /// Starts the cores. What they report comes out of the receiver.
     pub fn start(options: &EngineOptions) -> std::io::Result<(Self, flume::Receiver<Report>)> {
-        let (reports, inbox) = flume::bounded(MAILBOX * 16);
-        let mut cores = Vec::with_capacity(options.cpus.len());
-        for &cpu in &options.cpus {
-            let (mailbox, commands) = flume::bounded(MAILBOX);
-            let reports = reports.clone();
-            let mut core = millrace_net::rt::CoreOptions::new(format!("core-{cpu}"), Some(cpu));
-            core.spin = std::time::Duration::from_micros(options.spin_us);
-            core.runtime = options.runtime;
-            let thread = millrace_net::rt::start_core(core, move || {
-                crate::core::run(cpu, commands, reports)
-            })?;
-            cores.push(Core { mailbox, thread: Some(thread), tasks: 0 });
-        }
-        Ok((Self { cores, placed: HashMap::new() }, inbox))
+        let (reports, inbox) = flume::bounded(REPORTS);
+        let placement = Arc::new(Mutex::new(Placement::start(options, reports)?));
+        let watchdog = Watchdog::start(&placement, options.max_block)?;
+        Ok((Self { placement, watchdog }, inbox))
     }
 
     /// Starts a task on the core with the fewest; it stays there. A task that already runs under
     /// this id must have been stopped first.
     pub fn start_task(&mut self, spec: TaskSpec) {
-        // A task that failed or finished is still counted where it was.
-        if let Some(before) = self.placed.remove(&spec.id) {
-            self.cores[before].tasks -= 1;
-        }
-        let at = (0..self.cores.len()).min_by_key(|&at| self.cores[at].tasks).unwrap_or(0);
-        self.placed.insert(spec.id.clone(), at);
-        self.cores[at].tasks += 1;
-        let _ = self.cores[at].mailbox.send(Command::Start(Box::new(spec)));
+        let (at, start) = open(&self.placement).place(spec);
+        deliver(&self.placement, at, start);
     }
 
     pub fn stop_task(&mut self, id: &TaskId) {
-        if let Some(at) = self.placed.remove(id) {
-            self.cores[at].tasks -= 1;
-            let _ = self.cores[at].mailbox.send(Command::Stop(id.clone()));
-        }
+        let stop = open(&self.placement).remove(id);
+        self.deliver(stop);
     }
 
     pub fn pause_task(&self, id: &TaskId) {
-        if let Some(&at) = self.placed.get(id) {
-            let _ = self.cores[at].mailbox.send(Command::Pause(id.clone()));
-        }
+        let pause = open(&self.placement).set_target(id, TargetState::Paused);
+        self.deliver(pause);
     }
 
     pub fn resume_task(&self, id: &TaskId) {
-        if let Some(&at) = self.placed.get(id) {
-            let _ = self.cores[at].mailbox.send(Command::Resume(id.clone()));
+        let resume = open(&self.placement).set_target(id, TargetState::Started);
+        self.deliver(resume);
+    }
+
+    fn deliver(&self, delivery: Option<(usize, Command)>) {
+        if let Some((at, command)) = delivery {
+            deliver(&self.placement, at, command);
         }
     }
 
     /// Asks every core what it counted and measured. Waits for nobody: a core whose mailbox is full
     /// is left out.
     pub fn measure(&self, scope: Scope) -> Measurement {
-        let (asking, measurement) = Measurement::new(scope, self.cores.len());
-        for core in &self.cores {
-            let _ = core.mailbox.try_send(Command::Measure(asking.clone()));
+        let placement = open(&self.placement);
+        let (asking, measurement) =
+            Measurement::new(scope, placement.mailboxes().count(), placement.lost());
+        for mailbox in placement.mailboxes() {
+            let _ = mailbox.try_send(Command::Measure(asking.clone()));
         }
         measurement
     }
 
-    /// Stops every task and waits for the cores to end.
-    pub fn shutdown(mut self) {
-        for core in &self.cores {
-            let _ = core.mailbox.send(Command::Shutdown);
+    /// Stops every task and waits for the cores to end, as long as they may take. A core that a task
+    /// does not give back then is left behind, as are those that were given up before: the end of the
+    /// process ends them.
+    pub fn shutdown(self) {
+        let Self { placement, watchdog } = self;
+        let (cores, grace) = open(&placement).take();
+        drop(watchdog);
+        let limit = Instant::now() + grace + LAST_WORDS + MARGIN;
+        for (mailbox, _) in &cores {
+            let _ = mailbox.send_deadline(Command::Shutdown, limit);
         }
-        for core in &mut self.cores {
-            if let Some(thread) = core.thread.take()
-                && let Err(panic) = thread.join()
-            {
-                tracing::error!(panic, "a core died");
-            }
+        for (_, core) in cores {
+            end(core, limit);
         }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "sleeps on the control plane's thread, at its end")]
+fn end(core: CoreThread, limit: Instant) {
+    while !core.is_finished() && Instant::now() < limit {
+        std::thread::sleep(LOOK);
+    }
+    if !core.is_finished() {
+        tracing::error!("a core did not end in time and is left behind");
+    } else if let Err(panic) = core.join() {
+        tracing::error!(panic, "a core died");
     }
 }

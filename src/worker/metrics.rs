@@ -12,8 +12,10 @@ mod sampled;
 mod snapshot;
 
 use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
 
 use millrace_api::Config;
+use millrace_net::account::Account;
 
 use crate::command::TaskId;
 
@@ -24,7 +26,7 @@ pub use latency::LatencyStage;
 pub(crate) use latency::{Detail, Latencies, Span};
 pub use process::ProcessFigures;
 pub(crate) use snapshot::Asking;
-pub use snapshot::{CoreSnapshot, Measurement, Scope, Snapshot, TaskSnapshot};
+pub use snapshot::{CoreSnapshot, LostCores, Measurement, Scope, Snapshot, TaskSnapshot};
 
 /// One life of a task, written by the task and read by its core's command loop.
 pub(crate) struct TaskMetrics {
@@ -32,12 +34,18 @@ pub(crate) struct TaskMetrics {
     pub generation: u64,
     latency: RefCell<Latencies>,
     counts: RefCell<Counts>,
+    account: Option<Rc<Account>>,
 }
 
 impl TaskMetrics {
     pub(crate) fn new(id: TaskId, generation: u64, worker: &Config) -> Self {
         let latency = RefCell::new(Latencies::new(Detail::of(worker)));
-        Self { id, generation, latency, counts: RefCell::new(Counts::new(worker)) }
+        Self { id, generation, latency, counts: RefCell::new(Counts::new(worker)), account: None }
+    }
+
+    /// With the account that knows the task's memory.
+    pub(crate) fn with_account(self, account: Rc<Account>) -> Self {
+        Self { account: Some(account), ..self }
     }
 
     /// Not to be held over an await: the command loop reads between two polls of the task.
@@ -55,7 +63,9 @@ impl TaskMetrics {
             Scope::Total => self.latency.borrow().total(),
             Scope::Interval => self.latency.borrow_mut().take_interval(),
         };
-        let figures = self.counts.borrow().figures();
+        let mut figures = self.counts.borrow().figures();
+        figures.memory.allocated =
+            self.account.as_ref().map_or(0, |account| account.bytes()) as u64;
         TaskSnapshot { id: self.id.clone(), generation: self.generation, figures, latency }
     }
 }

@@ -3,6 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use millrace_net::account;
+use millrace_net::rt;
+
 use crate::command::{Progress, Report, TaskId, TaskState};
 use crate::metrics::TaskMetrics;
 
@@ -34,20 +37,20 @@ impl Reporter {
     pub(crate) fn state(&self, state: TaskState) {
         self.metrics.counts().state(&state);
         let report = Report::State { id: self.id.clone(), generation: self.generation, state };
-        let _ = self.mailbox.send(report);
+        self.say(report, true);
     }
 
     pub(crate) fn progress(&self, progress: Progress) {
         let report =
             Report::Progress { id: self.id.clone(), generation: self.generation, progress };
-        let _ = self.mailbox.try_send(report);
+        self.say(report, false);
     }
 
     /// The progress that a bulk job's report is made of: it may wait for the mailbox.
     pub(crate) fn last_progress(&self, progress: Progress) {
         let report =
             Report::Progress { id: self.id.clone(), generation: self.generation, progress };
-        let _ = self.mailbox.send(report);
+        self.say(report, true);
     }
 
     /// Says what is being retried, once per change.
@@ -61,6 +64,21 @@ impl Reporter {
         }
         *self.trouble.borrow_mut() = what.clone();
         let report = Report::Trouble { id: self.id.clone(), generation: self.generation, what };
-        let _ = self.mailbox.try_send(report);
+        self.say(report, false);
+    }
+
+    /// Nothing from a core that was given up: the task's other life speaks for it.
+    fn say(&self, report: Report, must_arrive: bool) {
+        if rt::given_up() {
+            return;
+        }
+        // The mailbox is shared with all cores: nothing may stop this one within its lock.
+        account::aside(|| {
+            if must_arrive {
+                let _ = self.mailbox.send(report);
+            } else {
+                let _ = self.mailbox.try_send(report);
+            }
+        });
     }
 }

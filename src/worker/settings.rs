@@ -23,6 +23,17 @@ pub(crate) fn graceful_shutdown(worker: &Config) -> Duration {
     Duration::from_millis(number(worker, "task.shutdown.graceful.timeout.ms", 5000).max(0) as u64)
 }
 
+/// How long a task may hold its core without a pause; 0: for ever.
+pub const MAX_BLOCK: &str = "millrace.task.max.block.ms";
+
+/// The memory that a task may hold; 0: any.
+pub const TASK_MEMORY: &str = "millrace.task.memory.bytes";
+
+/// [`TASK_MEMORY`], if there is a bound.
+pub(crate) fn task_memory(worker: &Config) -> Option<usize> {
+    usize::try_from(number(worker, TASK_MEMORY, 0)).ok().filter(|bytes| *bytes > 0)
+}
+
 /// `offset.flush.interval.ms`.
 pub(crate) fn flush_interval(worker: &Config) -> Duration {
     Duration::from_millis(number(worker, "offset.flush.interval.ms", 60_000).max(1) as u64)

@@ -235,8 +235,11 @@ impl WorkerSinkTask {
         counts.partitions = self.offsets.consumed().len() as u64;
         counts.lags = self.consumer.lags();
         counts.tables = self.tables.figures();
-        counts.memory =
-            Memory { arena: self.arena_bytes as u64, buffers: self.consumer.buffer_bytes() as u64 };
+        counts.memory = Memory {
+            arena: self.arena_bytes as u64,
+            buffers: self.consumer.buffer_bytes() as u64,
+            ..Memory::default()
+        };
     }
 
     /// A bulk job's partitions with their ends; otherwise those that records came from, whose end

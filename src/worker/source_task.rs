@@ -10,7 +10,7 @@ use millrace_api::LocalFuture;
 use millrace_api::error::{ConnectError, ErrorKind};
 use millrace_api::source::{Polled, SourceRecord, SourceTask};
 use millrace_converters::Arena;
-use millrace_net::rt;
+use millrace_net::{account, rt};
 
 use crate::command::{SourceOffsetStore, TaskState};
 use crate::control::{Control, HEARING};
@@ -121,6 +121,10 @@ impl WorkerSourceTask {
     /// Hands over what is committable; what the store cannot take waits for the next round, and the
     /// answer is `false`.
     async fn store_offsets(&mut self) -> bool {
+        if rt::given_up() {
+            // The task's other life stores its own.
+            return true;
+        }
         let taken = self.settlement.offsets.take();
         if taken.is_empty() {
             return true;
@@ -130,12 +134,11 @@ impl WorkerSourceTask {
             return true;
         }
         let (done, answer) = flume::bounded(1);
-        self.store.put(
-            entries,
-            Box::new(move |result| {
-                let _ = done.send(result);
-            }),
-        );
+        let told = Box::new(move |result| {
+            let _ = done.send(result);
+        });
+        // The store is the worker's: what it keeps is nobody's, and its lock is for moments.
+        account::aside(|| self.store.put(entries, told));
         let failure = match rt::timeout(self.flush_timeout, answer.recv_async()).await {
             Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => error,
@@ -210,6 +213,7 @@ impl WorkerSourceTask {
         counts.memory = Memory {
             arena: self.arena.allocated_bytes() as u64,
             buffers: producer.buffered_bytes() as u64,
+            ..Memory::default()
         };
     }
 

@@ -28,6 +28,9 @@ pub enum Event {
     /// Partition and offset of a record that was taken.
     Taken(i32, i64),
     Polled,
+    /// It holds its core, or has let go of it again.
+    Blocks,
+    LetsGo,
 }
 
 /// A test's view of one task.
@@ -40,6 +43,10 @@ pub struct Probe {
     pub gated: AtomicBool,
     /// What was taken counts as durable.
     pub durable: AtomicBool,
+    /// The task holds its core as long as this is set.
+    pub blocking: AtomicBool,
+    /// The task takes memory as long as this is set.
+    pub hoarding: AtomicBool,
 }
 
 impl Probe {
@@ -82,6 +89,47 @@ impl Probe {
     }
 }
 
+/// A piece of what a task hoards.
+const PIECE: usize = 1 << 20;
+/// More than any test lets it have.
+const FAR_TOO_MUCH: usize = 2000;
+
+/// What a task does that its neighbours must not suffer from, by `hostile`: `sleeps`, `spins` (both
+/// hold the core), `grabs` (memory, within one call), `hoards` (memory, call by call).
+#[derive(Default)]
+struct Malice {
+    how: String,
+    hoard: Vec<Vec<u8>>,
+}
+
+impl Malice {
+    #[allow(clippy::disallowed_methods, reason = "blocks the core, to see what becomes of it")]
+    fn act(&mut self, probe: &Probe) {
+        match self.how.as_str() {
+            "sleeps" | "spins" if probe.blocking.load(Ordering::SeqCst) => {
+                probe.note(Event::Blocks);
+                while probe.blocking.load(Ordering::SeqCst) {
+                    if self.how == "sleeps" {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                }
+                probe.note(Event::LetsGo);
+            }
+            "grabs" if probe.hoarding.load(Ordering::SeqCst) => {
+                for _ in 0..FAR_TOO_MUCH {
+                    self.hoard.push(Vec::with_capacity(PIECE));
+                }
+                panic!("nobody stopped it");
+            }
+            "hoards" if probe.hoarding.load(Ordering::SeqCst) => {
+                assert!(self.hoard.len() < FAR_TOO_MUCH, "nobody stopped it");
+                self.hoard.push(Vec::with_capacity(PIECE));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Panics where `panic.in` says.
 struct Trap(String);
 
@@ -94,11 +142,12 @@ impl Trap {
 struct Task {
     probe: Arc<Probe>,
     trap: Trap,
+    malice: Malice,
 }
 
 impl Default for Task {
     fn default() -> Self {
-        Self { probe: Arc::default(), trap: Trap(String::new()) }
+        Self { probe: Arc::default(), trap: Trap(String::new()), malice: Malice::default() }
     }
 }
 
@@ -106,6 +155,7 @@ impl Task {
     fn start(&mut self, config: &Config) {
         self.probe = Probe::of(config.get("probe").map_or("", String::as_str));
         self.trap = Trap(config.get("panic.in").cloned().unwrap_or_default());
+        self.malice.how = config.get("hostile").cloned().unwrap_or_default();
         self.trap.spring("start");
     }
 }
@@ -134,9 +184,13 @@ impl SinkTask for Task {
         records: &'a [Record<'a>],
     ) -> LocalFuture<'a, Result<(), ConnectError>> {
         Box::pin(async move {
+            if self.malice.how == "hoards" {
+                self.malice.act(&self.probe);
+            }
             if records.is_empty() {
                 return Ok(());
             }
+            self.malice.act(&self.probe);
             self.trap.spring("put");
             self.probe.note(Event::Put(records.len()));
             if self.probe.gated.load(Ordering::SeqCst) {
@@ -201,6 +255,7 @@ impl SourceTask for Task {
             if self.trap.0 == "finished" {
                 return Ok(Polled::Finished);
             }
+            self.malice.act(&self.probe);
             self.probe.note(Event::Polled);
             rt::sleep(Duration::from_millis(20)).await;
             Ok(Polled::More)

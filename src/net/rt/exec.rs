@@ -3,22 +3,35 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use super::options::CoreOptions;
 use super::runtime::Runtime;
+use super::watch::{self, Watch};
 use super::{epoll, panic_message, uring};
-use crate::log_context;
+use crate::{account, log_context};
 
 /// A running core.
 pub struct CoreThread {
     inner: std::thread::JoinHandle<()>,
     runtime: Runtime,
+    watch: Arc<Watch>,
 }
 
 impl CoreThread {
     /// Waits for the core's future to end. `Err` if the core itself died.
     pub fn join(self) -> Result<(), String> {
         self.inner.join().map_err(|panic| panic_message(&*panic))
+    }
+
+    /// Whether [`Self::join`] would not wait.
+    pub fn is_finished(&self) -> bool {
+        self.inner.is_finished()
+    }
+
+    /// What the core shows of itself.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// The engine that it runs on.
@@ -53,8 +66,11 @@ where
 {
     let runtime = options.decide()?;
     let (ready, started) = std::sync::mpsc::sync_channel(1);
+    let watch = Arc::new(Watch::default());
+    let shown = Arc::clone(&watch);
     let inner = std::thread::Builder::new().name(options.name.clone()).spawn(move || {
         HERE.set(Some(runtime));
+        watch::begin(shown);
         let ready = move |result| drop(ready.send(result));
         match runtime {
             Runtime::IoUring => uring::run(&options, ready, main),
@@ -62,7 +78,7 @@ where
         }
     })?;
     match started.recv() {
-        Ok(Ok(())) => Ok(CoreThread { inner, runtime }),
+        Ok(Ok(())) => Ok(CoreThread { inner, runtime, watch }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::other("the core's thread ended before it started")),
     }
@@ -111,7 +127,7 @@ impl<T> Future for Task<T> {
 /// Runs `future` on this core, beside the caller. A panic in it ends the core: code of others runs in
 /// [`super::spawn_caught`].
 pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    let future = log_context::inherited(future);
+    let future = account::inherited(log_context::inherited(future));
     Task(Some(match here() {
         Runtime::IoUring => Inner::Uring(uring::spawn(future)),
         Runtime::Epoll => Inner::Epoll(epoll::spawn(future)),
@@ -120,7 +136,7 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
 
 /// As [`spawn`], for what must not wait behind a busy task: control messages, heartbeats.
 pub fn spawn_urgent<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    let future = log_context::inherited(future);
+    let future = account::inherited(log_context::inherited(future));
     Task(Some(match here() {
         Runtime::IoUring => Inner::Uring(uring::spawn_urgent(future)),
         Runtime::Epoll => Inner::Epoll(epoll::spawn_urgent(future)),
@@ -129,6 +145,7 @@ pub fn spawn_urgent<T: 'static>(future: impl Future<Output = T> + 'static) -> Ta
 
 /// Lets others run if this task has had its share; 17 ns when it has not. Once a batch.
 pub async fn yield_if_needed() {
+    watch::on_a_living_core().await;
     match here() {
         Runtime::IoUring => uring::yield_if_needed().await,
         Runtime::Epoll => epoll::yield_if_needed().await,

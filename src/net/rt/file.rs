@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::watch::on_a_living_core;
 use crate::offload::{Pool, Running, run_in, start_in};
 
 /// Threads of one core for files: one to write while another waits for the disk.
@@ -167,6 +168,7 @@ impl AppendFile {
     /// an error. If the future is dropped, the write goes on, the buffer is lost, and the next operation
     /// waits for it.
     pub async fn append_from(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        on_a_living_core().await;
         self.settle().await;
         if buffer.is_empty() {
             return Ok(());

@@ -13,10 +13,12 @@ mod options;
 mod probe;
 mod read_file;
 mod runtime;
+mod sockets;
 mod task;
 mod tcp;
 mod time;
 mod uring;
+pub(crate) mod watch;
 
 pub use exec::{CoreThread, Task, spawn, spawn_urgent, start_core, yield_if_needed};
 pub use file::{AppendFile, create_dir_all, remove_file, rename, sync_dir};
@@ -30,3 +32,4 @@ pub(crate) use task::on_core;
 pub use task::{panic_message, spawn_caught};
 pub use tcp::{TcpListener, TcpStream};
 pub use time::{Elapsed, sleep, timeout};
+pub use watch::{Turn, Watch, given_up};

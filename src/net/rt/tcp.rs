@@ -10,13 +10,18 @@ use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::exec::here;
 use super::runtime::Runtime;
-use super::{epoll, uring};
+use super::sockets::Socket;
+use super::{epoll, uring, watch};
 
 /// The kernel's `IOV_MAX`.
 const MAX_SLICES: usize = 1024;
 
 /// A connection. `TCP_NODELAY` is always set. Implements the `futures` IO traits for TLS and HTTP.
-pub struct TcpStream(Stream);
+pub struct TcpStream {
+    /// Stands first: it is dropped before the socket is closed.
+    _open: Socket,
+    inner: Stream,
+}
 
 enum Stream {
     Uring(uring::TcpStream),
@@ -34,9 +39,18 @@ macro_rules! on_either {
 }
 
 impl TcpStream {
+    fn new(inner: Stream) -> Self {
+        let socket = match &inner {
+            Stream::Uring(stream) => stream.as_raw_fd(),
+            Stream::Epoll(stream) => stream.socket().as_raw_fd(),
+        };
+        Self { _open: Socket::new(socket), inner }
+    }
+
     /// Connects to an address; names are resolved elsewhere, never on the core.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self(match here() {
+        watch::on_a_living_core().await;
+        Ok(Self::new(match here() {
             Runtime::IoUring => Stream::Uring(uring::connect(address).await?),
             Runtime::Epoll => Stream::Epoll(epoll::TcpStream::connect(address).await?),
         }))
@@ -44,11 +58,11 @@ impl TcpStream {
 
     /// Reads what is there, at least one byte unless the peer has closed (0).
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        on_either!(&mut self.0, stream => stream.read(buffer).await)
+        on_either!(&mut self.inner, stream => stream.read(buffer).await)
     }
 
     pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        on_either!(&mut self.0, stream => stream.write_all(bytes).await)
+        on_either!(&mut self.inner, stream => stream.write_all(bytes).await)
     }
 
     /// Writes the slices as if they were one, in as few calls as the kernel allows.
@@ -73,7 +87,7 @@ impl TcpStream {
     }
 
     fn with_socket<T>(&self, work: impl FnOnce(&socket2::Socket) -> T) -> T {
-        match &self.0 {
+        match &self.inner {
             Stream::Uring(stream) => {
                 // SAFETY: the descriptor is open as long as `stream`, which outlives the call.
                 let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
@@ -84,7 +98,7 @@ impl TcpStream {
     }
 
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match &self.0 {
+        match &self.inner {
             Stream::Uring(stream) => uring::peer_addr(stream),
             Stream::Epoll(stream) => stream.peer_addr(),
         }
@@ -97,7 +111,7 @@ impl AsyncRead for TcpStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        on_either!(&mut self.0, stream => Pin::new(stream).poll_read(cx, buffer))
+        on_either!(&mut self.inner, stream => Pin::new(stream).poll_read(cx, buffer))
     }
 }
 
@@ -107,7 +121,7 @@ impl AsyncWrite for TcpStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        on_either!(&mut self.0, stream => Pin::new(stream).poll_write(cx, bytes))
+        on_either!(&mut self.inner, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     /// One `sendmsg` where the socket has room; glommio itself knows only single slices, and waits.
@@ -117,7 +131,7 @@ impl AsyncWrite for TcpStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let slices = &slices[..slices.len().min(MAX_SLICES)];
-        let stream = match &mut self.0 {
+        let stream = match &mut self.inner {
             Stream::Epoll(stream) => return Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Uring(_) if slices.len() > 1 => {
                 let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -125,7 +139,7 @@ impl AsyncWrite for TcpStream {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     sent => return Poll::Ready(sent),
                 }
-                &mut self.0
+                &mut self.inner
             }
             stream => stream,
         };
@@ -134,16 +148,20 @@ impl AsyncWrite for TcpStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_either!(&mut self.0, stream => Pin::new(stream).poll_flush(cx))
+        on_either!(&mut self.inner, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_either!(&mut self.0, stream => Pin::new(stream).poll_close(cx))
+        on_either!(&mut self.inner, stream => Pin::new(stream).poll_close(cx))
     }
 }
 
 /// A listening socket.
-pub struct TcpListener(Listener);
+pub struct TcpListener {
+    /// As a stream's.
+    _open: Socket,
+    inner: Listener,
+}
 
 enum Listener {
     Uring(uring::TcpListener),
@@ -154,21 +172,26 @@ impl TcpListener {
     /// Listens. Several listeners may share an address, also of several cores (`SO_REUSEPORT`): the
     /// kernel spreads connections over them.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self(match here() {
+        let inner = match here() {
             Runtime::IoUring => Listener::Uring(uring::TcpListener::bind(address)?),
             Runtime::Epoll => Listener::Epoll(epoll::TcpListener::bind(address)?),
-        }))
+        };
+        let socket = match &inner {
+            Listener::Uring(listener) => listener.as_raw_fd(),
+            Listener::Epoll(listener) => listener.as_raw_fd(),
+        };
+        Ok(Self { _open: Socket::new(socket), inner })
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.0 {
+        match &self.inner {
             Listener::Uring(listener) => listener.local_addr(),
             Listener::Epoll(listener) => listener.local_addr(),
         }
     }
 
     pub async fn accept(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream(match &self.0 {
+        Ok(TcpStream::new(match &self.inner {
             Listener::Uring(listener) => Stream::Uring(listener.accept().await?),
             Listener::Epoll(listener) => Stream::Epoll(listener.accept().await?),
         }))

@@ -4,11 +4,13 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
 
 use super::options::{CoreOptions, URGENT_LATENCY};
+use super::watch::given_up;
 
 pub(super) type Task<T> = glommio::Task<T>;
 pub(super) type TcpStream = glommio::net::TcpStream;
@@ -33,6 +35,11 @@ pub(super) fn run<Fut: Future<Output = ()> + 'static>(
         Ok(executor) => {
             ready(Ok(()));
             executor.run(async move { main().await });
+            if given_up() {
+                // Its tasks are where they were. Dropped without an executor around them they would
+                // panic; their memory and the ring stay with the process.
+                std::mem::forget(executor);
+            }
         }
         Err(error) => ready(Err(io::Error::other(error.to_string()))),
     }
@@ -87,6 +94,10 @@ impl TcpListener {
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr().map_err(lift)
+    }
+
+    pub(super) fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 
     pub(super) async fn accept(&self) -> io::Result<TcpStream> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millrace_herder::measured::{
-    Distribution, LatencyStage, ProcessFigures, Snapshot, TableFigures,
+    Distribution, LatencyStage, LostCores, ProcessFigures, Snapshot, TableFigures,
 };
 
 use super::exposition::{Exposition, Kind, Labels};
@@ -102,6 +102,9 @@ pub(super) fn cores(
         out.add("millrace_task_arena_bytes", Gauge, help, labels, figures.memory.arena as f64);
         let help = "Memory of fetched records, or of records that are not acknowledged.";
         out.add("millrace_task_buffer_bytes", Gauge, help, labels, figures.memory.buffers as f64);
+        let help = "Memory that the task holds in all, as far as Rust code allocated it.";
+        let allocated = figures.memory.allocated as f64;
+        out.add("millrace_task_allocated_bytes", Gauge, help, labels, allocated);
         tables(out, &id.connector, &number, &figures.tables);
         if let Some(producer) = &figures.producer {
             let help = "Bytes of batches sent, compressed.";
@@ -112,6 +115,14 @@ pub(super) fn cores(
             out.add("millrace_producer_batch_retries_total", Counter, help, labels, retries);
         }
     }
+}
+
+/// Cores whose place was taken by others.
+pub(super) fn lost(out: &mut Exposition, lost: LostCores) {
+    let help = "Cores that a task did not give back and that were replaced.";
+    out.add("millrace_lost_cores_total", Counter, help, &[], lost.total as f64);
+    let help = "Lost cores whose threads have not ended; 8 at most.";
+    out.add("millrace_lost_cores", Gauge, help, &[], lost.left as f64);
 }
 
 /// The tables that a task's transforms join with.

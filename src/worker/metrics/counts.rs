@@ -60,6 +60,8 @@ pub struct Memory {
     pub arena: u64,
     /// Fetched and decompressed bytes, or records that the producer has not got acknowledged.
     pub buffers: u64,
+    /// Everything that the allocator has given to the task and has not got back.
+    pub allocated: u64,
 }
 
 /// A table that one of the task's transforms joins with.

@@ -44,17 +44,28 @@ pub struct Asking {
     pub(crate) reply: flume::Sender<CoreSnapshot>,
 }
 
+/// Cores that a task did not give back, whose place was taken by others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LostCores {
+    /// Since the engine's start.
+    pub total: u64,
+    /// Those whose threads have not ended yet.
+    pub left: u64,
+}
+
 /// The answers on their way.
 pub struct Measurement {
     answers: flume::Receiver<CoreSnapshot>,
     cores: usize,
+    /// As it was when the question was put.
+    pub lost: LostCores,
 }
 
 impl Measurement {
     /// A question for `cores` cores, to be cloned into their mailboxes and dropped.
-    pub(crate) fn new(scope: Scope, cores: usize) -> (Asking, Self) {
+    pub(crate) fn new(scope: Scope, cores: usize, lost: LostCores) -> (Asking, Self) {
         let (reply, answers) = flume::bounded(cores.max(1));
-        (Asking { scope, reply }, Self { answers, cores })
+        (Asking { scope, reply }, Self { answers, cores, lost })
     }
 
     /// The next core's answer; `None` after the last, a core that ended counts as having answered.
@@ -150,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_core_that_is_gone_is_missing_and_not_waited_for() {
-        let (asking, measurement) = Measurement::new(Scope::Total, 2);
+        let (asking, measurement) = Measurement::new(Scope::Total, 2, LostCores::default());
         let gone = asking.clone();
         drop(gone);
         asking.reply.send(CoreSnapshot { cpu: 0, tasks: Vec::new() }).unwrap();

@@ -9,7 +9,7 @@ mod client;
 mod config;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use millrace_api::error::ConnectError;
 use millrace_converters::registry::{Answer, Question, RegistrySettings, SchemaSource};
 use millrace_converters::{Converter, DataError};
+use millrace_net::account::aside;
 use millrace_net::rt;
 
 use crate::control::{Control, HEARING};
@@ -32,6 +33,10 @@ const REFUSED_FOR: Duration = Duration::from_secs(5);
 /// Answers kept for one registry; when there are more, all are forgotten.
 const MOST_ANSWERS: usize = 20_000;
 
+/// How long a question may be on its way before another task asks it, too: longer than the client
+/// waits. Whoever asked first may have lost its core.
+const ASKED_FOR: Duration = Duration::from_secs(60);
+
 /// How often a task looks whether the answer that another waits for is there.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -41,8 +46,8 @@ const LOOK: Duration = Duration::from_millis(5);
 struct Known {
     answers: HashMap<Question, Arc<Answer>>,
     refusals: HashMap<Question, (DataError, Instant)>,
-    /// Questions that are on their way.
-    asked: HashSet<Question>,
+    /// Questions that are on their way, and since when.
+    asked: HashMap<Question, Instant>,
 }
 
 type Shared = Arc<Mutex<Known>>;
@@ -57,15 +62,18 @@ fn open<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The answers of that registry that the process has; made when its first converter comes, gone
 /// with its last.
 fn shared(settings: &RegistrySettings) -> Shared {
-    let mut all = open(&REGISTRIES);
-    all.retain(|(_, known)| known.strong_count() > 0);
-    let found = all.iter().find(|(of, _)| of == settings);
-    if let Some(known) = found.and_then(|(_, known)| known.upgrade()) {
-        return known;
-    }
-    let known = Shared::default();
-    all.push((settings.clone(), Arc::downgrade(&known)));
-    known
+    // What all cores share is nobody's, and nothing may stop this one within the lock; here and below.
+    aside(|| {
+        let mut all = open(&REGISTRIES);
+        all.retain(|(_, known)| known.strong_count() > 0);
+        let found = all.iter().find(|(of, _)| of == settings);
+        if let Some(known) = found.and_then(|(_, known)| known.upgrade()) {
+            return known;
+        }
+        let known = Shared::default();
+        all.push((settings.clone(), Arc::downgrade(&known)));
+        known
+    })
 }
 
 /// One converter's end.
@@ -76,17 +84,19 @@ struct Desk {
 
 impl SchemaSource for Desk {
     fn ask(&self, question: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        let known = open(&self.known);
-        if let Some(answer) = known.answers.get(question) {
-            return Some(Ok(Arc::clone(answer)));
+        let known = aside(|| {
+            let known = open(&self.known);
+            if let Some(answer) = known.answers.get(question) {
+                return Some(Ok(Arc::clone(answer)));
+            }
+            let refused = known.refusals.get(question);
+            let holds = refused.filter(|(_, at)| at.elapsed() < REFUSED_FOR);
+            holds.map(|(refusal, _)| Err(refusal.clone()))
+        });
+        if known.is_none() {
+            *self.wanted.borrow_mut() = Some(question.clone());
         }
-        if let Some((refusal, at)) = known.refusals.get(question)
-            && at.elapsed() < REFUSED_FOR
-        {
-            return Some(Err(refusal.clone()));
-        }
-        *self.wanted.borrow_mut() = Some(question.clone());
-        None
+        known
     }
 }
 
@@ -219,11 +229,15 @@ struct Registry {
 struct Asking<'r> {
     known: &'r Shared,
     question: &'r Question,
+    since: Instant,
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        open(self.known).asked.remove(self.question);
+        let mut known = open(self.known);
+        if known.asked.get(self.question) == Some(&self.since) {
+            known.asked.remove(self.question);
+        }
     }
 }
 
@@ -241,22 +255,38 @@ impl Registry {
     }
 
     async fn settle(&self, question: Question) -> Result<(), Unanswered> {
-        loop {
-            {
+        let since = loop {
+            let now = Instant::now();
+            if open(&self.known).answers.contains_key(&question) {
+                return Ok(());
+            }
+            let mine = aside(|| {
                 let mut known = open(&self.known);
-                if known.answers.contains_key(&question) {
-                    return Ok(());
+                let asked = known.asked.get(&question);
+                let mine = asked.is_none_or(|since| now.duration_since(*since) > ASKED_FOR);
+                if mine {
+                    known.asked.insert(question.clone(), now);
                 }
-                if known.asked.insert(question.clone()) {
-                    break;
-                }
+                mine
+            });
+            if mine {
+                break now;
             }
             // Somebody else asks already.
             rt::sleep(LOOK).await;
-        }
-        let _asking = Asking { known: &self.known, question: &question };
+        };
+        let _asking = Asking { known: &self.known, question: &question, since };
         let client = self.client().map_err(Unanswered::Hopeless)?;
         let outcome = client.answer(&question).await;
+        aside(|| self.learn(question.clone(), outcome))
+    }
+
+    /// Takes note of what the registry said, for all.
+    fn learn(
+        &self,
+        question: Question,
+        outcome: Result<Answer, Unanswered>,
+    ) -> Result<(), Unanswered> {
         let mut known = open(&self.known);
         if known.answers.len() + known.refusals.len() >= MOST_ANSWERS {
             known.answers.clear();
@@ -265,11 +295,11 @@ impl Registry {
         known.refusals.remove(&question);
         match outcome {
             Ok(answer) => {
-                known.answers.insert(question.clone(), Arc::new(answer));
+                known.answers.insert(question, Arc::new(answer));
                 Ok(())
             }
             Err(Unanswered::Refused(error)) => {
-                known.refusals.insert(question.clone(), (error, Instant::now()));
+                known.refusals.insert(question, (error, Instant::now()));
                 Ok(())
             }
             Err(other) => Err(other),

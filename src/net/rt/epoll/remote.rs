@@ -9,6 +9,7 @@ use async_task::Runnable;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::lanes::Lane;
+use crate::account;
 
 /// Where other threads put the tasks of a core that they have woken. A task stands here at most once,
 /// which bounds it.
@@ -60,7 +61,8 @@ impl Remote {
             std::mem::forget(task);
             return;
         }
-        woken.tasks.push((lane, task));
+        // The core takes this lock, too: nothing may stop this thread while it holds it.
+        account::aside(|| woken.tasks.push((lane, task)));
         self.waiting.store(true, Ordering::SeqCst);
         drop(woken);
         // Both sides write their own flag first and then read the other's (sequentially consistent):

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -167,6 +168,10 @@ impl TcpListener {
 
     pub(in crate::rt) fn local_addr(&self) -> io::Result<SocketAddr> {
         inet(&self.socket.local_addr()?)
+    }
+
+    pub(in crate::rt) fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 
     pub(in crate::rt) async fn accept(&self) -> io::Result<TcpStream> {
