@@ -13,6 +13,7 @@ pub mod data;
 pub mod header;
 pub mod java_text;
 pub mod json;
+pub mod json_schema;
 pub mod json_text;
 pub mod number;
 pub mod number_text;

@@ -18,6 +18,9 @@ use millrace_api::Config;
 use millrace_api::plugin::Plugins;
 use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig, WriteAs};
 use millrace_converters::converter::Detail;
+use millrace_converters::json_schema::{
+    JsonSchemaConverter, JsonSchemaConverterConfig, JsonSchemaDataConfig,
+};
 use millrace_converters::registry::{
     Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, SubjectNames,
 };
@@ -378,28 +381,23 @@ fn records_cost_no_allocation() {
             wrong.push(format!("{name}: {:.4} allocations a record", calls / records));
         }
     }
-    wrong.extend(avro_costs_no_allocation());
+    wrong.extend(registries_cost_no_allocation());
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 /// A registry of one schema.
-struct OneSchema;
+struct OneSchema(SchemaKind, &'static str);
 
 impl SchemaSource for OneSchema {
     fn ask(&self, _: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        let text = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},
-            {"name":"in","type":{"type":"record","name":"I","fields":[
-                {"name":"s","type":["null","string"]},{"name":"d","type":"double"}]}},
-            {"name":"tags","type":{"type":"array","items":"string"}},
-            {"name":"any","type":["int","string"]}]}"#;
-        let schema = SchemaText::new(SchemaKind::Avro, text);
+        let schema = SchemaText::new(self.0, self.1);
         Some(Ok(Arc::new(Answer { id: 1, schema: Some(schema), ..Answer::default() })))
     }
 }
 
-/// Avro of a registry, batch by batch as a task has it: typed, as JSON text, and back. Once the
-/// arena has grown to a batch's size, nothing is allocated.
-fn avro_costs_no_allocation() -> Vec<String> {
+/// Converters of a registry, batch by batch as a task has them: typed, as JSON text, and back. Once
+/// the arena has grown to a batch's size, nothing is allocated.
+fn registries_cost_no_allocation() -> Vec<String> {
     let config = AvroConverterConfig {
         data: AvroDataConfig::default(),
         is_key: false,
@@ -408,33 +406,60 @@ fn avro_costs_no_allocation() -> Vec<String> {
         normalize: false,
         schemas_cache: 1000,
     };
-    let mut converter = AvroConverter::new(config, RegistrySettings::default());
-    converter.attach(std::rc::Rc::new(OneSchema));
+    let mut avro = AvroConverter::new(config, RegistrySettings::default());
+    let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},
+        {"name":"in","type":{"type":"record","name":"I","fields":[
+            {"name":"s","type":["null","string"]},{"name":"d","type":"double"}]}},
+        {"name":"tags","type":{"type":"array","items":"string"}},
+        {"name":"any","type":["int","string"]}]}"#;
+    avro.attach(std::rc::Rc::new(OneSchema(SchemaKind::Avro, schema)));
     let mut record = vec![0, 0, 0, 0, 1, 14, 2, 6, b'a', b'\"', b'c'];
     record.extend(0.5f64.to_le_bytes());
     record.extend([4, 2, b'x', 2, b'y', 0, 2, 2, b'z']);
+    let mut wrong = registry_costs("Avro", &mut avro, &record);
+    let config = JsonSchemaConverterConfig {
+        data: JsonSchemaDataConfig::default(),
+        is_key: false,
+        subject_names: SubjectNames::Topic,
+        write_as: WriteAs::Registered,
+        read_latest: false,
+        normalize: false,
+        schemas_cache: 1000,
+    };
+    let mut json = JsonSchemaConverter::new(config, RegistrySettings::default());
+    let schema = r#"{"type":"object","properties":{"id":{"type":"integer"},
+        "in":{"type":"object","properties":{"s":{"type":["null","string"]},"d":{"type":"number"}}},
+        "tags":{"type":"array","items":{"type":"string"}},
+        "any":{"oneOf":[{"type":"integer"},{"type":"string"}]}}}"#;
+    json.attach(std::rc::Rc::new(OneSchema(SchemaKind::Json, schema)));
+    let record = b"\0\0\0\0\x01{\"id\":7,\"in\":{\"s\":\"a\\\"c\",\"d\":0.5},\"tags\":[\"x\"],\"any\":\"z\"}";
+    wrong.extend(registry_costs("JSON Schema", &mut json, record));
+    wrong
+}
+
+fn registry_costs(of: &str, converter: &mut dyn Converter, record: &[u8]) -> Vec<String> {
     let (mut arena, mut out, mut wrong) = (Arena::new(), Vec::new(), Vec::new());
     for (name, detail) in [("typed and back", Detail::Full), ("JSON text", Detail::Json)] {
-        let mut batch = |converter: &mut AvroConverter| {
+        let mut batch = |converter: &mut dyn Converter| {
             arena.reset();
             converter.begin_batch();
             for _ in 0..1000 {
-                let read = converter.to_connect_data("t", Some(&record), detail, &arena);
-                let read = read.expect("Avro");
+                let read = converter.to_connect_data("t", Some(record), detail, &arena);
+                let read = read.expect("data");
                 if detail == Detail::Full {
                     out.clear();
                     let back = converter.from_connect_data("t", read.schema, read.value, &mut out);
-                    back.expect("Avro");
+                    back.expect("data");
                 }
             }
         };
-        (0..4).for_each(|_| batch(&mut converter));
+        (0..4).for_each(|_| batch(converter));
         let before = CALLS.load(Ordering::Relaxed);
-        (0..100).for_each(|_| batch(&mut converter));
+        (0..100).for_each(|_| batch(converter));
         let calls = CALLS.load(Ordering::Relaxed) - before;
-        println!("Avro, {name}: {:.5} allocations a record", calls as f64 / 1e5);
+        println!("{of}, {name}: {:.5} allocations a record", calls as f64 / 1e5);
         if calls > 100 {
-            wrong.push(format!("Avro, {name}: {calls} allocations for 100,000 records"));
+            wrong.push(format!("{of}, {name}: {calls} allocations for 100,000 records"));
         }
     }
     wrong

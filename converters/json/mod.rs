@@ -25,10 +25,12 @@ pub mod write;
 pub use checker::Checker;
 pub use converter::{JsonConverter, JsonConverterConfig};
 pub use isa::Level;
-pub(crate) use parse::last_wins;
+pub(crate) use parse::{Reader, last_wins};
 pub use parse::{find_path, parse, parse_text};
+pub(crate) use scalars::node_type;
 pub use scan::{Checked, JsonError, Kind, MAX_DEPTH, check, check_at};
 pub use shape_book::ShapeCounts;
+pub(crate) use write::write_decimal;
 pub use write::{DecimalFormat, WriteOptions, write_value};
 
 use crate::converter::DataError;

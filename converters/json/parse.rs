@@ -124,6 +124,11 @@ impl<'a> Reader<'a> {
         Self { scan, document, arena, depth }
     }
 
+    /// Another reader at the same place, to look ahead with.
+    pub fn at_hand(&self) -> Self {
+        Self::within(self.document, self.scan.at, self.depth, self.arena)
+    }
+
     /// The value at hand. Containers wait in the arena, not on the stack: depth comes from outside.
     pub fn value(&mut self) -> Result<Value<'a>, DataError> {
         let mut open: BumpVec<'a, Open<'a>> = self.arena.vec();
@@ -189,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A member's name, up to its value.
-    pub fn key(&mut self) -> Result<&'a str, JsonError> {
+    fn key(&mut self) -> Result<&'a str, JsonError> {
         let key = self.raw_string()?;
         self.colon()?;
         Ok(key)

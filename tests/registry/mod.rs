@@ -1,7 +1,8 @@
-//! Avro by a real schema registry and a real Kafka: written by our converter, read by it, while
-//! schemas change, the registry goes away and comes back.
+//! Avro and JSON by a real schema registry and a real Kafka: written by our converters, read by them,
+//! while schemas change, the registry goes away and comes back.
 
 mod avro;
+mod json_schema;
 mod outages;
 
 use std::path::{Path, PathBuf};
@@ -20,18 +21,28 @@ pub const FIRST: &str = r#"{"type":"record","name":"Order","namespace":"shop","f
 /// One more.
 pub const SECOND: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"id","type":{"type":"long","arg.properties":{"iteration":{"start":101}}}},{"name":"note","type":["null","string"],"default":null},{"name":"paid","type":"boolean"}]}"#;
 
-/// The converter's keys for `side`.
-fn converter(side: &str, url: &str) -> [(String, String); 2] {
+/// The keys of the converter of that class for `side`.
+fn converter(class: &str, side: &str, url: &str) -> [(String, String); 2] {
     [
-        (format!("{side}.converter"), AVRO.to_owned()),
+        (format!("{side}.converter"), class.to_owned()),
         (format!("{side}.converter.schema.registry.url"), url.to_owned()),
     ]
 }
 
 fn connector(dir: &Path, name: &str, url: &str, pairs: &[(&str, &str)]) -> PathBuf {
-    let avro = converter("value", url);
+    connector_with(AVRO, dir, name, url, pairs)
+}
+
+fn connector_with(
+    class: &str,
+    dir: &Path,
+    name: &str,
+    url: &str,
+    pairs: &[(&str, &str)],
+) -> PathBuf {
+    let keys = converter(class, "value", url);
     let mut all = vec![("name", name), ("tasks.max", "1")];
-    all.extend(avro.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    all.extend(keys.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     all.extend_from_slice(pairs);
     properties(dir, &format!("{name}.properties"), &all)
 }
@@ -42,6 +53,18 @@ fn count(topic: &str) -> usize {
 
 /// Writes `records` records of made-up data to the topic, as Avro; `more` are the source's keys.
 pub fn produce(dir: &Path, url: &str, topic: &str, records: usize, more: &[(&str, &str)]) {
+    produce_with(AVRO, dir, url, topic, records, more);
+}
+
+/// As [`produce`], by the converter of that class.
+pub fn produce_with(
+    class: &str,
+    dir: &Path,
+    url: &str,
+    topic: &str,
+    records: usize,
+    more: &[(&str, &str)],
+) {
     let kafka = kafka::shared();
     let before = count(topic);
     let iterations = records.to_string();
@@ -53,7 +76,7 @@ pub fn produce(dir: &Path, url: &str, topic: &str, records: usize, more: &[(&str
     ];
     pairs.extend_from_slice(more);
     let name = format!("source-{topic}-{before}");
-    let source = connector(dir, &name, url, &pairs);
+    let source = connector_with(class, dir, &name, url, &pairs);
     let worker = Worker::start(dir, &kafka.bootstrap(), &[], &[&source]);
     wait_for(&format!("{records} records in {topic}"), Duration::from_secs(60), || {
         let (_, status) = worker.get(&format!("/connectors/{name}/status"));
@@ -65,6 +88,17 @@ pub fn produce(dir: &Path, url: &str, topic: &str, records: usize, more: &[(&str
 
 /// Exports the topic as JSON lines.
 pub fn export(dir: &Path, url: &str, topic: &str, more: &[(&str, &str)]) -> (Output, Vec<Value>) {
+    export_with(AVRO, dir, url, topic, more)
+}
+
+/// As [`export`], by the converter of that class.
+pub fn export_with(
+    class: &str,
+    dir: &Path,
+    url: &str,
+    topic: &str,
+    more: &[(&str, &str)],
+) -> (Output, Vec<Value>) {
     let file = dir.join(format!("{topic}.out"));
     let _ = std::fs::remove_file(&file);
     let mut pairs = vec![
@@ -74,7 +108,7 @@ pub fn export(dir: &Path, url: &str, topic: &str, more: &[(&str, &str)]) -> (Out
     ];
     pairs.extend_from_slice(more);
     let name = format!("sink-{topic}-{}", more.len());
-    let sink = connector(dir, &name, url, &pairs);
+    let sink = connector_with(class, dir, &name, url, &pairs);
     let worker = worker_file(dir, &kafka::shared().bootstrap(), &[]);
     let output = Command::new(binary())
         .arg("export")
@@ -89,7 +123,18 @@ pub fn export(dir: &Path, url: &str, topic: &str, more: &[(&str, &str)]) -> (Out
 
 /// As [`export`], which must succeed.
 pub fn exported(dir: &Path, url: &str, topic: &str, more: &[(&str, &str)]) -> Vec<Value> {
-    let (output, lines) = export(dir, url, topic, more);
+    exported_with(AVRO, dir, url, topic, more)
+}
+
+/// As [`exported`], by the converter of that class.
+pub fn exported_with(
+    class: &str,
+    dir: &Path,
+    url: &str,
+    topic: &str,
+    more: &[(&str, &str)],
+) -> Vec<Value> {
+    let (output, lines) = export_with(class, dir, url, topic, more);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     lines
 }

@@ -1,6 +1,7 @@
 //! The converters that ask a schema registry, with their settings: Confluent's keys and defaults.
 
 mod avro;
+mod json_schema;
 
 use millrace_converters::registry::{RegistrySettings, SubjectNames, WriteAs};
 
@@ -10,8 +11,8 @@ use crate::config_def::{
 };
 use crate::plugin::ConverterPlugin;
 
-/// `AvroConverter` and its kin.
-pub(crate) const CONVERTERS: [ConverterPlugin; 1] = [avro::PLUGIN];
+/// `AvroConverter` and its kin, by schema type.
+pub(crate) const CONVERTERS: [ConverterPlugin; 2] = [avro::PLUGIN, json_schema::PLUGIN];
 
 fn key(name: &str, type_: Type, default: DefaultValue, documentation: &'static str) -> ConfigKey {
     ConfigKey::new(name, type_, default, Importance::Medium, documentation)

@@ -1,0 +1,249 @@
+//! `io.confluent.connect.json.JsonSchemaConverter`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::compatible::obstacle;
+use super::config::JsonSchemaConverterConfig;
+use super::encode::Encoder;
+use super::from_connect::json_text;
+use super::program::Program;
+use super::schema::JsonSchema;
+use super::{decode, exact, to_connect};
+use crate::arena::Arena;
+use crate::converter::{Converter, DataError, Detail};
+use crate::data::{Schema, SchemaAndValue, Value};
+use crate::registry::{
+    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, WriteAs, frame,
+    framed,
+};
+use crate::registry_plans::{
+    Compiled, ReadPlans, Source, WritePlans, ask, question_to_write, schema_of,
+};
+
+/// Reads and writes JSON under JSON schemas of a registry.
+pub struct JsonSchemaConverter {
+    config: JsonSchemaConverterConfig,
+    settings: RegistrySettings,
+    source: Source,
+    read: ReadPlans<Program>,
+    written: WritePlans<Written>,
+}
+
+/// How one schema's data goes to one topic.
+struct Written {
+    encoder: Encoder,
+    id: u32,
+}
+
+impl JsonSchemaConverter {
+    /// A converter that knows no schema yet and nobody to ask.
+    pub fn new(config: JsonSchemaConverterConfig, settings: RegistrySettings) -> Self {
+        Self {
+            settings,
+            source: None,
+            read: ReadPlans::new(config.schemas_cache),
+            written: WritePlans::new(config.schemas_cache),
+            config,
+        }
+    }
+
+    fn read<'a>(
+        &mut self,
+        topic: &str,
+        bytes: &'a [u8],
+        detail: Detail,
+        arena: &'a Arena,
+    ) -> Result<SchemaAndValue<'a>, DataError> {
+        let (id, start) = framed(bytes).map_err(|why| DataError::new(format!("{why} (byte 0)")))?;
+        let payload = &bytes[start..];
+        let Self { config, source, read, .. } = self;
+        let program = read.get(topic, id, || compile(config, source, topic, id))?;
+        if detail == Detail::Json
+            && program.as_json
+            && let Some(text) = exact::text(&program, payload, arena)
+        {
+            return Ok(SchemaAndValue { schema: None, value: Value::Json(arena.alloc(text)) });
+        }
+        let schema = arena.pin_schema(&program.schema);
+        let value = decode::read(&program.ops, program.root, schema, payload, arena)
+            .map_err(|error| of_text(error, id, payload.len()))?;
+        Ok(SchemaAndValue { schema: Some(schema), value })
+    }
+
+    /// Appends a record; false is Kafka's null.
+    fn write(
+        &mut self,
+        topic: &str,
+        schema: Option<&Schema>,
+        value: Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, DataError> {
+        let Self { config, source, written, .. } = self;
+        let written = written.get(topic, schema, || prepare(config, source, topic, schema))?;
+        frame(written.id, out);
+        written.encoder.write(schema, value, out)
+    }
+}
+
+/// Says where in the record the error is.
+#[cold]
+fn of_text(error: DataError, id: u32, length: usize) -> DataError {
+    let what = error.message.replacen(NO_JSON, "", 1);
+    let message = format!("{what} of {length} behind the schema's id (schema {id})");
+    DataError { message, ..error }
+}
+
+/// What the reader of JSON says first; here it is said once for all errors.
+const NO_JSON: &str = "Converting byte[] to Kafka Connect data failed due to serialization error: ";
+
+fn compile(
+    config: &JsonSchemaConverterConfig,
+    source: &Source,
+    topic: &str,
+    id: u32,
+) -> Result<Compiled<Program>, DataError> {
+    let mut answer = ask(source, &Question::Schema { id })?;
+    let subject =
+        |json: &JsonSchema| config.subject_names.subject(topic, config.is_key, title(json));
+    let mut json = match json_of(&answer) {
+        Ok(json) => json,
+        Err(why) => return Ok(Err(why)),
+    };
+    let subject = subject(&json);
+    if config.read_latest {
+        answer = ask(source, &Question::Latest { subject: subject.clone()? })?;
+        json = match json_of(&answer) {
+            Ok(json) => json,
+            Err(why) => return Ok(Err(why)),
+        };
+    }
+    let version = subject.ok().and_then(|subject| answer.version(&subject));
+    Ok(to_connect::compile(&json, &config.data, version).map(Rc::new).map_err(Rc::from))
+}
+
+fn prepare(
+    config: &JsonSchemaConverterConfig,
+    source: &Source,
+    topic: &str,
+    schema: Option<&Schema>,
+) -> Result<Written, DataError> {
+    let encoder = Encoder::compile(schema, &config.data).map_err(DataError::new)?;
+    let own = schema.map(|schema| json_text(schema, &config.data)).transpose();
+    let own = own.map_err(DataError::new)?;
+    let parsed = own.as_deref().map(|text| JsonSchema::parse(text, &[])).transpose();
+    let parsed = parsed.map_err(DataError::new)?;
+    let subject =
+        config.subject_names.subject(topic, config.is_key, parsed.as_ref().and_then(title))?;
+    if own.is_none() && matches!(config.write_as, WriteAs::Registered | WriteAs::Known) {
+        return Err(DataError::new(
+            "data without a schema can only be written under one that the registry has: set \
+             auto.register.schemas=false with use.latest.version=true or use.schema.id",
+        ));
+    }
+    let named = SchemaText::new(SchemaKind::Json, own.unwrap_or_default());
+    let answer =
+        ask(source, &question_to_write(config.write_as, subject, named, config.normalize))?;
+    if answer.schema.is_some() {
+        check(config.write_as, &answer, parsed.as_ref())?;
+    }
+    Ok(Written { encoder, id: answer.id })
+}
+
+/// Whether the data may go under the schema that the registry gave.
+fn check(
+    write_as: WriteAs,
+    answer: &Arc<Answer>,
+    own: Option<&JsonSchema>,
+) -> Result<(), DataError> {
+    let registered = json_of(answer).map_err(|why| DataError::new(&*why))?;
+    let (WriteAs::Latest { strict: true } | WriteAs::Id { strict: true, .. }, Some(own)) =
+        (write_as, own)
+    else {
+        return Ok(());
+    };
+    match obstacle(&registered, own) {
+        None => Ok(()),
+        Some(why) => {
+            Err(DataError::new(format!("Incompatible schema {} of the registry: {why}", answer.id)))
+        }
+    }
+}
+
+/// The JSON schema that the registry gave.
+fn json_of(answer: &Answer) -> Result<JsonSchema, Rc<str>> {
+    let schema = schema_of(answer, SchemaKind::Json)?;
+    let references: Vec<(&str, &str)> =
+        answer.references.iter().map(|(name, text)| (name.as_str(), &**text)).collect();
+    Ok(JsonSchema::parse(&schema.text, &references)?)
+}
+
+/// A schema's name is its title.
+fn title(json: &JsonSchema) -> Option<&str> {
+    json.node(json.root).title.as_deref()
+}
+
+/// Says in which direction and for which topic the converter failed.
+#[cold]
+fn about(doing: &str, topic: &str, error: DataError) -> DataError {
+    let message = format!(
+        "Converting {doing} failed due to serialization error of topic {topic}: {}",
+        error.message
+    );
+    DataError { message, ..error }
+}
+
+impl Converter for JsonSchemaConverter {
+    fn to_connect_data<'a>(
+        &mut self,
+        topic: &str,
+        bytes: Option<&'a [u8]>,
+        detail: Detail,
+        arena: &'a Arena,
+    ) -> Result<SchemaAndValue<'a>, DataError> {
+        let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
+        self.read(topic, bytes, detail, arena)
+            .map_err(|error| about("byte[] to Kafka Connect data", topic, error))
+    }
+
+    fn from_connect_data(
+        &mut self,
+        topic: &str,
+        schema: Option<&Schema>,
+        value: Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, DataError> {
+        // Null under a schema that allows it is JSON's null, not Kafka's: so Confluent's has it.
+        if value.is_null()
+            && schema.is_none_or(|schema| !schema.optional && schema.default.is_none())
+        {
+            return Ok(false);
+        }
+        let start = out.len();
+        let written = self.write(topic, schema, value, out);
+        if !matches!(written, Ok(true)) {
+            out.truncate(start);
+        }
+        written.map_err(|error| about("Kafka Connect data to byte[]", topic, error))
+    }
+
+    fn begin_batch(&mut self) {
+        self.written.begin_batch();
+    }
+
+    fn registry(&self) -> Option<&RegistrySettings> {
+        Some(&self.settings)
+    }
+
+    fn attach(&mut self, source: Rc<dyn SchemaSource>) {
+        self.source = Some(source);
+    }
+
+    fn class_name(&self) -> &'static str {
+        "io.confluent.connect.json.JsonSchemaConverter"
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
