@@ -215,6 +215,7 @@ fn export(
         target: TargetState::Started,
         offsets: Arc::new(NoOffsets),
         bounds: Some(Bounds { share: (0, 1), from: None, until: None }),
+        exactly_once: None,
     };
     let options = EngineOptions { cpus: vec![0], ..EngineOptions::default() };
     let (mut engine, reports) = Engine::start(&options).expect("the engine starts");

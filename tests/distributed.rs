@@ -3,15 +3,21 @@
 //!
 //! - `alone`: one worker: what is kept through kills, refused at the start, shown over REST.
 //! - `company`: two workers share the work, and one takes over from the other.
+//! - `exactly_once`: records of sources through kills and zombies, as readers of committed ones see
+//!   them; `transactions` has the producer alone.
 //! - `turns`: a JVM cluster's connectors go on here, and there again; both in one group.
 
 #[path = "distributed/alone.rs"]
 mod alone;
 #[path = "distributed/company.rs"]
 mod company;
+#[path = "distributed/exactly_once.rs"]
+mod exactly_once;
 #[path = "rig/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest of the rig")]
 mod rig;
+#[path = "distributed/transactions.rs"]
+mod transactions;
 #[path = "distributed/turns.rs"]
 mod turns;
 #[path = "distributed/worker.rs"]

@@ -5,6 +5,9 @@
 #[expect(dead_code, reason = "other tests use the rest of the rig")]
 mod rig;
 
+#[path = "distributed/transactions.rs"]
+mod transactions;
+
 #[path = "../src/broker/examples/oracle.rs"]
 mod oracle;
 
@@ -184,6 +187,13 @@ fn it_answers_as_the_real_broker_does() {
     assert_eq!(answers.0, answers.1);
     println!("{} answers compared", answers.0);
     assert!(differ.is_empty(), "the real broker's answer and ours: {differ:#?}");
+}
+
+#[test]
+fn our_producer_commits_and_aborts_transactions() {
+    let broker = Embedded::start();
+    create_topic(&broker.bootstrap(), "transactions", 1);
+    transactions::exercise(&broker.bootstrap(), "transactions");
 }
 
 #[test]

@@ -52,16 +52,22 @@ pub struct SameConfigForAll {
     /// `Some(1)` for a connector that can only have one task.
     at_most: Option<usize>,
     offsets_are_all: bool,
+    exactly_once: Option<ExactlyOnceSupport>,
 }
 
 impl SameConfigForAll {
     pub fn new(at_most: Option<usize>) -> Self {
-        Self { config: Config::new(), at_most, offsets_are_all: false }
+        Self { config: Config::new(), at_most, offsets_are_all: false, exactly_once: None }
     }
 
     /// For a sink that keeps nothing but the group's offsets: any change of them is fine.
     pub fn with_alterable_offsets(self) -> Self {
         Self { offsets_are_all: true, ..self }
+    }
+
+    /// For a source that can say so, whatever its configuration.
+    pub fn with_exactly_once(self, support: ExactlyOnceSupport) -> Self {
+        Self { exactly_once: Some(support), ..self }
     }
 }
 
@@ -78,6 +84,10 @@ impl Connector for SameConfigForAll {
 
     fn alter_offsets(&mut self, _: &Config, _: &[WantedOffset]) -> Result<bool, ConnectError> {
         Ok(self.offsets_are_all)
+    }
+
+    fn exactly_once_support(&self, _: &Config) -> Option<ExactlyOnceSupport> {
+        self.exactly_once
     }
 }
 

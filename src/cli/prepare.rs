@@ -134,6 +134,7 @@ impl Prepared {
                 target: TargetState::Started,
                 offsets: Arc::clone(&offsets) as _,
                 bounds: Some(bounds((number as u32, count))),
+                exactly_once: None,
             }
         });
         Ok(specs.collect())

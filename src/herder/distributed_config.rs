@@ -34,7 +34,7 @@ pub(crate) const ROWS: &[Row] = &[
         Type::String,
         Of("disabled"),
         High,
-        Validator::Custom(exactly_once),
+        Validator::OneOfIgnoreCase(&["preparing", "enabled", "disabled"]),
     ),
     ("config.storage.topic", Type::String, Required, High, Validator::NonEmpty),
     ("offset.storage.topic", Type::String, Required, High, Validator::NonEmpty),
@@ -86,17 +86,34 @@ fn count(text: &str) -> Result<(), String> {
     }
 }
 
-fn exactly_once(text: &str) -> Result<(), String> {
-    match text.to_ascii_lowercase().as_str() {
-        "disabled" => Ok(()),
-        "preparing" | "enabled" => {
-            Err("source connectors with exactly-once delivery are not supported yet: set it to \
-             disabled, or run those connectors on JVM workers of another group"
-                .to_owned())
+/// `exactly.once.source.support`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExactlyOnceSupport {
+    Disabled,
+    /// The leader writes in transactions already; sources are as ever.
+    Preparing,
+    Enabled,
+}
+
+impl ExactlyOnceSupport {
+    /// Of a worker's properties.
+    pub fn of(worker: &Config) -> Self {
+        let given = worker.get("exactly.once.source.support").map(|text| text.trim());
+        match given.map(str::to_ascii_lowercase).as_deref() {
+            Some("enabled") => Self::Enabled,
+            Some("preparing") => Self::Preparing,
+            _ => Self::Disabled,
         }
-        _ => {
-            Err("String must be one of (case insensitive): PREPARING, ENABLED, DISABLED".to_owned())
-        }
+    }
+
+    /// Records and offsets of source tasks are written in transactions.
+    pub fn is_enabled(self) -> bool {
+        self == Self::Enabled
+    }
+
+    /// The leader writes to the config topic in transactions.
+    pub fn has_transactional_leader(self) -> bool {
+        self != Self::Disabled
     }
 }
 
@@ -186,7 +203,7 @@ mod tests {
     #[test]
     fn every_mistake_is_told_at_once() {
         let file = worker(&[
-            ("exactly.once.source.support", "enabled"),
+            ("exactly.once.source.support", "always"),
             ("connect.protocol", "quick"),
             ("offset.storage.partitions", "0"),
             ("inter.worker.key.generation.algorithm", "DES"),
@@ -197,8 +214,8 @@ mod tests {
         let text: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
         let text = text.join("\n");
         for expected in [
-            "Invalid value enabled for configuration exactly.once.source.support: source connectors \
-             with exactly-once delivery are not supported yet",
+            "Invalid value always for configuration exactly.once.source.support: String must be one of \
+             (case insensitive)",
             "configuration connect.protocol",
             "configuration offset.storage.partitions: must be a positive number",
             "Invalid value DES for configuration inter.worker.key.generation.algorithm",

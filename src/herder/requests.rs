@@ -389,6 +389,12 @@ pub(crate) enum Message {
         life: u64,
         outcome: Result<Vec<Config>, String>,
     },
+    /// From a core: a source task's producer has fenced those before it; may the task start?
+    Cleared {
+        id: TaskId,
+        generation: u64,
+        done: Box<dyn FnOnce(Result<(), String>) + Send>,
+    },
     /// From a connector's thread, as its last word.
     Ended {
         name: Arc<str>,

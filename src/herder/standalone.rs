@@ -177,6 +177,8 @@ impl StandaloneHerder {
             Message::Request(request) => self.request(request),
             Message::Validated(put) => self.put(*put),
             Message::Ended { .. } => {}
+            // No task is started that would ask.
+            Message::Cleared { done, .. } => done(Err("The worker is alone".to_owned())),
             Message::Planned { name, life, outcome } => {
                 if let Err(trace) = &outcome {
                     let context = log_context::of_connector(&name);
@@ -447,6 +449,7 @@ impl StandaloneHerder {
             target,
             offsets,
             bounds: None,
+            exactly_once: None,
         });
     }
 

@@ -21,8 +21,15 @@ fn cap(key: ApiKey) -> i16 {
     match key {
         // 13 replaces names by topic ids; 11 is the last that is not flexible.
         ApiKey::Fetch => 11,
-        // 13 replaces names by topic ids.
-        ApiKey::Produce => 12,
+        // 12 adds partitions to transactions by itself, as transactions of version 2 (KIP-890) have
+        // it; else it is 11.
+        ApiKey::Produce => 11,
+        // Above are requests between brokers.
+        ApiKey::AddPartitionsToTxn => 3,
+        // 5 gives each transaction an epoch of its own: version 2, again.
+        ApiKey::EndTxn => 4,
+        // 6 is for transactions in two phases.
+        ApiKey::InitProducerId => 5,
         // 10 replaces names by topic ids.
         ApiKey::OffsetCommit | ApiKey::OffsetFetch => 9,
         ApiKey::Metadata => 12,
@@ -137,7 +144,7 @@ mod tests {
     #[test]
     fn the_highest_that_both_speak_or_words_that_say_what_is_needed() {
         let new = broker(&[(ApiKey::Fetch, 4, 17), (ApiKey::Produce, 0, 13)]);
-        assert_eq!((new.pick(ApiKey::Fetch), new.pick(ApiKey::Produce)), (Ok(11), Ok(12)));
+        assert_eq!((new.pick(ApiKey::Fetch), new.pick(ApiKey::Produce)), (Ok(11), Ok(11)));
         let of_2_3 = broker(&[(ApiKey::Fetch, 0, 11), (ApiKey::Metadata, 0, 8)]);
         assert_eq!((of_2_3.pick(ApiKey::Fetch), of_2_3.pick(ApiKey::Metadata)), (Ok(11), Ok(8)));
         let of_2_2 = broker(&[(ApiKey::Fetch, 0, 10)]);

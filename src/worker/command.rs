@@ -51,6 +51,26 @@ pub struct TaskSpec {
     /// For a bulk job: read each partition up to its end offset of now (or as given), make
     /// everything durable, and end well.
     pub bounds: Option<Bounds>,
+    /// A source task whose offsets are part of its transactions; `None` for all others.
+    pub exactly_once: Option<ExactlyOnce>,
+}
+
+/// What a source task with exactly-once delivery is told beside its settings.
+#[derive(Clone)]
+pub struct ExactlyOnce {
+    /// `<group.id>-<connector>-<task>`.
+    pub transactional_id: String,
+    /// What [`TaskSpec::offsets`] reads.
+    pub offsets_topic: String,
+    pub clearance: Arc<dyn Clearance>,
+}
+
+/// The last question before such a task starts. Called from the cores; must not block.
+pub trait Clearance: Send + Sync {
+    /// Asked when no earlier producer of the task can write any more. `done` is told once every offset
+    /// stored before now can be read, if the task is still this worker's to run with the settings that
+    /// it has; else why it may not start.
+    fn ask(&self, id: &TaskId, generation: u64, done: Box<dyn FnOnce(Result<(), String>) + Send>);
 }
 
 /// Where a bulk job starts and ends, and which partitions are this task's: those whose place in the

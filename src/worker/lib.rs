@@ -7,6 +7,7 @@ mod core;
 mod dead_letters;
 pub mod engine;
 mod error_policy;
+mod exactly_once;
 mod kafka_errors;
 pub mod metrics;
 mod outgoing;

@@ -28,6 +28,10 @@ pub(crate) struct Settlement {
     pub context: Rc<SourceTaskContext>,
     /// For a task that listens.
     acknowledgements: Option<Acknowledgements>,
+    /// Of a task with transactions: below this ticket all is committed.
+    committed: Option<u64>,
+    /// Records of the producer's that are none of the task's: offsets in transactions.
+    offset_records: u64,
     /// The first ticket of a failure that ends the task: no offset beyond it is stored any more,
     /// whatever is acknowledged while the task ends.
     lost_from: Option<u64>,
@@ -63,8 +67,11 @@ impl Settlement {
         policy: ErrorPolicy,
         reporter: Reporter,
         context: Rc<SourceTaskContext>,
+        transactional: bool,
     ) -> Self {
         Self {
+            committed: transactional.then_some(0),
+            offset_records: 0,
             acknowledgements: context.has_listener().then(Acknowledgements::default),
             producer,
             policy,
@@ -125,16 +132,26 @@ impl Settlement {
         let acked = self.producer.acked_up_to();
         self.offsets.acknowledge(self.lost_from.map_or(acked, |lost| acked.min(lost)));
         if let Some(acknowledgements) = &mut self.acknowledgements {
-            acknowledgements.acknowledge(acked, &self.context);
+            let visible = self.committed.map_or(acked, |committed| acked.min(committed));
+            acknowledgements.acknowledge(visible, &self.context);
         }
-        self.progress.records_out = self.producer.stats().acknowledged;
+        let acknowledged = self.producer.stats().acknowledged;
+        self.progress.records_out = acknowledged.saturating_sub(self.offset_records);
         outcome
+    }
+
+    /// Takes note that a transaction was committed, so many offsets with it.
+    pub(crate) fn committed(&mut self, offsets: u64) -> Result<(), ConnectError> {
+        self.committed = Some(self.producer.next_ticket());
+        self.offset_records += offsets;
+        self.acknowledged()
     }
 
     fn lost(&mut self, failure: Failure) -> Result<(), ConnectError> {
         let lost: u64 = failure.tickets.iter().map(|tickets| tickets.end - tickets.start).sum();
         let place = format!("{lost} records for {}-{}", failure.topic, failure.partition);
-        if self.policy.tolerates() {
+        // A transaction without the lost records can't be committed, whatever is tolerated.
+        if self.policy.tolerates() && self.committed.is_none() {
             let task = self.reporter.id();
             tracing::error!(%task, error = %failure.error, "{place} are lost");
             self.progress.records_dropped += lost;

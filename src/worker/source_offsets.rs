@@ -45,6 +45,12 @@ impl SourceOffsets {
         std::mem::take(&mut self.committable)
     }
 
+    /// Takes all that was sent, acknowledged or not: what a transaction commits with its records.
+    pub(crate) fn take_all(&mut self) -> BTreeMap<u32, Vec<u8>> {
+        self.acknowledge(u64::MAX);
+        self.take()
+    }
+
     /// Puts back what could not be stored, unless something newer has come.
     pub(crate) fn put_back(&mut self, offsets: BTreeMap<u32, Vec<u8>>) {
         for (partition, offset) in offsets {
@@ -147,6 +153,8 @@ mod tests {
         let again = offsets.take();
         assert_eq!(again[&0], b"b", "the newer offset wins over one put back");
         assert_eq!(again[&1], b"x");
+        offsets.submit(30, vec![(0, b"c".to_vec())]);
+        assert_eq!(offsets.take_all()[&0], b"c", "a transaction takes all");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use millrace_net::{account, rt};
 
 use crate::command::{SourceOffsetStore, TaskState};
 use crate::control::{Control, HEARING};
+use crate::exactly_once::Transactions;
 use crate::metrics::{LatencyStage, Memory, ProducerCounts};
 use crate::outgoing::Outgoing;
 use crate::sending::{Clock, Sending};
@@ -31,6 +32,8 @@ pub(crate) struct WorkerSourceTask {
     pub flush_interval: Duration,
     pub flush_timeout: Duration,
     pub store: Arc<dyn SourceOffsetStore>,
+    /// With exactly-once delivery; then `store` is only read.
+    pub transactions: Option<Transactions>,
     pub arena: Arena,
     pub next_flush: Instant,
     pub next_report: Instant,
@@ -41,10 +44,13 @@ pub(crate) struct WorkerSourceTask {
 
 impl WorkerSourceTask {
     /// Runs until it is stopped, its source is exhausted, or it fails. Whatever ends it, what was
-    /// sent is waited for and its offsets are stored.
+    /// sent is waited for and its offsets are stored (with transactions: not after a failure).
     pub(crate) async fn run(mut self) -> Result<TaskState, ConnectError> {
         let ended = self.iterate().await;
-        let settled = self.settle().await;
+        let settled = match self.transactions {
+            None => self.settle().await,
+            Some(_) => self.end_transactions(ended.is_err()).await,
+        };
         self.task.stop().await;
         self.report(true);
         // Its task must be gone before the core may end; what it holds was settled above.
@@ -67,7 +73,12 @@ impl WorkerSourceTask {
     }
 
     async fn iteration(&mut self) -> Result<Polled, ConnectError> {
-        self.flush_if_due().await?;
+        match self.transactions {
+            None => self.flush_if_due().await?,
+            // A paused task keeps nobody waiting for an open transaction.
+            Some(_) if self.control.paused() && !self.paused => self.commit_if_due(true).await?,
+            Some(_) => {}
+        }
         self.report_if_due();
         self.tables.check()?;
         if self.follow_pause() {
@@ -98,7 +109,9 @@ impl WorkerSourceTask {
         let sent = sending.sent;
         self.settlement.submit(&records, &begun, sent);
         self.records = recycle(records);
-        outcome.and(self.settlement.acknowledged()).map(|()| polled)
+        outcome.and(self.settlement.acknowledged())?;
+        self.commit_if_due(false).await?;
+        Ok(polled)
     }
 
     async fn flush_if_due(&mut self) -> Result<(), ConnectError> {
@@ -150,7 +163,10 @@ impl WorkerSourceTask {
         false
     }
 
-    fn entries(&self, taken: &BTreeMap<u32, Vec<u8>>) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    pub(crate) fn entries(
+        &self,
+        taken: &BTreeMap<u32, Vec<u8>>,
+    ) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let connector = &self.settlement.reporter.id().connector;
         taken
             .iter()

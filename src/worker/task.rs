@@ -23,6 +23,7 @@ use crate::command::{Bounds, Position, Progress, TargetState, TaskSpec, TaskStat
 use crate::control::Control;
 use crate::dead_letters::DeadLetters;
 use crate::error_policy::ErrorPolicy;
+use crate::exactly_once::{self, Transactions};
 use crate::kafka_errors::{client_refused, consume_error};
 use crate::outgoing::Outgoing;
 use crate::plan::{Converters, steps};
@@ -61,7 +62,10 @@ pub(crate) async fn run(
         .ok_or_else(|| ConnectError::fatal(format!("no connector class {class:?} is built in")))?;
     match plugin.task {
         NewTask::Sink(new) => sink(&spec, new(), control, reporter).await?.run().await,
-        NewTask::Source(new) => source(&spec, new(), control, reporter).await?.run().await,
+        NewTask::Source(new) => match Box::pin(source(&spec, new(), control, reporter)).await? {
+            Some(task) => task.run().await,
+            None => Ok(TaskState::Unassigned),
+        },
     }
 }
 
@@ -315,12 +319,13 @@ fn ignored(spec: &TaskSpec, client: &str, keys: &[String]) {
     }
 }
 
+/// `None`: the task was to stop before it began.
 async fn source(
     spec: &TaskSpec,
     mut task: Box<dyn SourceTask>,
     control: Rc<Control>,
     reporter: Reporter,
-) -> Result<WorkerSourceTask, ConnectError> {
+) -> Result<Option<WorkerSourceTask>, ConnectError> {
     let converters = Converters::of(spec)?;
     converters.desks.check()?;
     let steps = steps(&spec.connector, &spec.plugins)?;
@@ -332,16 +337,24 @@ async fn source(
     let topics = TopicCreation::of(&spec.worker, &spec.connector, || {
         admin(spec, format!("connector-adminclient-{}", spec.id))
     })?;
-    let producer = producer(spec, format!("connector-producer-{}", spec.id))?;
+    let producer = match &spec.exactly_once {
+        None => producer(spec, format!("connector-producer-{}", spec.id))?,
+        Some(once) => match Box::pin(exactly_once::open(spec, once, &control)).await? {
+            Some(producer) => producer,
+            None => return Ok(None),
+        },
+    };
     let config: &Config = &spec.task;
     task.start(config, Rc::clone(&context)).await?;
     reporter.state(TaskState::Running);
     let flush_interval = settings::flush_interval(&spec.worker);
     let policy =
         ErrorPolicy::new(Rc::clone(reporter.metrics()), ErrorSettings::of(&spec.connector));
-    Ok(WorkerSourceTask {
+    let transactions = spec.exactly_once.as_ref().map(|once| Transactions::of(spec, once));
+    Ok(Some(WorkerSourceTask {
         task,
-        settlement: Settlement::new(producer, policy, reporter, context),
+        settlement: Settlement::new(producer, policy, reporter, context, transactions.is_some()),
+        transactions,
         outgoing: Outgoing {
             steps,
             converters,
@@ -361,5 +374,5 @@ async fn source(
         next_report: Instant::now(),
         paused: false,
         records: Vec::new(),
-    })
+    }))
 }

@@ -92,5 +92,5 @@ fn a_worker_that_cannot_start_says_why_and_with_which_code() {
         "bootstrap.servers=127.0.0.1:1\ndefault.api.timeout.ms=1000\n",
         "Failed to connect to and describe Kafka cluster.",
     );
-    refused("exactly.once.source.support=enabled\n", "exactly-once delivery are not supported yet");
+    refused("exactly.once.source.support=always\n", "String must be one of (case insensitive)");
 }

@@ -136,6 +136,7 @@ fn spec(worker: &WorkerConfig, connector: Config, plugins: Arc<Plugins>) -> Task
         target: TargetState::Started,
         offsets: Arc::new(NoOffsets),
         bounds: None,
+        exactly_once: None,
     }
 }
 

@@ -15,7 +15,7 @@ mod task;
 mod tests;
 
 use millrace_api::Config;
-use millrace_api::connector::{Connector, ConnectorPlugin, NewTask};
+use millrace_api::connector::{Connector, ConnectorPlugin, ExactlyOnceSupport, NewTask};
 use millrace_api::error::ConnectError;
 
 pub use task::DatagenSourceTask;
@@ -45,6 +45,11 @@ impl Connector for DatagenSourceConnector {
         }
         self.config = config.clone();
         Ok(())
+    }
+
+    /// A task goes on with the number that its offset tells (as long as there are as many tasks).
+    fn exactly_once_support(&self, _: &Config) -> Option<ExactlyOnceSupport> {
+        Some(ExactlyOnceSupport::Supported)
     }
 
     fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Config>, ConnectError> {

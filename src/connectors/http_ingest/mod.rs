@@ -33,7 +33,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use millrace_api::connector::{ConnectorPlugin, NewTask, SameConfigForAll};
+use millrace_api::connector::{ConnectorPlugin, ExactlyOnceSupport, NewTask, SameConfigForAll};
 
 pub use task::HttpIngestSourceTask;
 
@@ -45,6 +45,9 @@ pub const SOURCE: ConnectorPlugin = ConnectorPlugin {
     version: env!("CARGO_PKG_VERSION"),
     config_def: config::config_def,
     validate: config::validate,
-    connector: || Box::new(SameConfigForAll::new(None)),
+    connector: || {
+        // A client that got no answer sends again what may be in Kafka already.
+        Box::new(SameConfigForAll::new(None).with_exactly_once(ExactlyOnceSupport::Unsupported))
+    },
     task: NewTask::Source(|| Box::new(HttpIngestSourceTask::default())),
 };

@@ -47,9 +47,15 @@ impl DistributedHerder {
                         let state = TaskState::Failed(unresolved(why));
                         self.work.report(Report::State { id, generation, state });
                     }
-                    Ok(spec) if source => {
+                    Ok(mut spec) if source => {
+                        let once = self.exactly_once().is_enabled();
+                        spec.exactly_once = once.then(|| self.exactly_once_of(&id));
                         self.specs.insert(id.clone(), spec);
-                        sources.push((id, generation));
+                        match once {
+                            // It reads its offsets when it has fenced whoever could change them.
+                            true => self.fence_before(id, generation),
+                            false => sources.push((id, generation)),
+                        }
                     }
                     Ok(spec) => self.runner.start_task(spec),
                 }
@@ -124,6 +130,7 @@ impl DistributedHerder {
             target,
             offsets,
             bounds: None,
+            exactly_once: None,
         })
     }
 

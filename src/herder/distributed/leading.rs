@@ -1,13 +1,16 @@
-//! The leader's duty beside sharing out: the key that requests between workers are signed with.
+//! The leader's duties beside sharing out: the key that requests between workers are signed with,
+//! and, with exactly-once support, the right to write to the config topic.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::DistributedHerder;
 use crate::internal_requests::SessionKey;
-use crate::stores::config_records;
+use crate::stores::{config_records, leader_writes};
 
 /// Between attempts to write a key.
 const REST: Duration = Duration::from_secs(10);
+/// Between attempts to claim the right to write.
+const CLAIM: Duration = Duration::from_millis(250);
 
 impl DistributedHerder {
     /// Hands out a new key when there is none, or it is old, or not of the kind that is configured.
@@ -21,13 +24,50 @@ impl DistributedHerder {
         let Some(key) = self.due_key() else { return };
         tracing::info!(algorithm = key.algorithm, "handing out a new session key");
         let record = config_records::session_key(&key);
-        self.next_key_attempt = match self.write(vec![record], "Error writing session key to Kafka")
-        {
-            Ok(()) => None,
-            Err(_) => Some(now + REST),
-        };
+        let written = self.write_as_leader(vec![record], "Error writing session key to Kafka");
+        self.next_key_attempt = written.is_err().then_some(now + REST);
         // Known to this worker when it is read back; until then it is not due again.
         self.refresh();
+    }
+
+    /// Another round has told who leads.
+    pub(super) fn claim_or_relinquish(&mut self) {
+        self.claim_at = None;
+        let Some(leader) = &self.stores.leader else { return };
+        match self.is_leader() {
+            true => self.claim(Instant::now()),
+            false => leader.relinquish(),
+        }
+    }
+
+    pub(super) fn claim_if_due(&mut self, now: Instant) {
+        if self.claim_at.is_none_or(|at| now < at) {
+            return;
+        }
+        match self.is_leader() {
+            true => self.claim(now),
+            // Whoever leads now was right to fence this one.
+            false => self.claim_at = None,
+        }
+    }
+
+    fn claim(&mut self, now: Instant) {
+        let Some(leader) = &self.stores.leader else { return };
+        self.context.stage.begin("claiming write privileges for the config topic");
+        let (done, claimed) = flume::bounded(1);
+        leader.claim(Box::new(move |outcome| {
+            let _ = done.try_send(outcome);
+        }));
+        let outcome = claimed.recv_timeout(leader_writes::LIMIT);
+        let outcome = outcome.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        self.claim_at = outcome.is_err().then_some(now + CLAIM);
+        self.context.stage.end();
+        if let Err(why) = outcome {
+            tracing::warn!(
+                "Unable to claim write privileges for config topic. Will backoff and possibly retry \
+                 if still the leader: {why}"
+            );
+        }
     }
 
     fn due_key(&self) -> Option<SessionKey> {

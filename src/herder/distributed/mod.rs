@@ -11,6 +11,7 @@
 //! offset, and every worker acts on its snapshot of that offset, so that all see the same work.
 
 mod carrying_out;
+mod exactly_once;
 mod leading;
 mod publishing;
 mod rebalancing;
@@ -71,7 +72,23 @@ struct Updates {
 /// What the other threads report beside what has a channel of its own.
 enum Ack {
     StatusesWritten(Result<(), String>),
-    Published { name: Arc<str>, number: u64, outcome: Result<(), publishing::Refused> },
+    Published {
+        name: Arc<str>,
+        number: u64,
+        outcome: Result<(), publishing::Refused>,
+    },
+    /// The leader has fenced, or has not, for tasks that wait here.
+    MayStart {
+        name: Arc<str>,
+        number: u64,
+        outcome: Result<(), publishing::Refused>,
+    },
+    /// A round of fencing of this leader's.
+    Fenced {
+        name: Arc<str>,
+        number: u64,
+        outcome: Result<(), String>,
+    },
 }
 
 /// How the herder is doing.
@@ -114,6 +131,8 @@ pub struct DistributedHerder {
     catch_up_at: Option<Instant>,
     catch_up_tries: u32,
     next_key_attempt: Option<Instant>,
+    /// This leader has not claimed the right to write to the config topic yet, or lost it: when to try.
+    claim_at: Option<Instant>,
     /// A read to a topic's end that is waited for, and its outcome.
     awaited: Option<(u64, Option<Result<(), String>>)>,
     work: Work,
@@ -121,6 +140,8 @@ pub struct DistributedHerder {
     threads: HashMap<Arc<str>, ConnectorThread>,
     /// Source tasks that wait until the offset topic is read.
     awaiting_offsets: Vec<(u64, TaskId, u64)>,
+    /// With exactly-once support: source tasks before their start, and rounds of fencing.
+    starts: exactly_once::Starts,
     specs: HashMap<TaskId, TaskSpec>,
     pending: HashMap<Token, Pending>,
     /// Requests that wait for a rebalance to end, and since when.
@@ -191,10 +212,12 @@ impl DistributedHerder {
             catch_up_at: None,
             catch_up_tries: 0,
             next_key_attempt: None,
+            claim_at: None,
             awaited: None,
             publishing: Publishing::default(),
             threads: HashMap::new(),
             awaiting_offsets: Vec::new(),
+            starts: Default::default(),
             specs: HashMap::new(),
             pending: HashMap::new(),
             deferred: VecDeque::new(),
@@ -289,6 +312,12 @@ impl DistributedHerder {
             Event::Ack(Ack::Published { name, number, outcome }) => {
                 self.publishing.answered(&name, number, outcome, Instant::now());
             }
+            Event::Ack(Ack::MayStart { name, number, outcome }) => {
+                self.may_start(&name, number, outcome);
+            }
+            Event::Ack(Ack::Fenced { name, number, outcome }) => {
+                self.round_ended(&name, number, outcome);
+            }
         }
     }
 
@@ -301,9 +330,11 @@ impl DistributedHerder {
         }
         if self.phase == Phase::Running {
             self.catch_up(now);
+            self.claim_if_due(now);
             self.act_on_updates();
             self.lead(now);
             self.publish(now);
+            self.ask_for_fencing(now);
             self.carry_out();
             if self.resolved {
                 self.work_off_deferred(now);
@@ -331,6 +362,7 @@ impl DistributedHerder {
                 self.work.planned(&name, life, outcome);
             }
             Message::Ended { name, life } => self.work.connector_ended(&name, life),
+            Message::Cleared { id, generation, done } => self.clear(id, generation, done),
         }
     }
 
@@ -433,6 +465,7 @@ fn refuse(message: Message, why: &str) {
     match message {
         Message::Request(request) => request.fail(HerderError::internal(why)),
         Message::Validated(put) => put.reply.fail(HerderError::internal(why)),
+        Message::Cleared { done, .. } => done(Err(why.to_owned())),
         Message::Planned { .. } | Message::Ended { .. } => {}
     }
 }

@@ -162,20 +162,33 @@ impl DistributedHerder {
     }
 
     fn send_to_leader(&mut self, name: &Arc<str>, number: u64, tasks: &[Config]) {
+        let body = serde_json::to_vec(tasks).unwrap_or_default();
+        let ack = move |name, outcome| Ack::Published { name, number, outcome };
+        self.ask_leader(name, "POST", "tasks", body, ack);
+    }
+
+    /// Sends the leader a signed request about a connector; `ack` makes the event of its answer.
+    pub(super) fn ask_leader(
+        &self,
+        name: &Arc<str>,
+        method: &'static str,
+        what: &str,
+        body: Vec<u8>,
+        ack: impl FnOnce(Arc<str>, Result<(), Refused>) -> Ack + Send + 'static,
+    ) {
+        let (acks, name) = (self.acks.0.clone(), Arc::clone(name));
         let (Some(url), Some(client)) = (self.leader_url(), self.context.internal_client.get())
         else {
             let why = "no leader is known".to_owned();
-            let refused = Err(Refused { forbidden: false, why });
-            return self.publishing.answered(name, number, refused, Instant::now());
+            let _ = acks.try_send(ack(name, Err(Refused { forbidden: false, why })));
+            return;
         };
-        let body = serde_json::to_vec(tasks).unwrap_or_default();
         let request = InternalRequest {
-            method: "POST",
-            url: format!("{url}connectors/{}/tasks", encoded(name)),
+            method,
+            url: format!("{url}connectors/{}/{what}", encoded(&name)),
             signature: self.signature(&body),
             body,
         };
-        let (acks, name) = (self.acks.0.clone(), Arc::clone(name));
         client.send(
             request,
             Box::new(move |outcome| {
@@ -183,7 +196,7 @@ impl DistributedHerder {
                     forbidden: failure.status == Some(403),
                     why: failure.message,
                 });
-                let _ = acks.try_send(Ack::Published { name, number, outcome });
+                let _ = acks.try_send(ack(name, outcome));
             }),
         );
     }

@@ -53,6 +53,7 @@ impl DistributedHerder {
                 );
                 self.resolved = false;
                 self.assignment = None;
+                self.claim_or_relinquish();
                 self.stop_all(Instant::now());
             }
             MemberEvent::Fatal { message } => self.failure = Some(message),
@@ -115,6 +116,7 @@ impl DistributedHerder {
         if !leads {
             self.owners = Default::default();
         }
+        self.claim_or_relinquish();
         let behind = self.config.offset < offset || (failed && leads);
         if behind && !self.catch_up_now() {
             return;
@@ -180,8 +182,14 @@ impl DistributedHerder {
     }
 
     pub(super) fn recipe(&self, id: &TaskId) -> Option<Recipe> {
-        let connector = self.config.config(&id.connector)?.clone();
-        Some(Recipe { connector, task: self.config.task_config(id)?.clone() })
+        let entry = self.config.connector(&id.connector)?;
+        let connector = entry.config.clone()?;
+        let source = self.plugin_by(&connector).is_some_and(|plugin| !plugin.is_sink());
+        // Fenced by whoever brings the next set up, a task has to start anew with it.
+        let together = source && self.exactly_once().is_enabled();
+        let task_generation = entry.task_generation.filter(|_| together);
+        let task = self.config.task_config(id)?.clone();
+        Some(Recipe { connector, task, task_generation })
     }
 
     fn sync_timeout(&self) -> Duration {

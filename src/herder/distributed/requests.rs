@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use millrace_worker::command::{TargetState, TaskId};
 
+use super::exactly_once::Afterwards;
 use super::{DistributedHerder, Pending, Phase};
 use crate::offset_requests::not_at_rest;
 use crate::requests::{
@@ -77,7 +78,7 @@ impl DistributedHerder {
                 let answer = self.leads_known(&name);
                 reply.send(answer.and_then(|()| self.write_tasks(&name, &tasks)));
             }
-            Request::Fence { name, reply } => reply.send(self.fence(&name)),
+            Request::Fence { name, reply } => self.fence(&name, Afterwards::Answer(reply)),
             Request::InternalAccess(reply) => reply.send(Ok(InternalAccess {
                 signed: self.is_sessioned(),
                 key: self.log.config().session_key.clone(),
@@ -91,12 +92,12 @@ impl DistributedHerder {
     }
 
     /// Only the leader goes on.
-    fn leads(&self) -> Answer<()> {
+    pub(super) fn leads(&self) -> Answer<()> {
         if self.is_leader() { Ok(()) } else { Err(HerderError::elsewhere(self.leader_url())) }
     }
 
     /// Only the leader goes on, and only with a connector that there is.
-    fn leads_known(&self, name: &str) -> Answer<()> {
+    pub(super) fn leads_known(&self, name: &str) -> Answer<()> {
         self.leads()?;
         match self.log.config().contains(name) {
             true => Ok(()),
@@ -227,7 +228,7 @@ impl DistributedHerder {
         self.leads()?;
         let plan = self.restart_plan(name, scope)?;
         let record = config_records::restart(name, scope);
-        self.write(vec![record], "Error writing restart request to Kafka")?;
+        self.write_as_leader(vec![record], "Error writing restart request to Kafka")?;
         Ok(plan.shown)
     }
 
@@ -247,23 +248,47 @@ impl DistributedHerder {
         changes: Option<Vec<OffsetChange>>,
         reply: Reply<String>,
     ) {
-        let checked = self.is_balanced().and_then(|()| self.leads()).and_then(|()| {
-            if !self.refresh() {
-                return Err(HerderError::internal(
-                    "Failed to read to end of config topic before altering connector offsets",
-                ));
+        let of_source = self.plugin_of(name).is_some_and(|plugin| !plugin.is_sink());
+        if !of_source || !self.exactly_once().is_enabled() {
+            return self.alter_fenced(name, changes, reply);
+        }
+        // A task that was given up on could commit later what is written now.
+        match self.is_at_rest(name) {
+            Err(error) => reply.send(Err(error)),
+            Ok(_) => {
+                let name = name.to_owned();
+                self.fence(&name.clone(), Afterwards::Alter { name, changes, reply });
             }
-            let config = self.config.config(name).cloned();
-            let config = config.ok_or_else(|| HerderError::no_connector(name))?;
-            let rests = self.config.target(name) == TargetState::Stopped
-                && self.config.tasks(name).is_empty();
-            if !rests {
-                return Err(not_at_rest(name));
-            }
-            self.offsets_up_to_date(name)?;
-            Ok(config)
-        });
-        match checked {
+        }
+    }
+
+    /// The connector's configuration, if its offsets may be changed.
+    fn is_at_rest(&mut self, name: &str) -> Answer<std::sync::Arc<millrace_api::Config>> {
+        self.is_balanced().and_then(|()| self.leads())?;
+        if !self.refresh() {
+            return Err(HerderError::internal(
+                "Failed to read to end of config topic before altering connector offsets",
+            ));
+        }
+        let config = self.config.config(name).cloned();
+        let config = config.ok_or_else(|| HerderError::no_connector(name))?;
+        let rests =
+            self.config.target(name) == TargetState::Stopped && self.config.tasks(name).is_empty();
+        if !rests {
+            return Err(not_at_rest(name));
+        }
+        self.offsets_up_to_date(name)?;
+        Ok(config)
+    }
+
+    /// With no task left that could store other offsets.
+    pub(super) fn alter_fenced(
+        &mut self,
+        name: &str,
+        changes: Option<Vec<OffsetChange>>,
+        reply: Reply<String>,
+    ) {
+        match self.is_at_rest(name) {
             Err(error) => reply.send(Err(error)),
             Ok(config) => self.desk.alter(name, &config, changes, reply),
         }
@@ -278,14 +303,5 @@ impl DistributedHerder {
         self.read_to_end(Which::Offset, limit).map_err(|why| {
             HerderError::internal(format!("Failed to retrieve offsets for connector {name}: {why}"))
         })
-    }
-
-    fn fence(&self, name: &str) -> Answer<()> {
-        self.leads_known(name)?;
-        if self.plugin_of(name).is_some_and(|plugin| plugin.is_sink()) {
-            let why = format!("Connector {name} is not a source connector");
-            return Err(HerderError::bad_request(why));
-        }
-        Err(HerderError::internal("This worker does not have exactly-once source support enabled."))
     }
 }

@@ -70,6 +70,8 @@ pub(super) enum Deed {
 pub(super) struct Recipe {
     pub connector: Arc<Config>,
     pub task: Arc<Config>,
+    /// Counts the connector's task sets, where each set replaces the one before as a whole.
+    pub task_generation: Option<u64>,
 }
 
 /// How an instance is.
@@ -169,6 +171,11 @@ impl Work {
 
     pub fn recipe(&self, id: &TaskId) -> Option<&Recipe> {
         self.tasks.get(id).map(|task| &task.recipe)
+    }
+
+    /// The task's present generation is this one.
+    pub fn is_generation(&self, id: &TaskId, generation: u64) -> bool {
+        self.tasks.get(id).is_some_and(|task| task.generation == generation)
     }
 
     pub fn everything(&self) -> ConnectorsAndTasks {

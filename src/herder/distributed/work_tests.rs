@@ -17,7 +17,7 @@ fn id(task: u32) -> TaskId {
 }
 
 fn recipe(text: &str) -> Recipe {
-    Recipe { connector: config("c"), task: config(text) }
+    Recipe { connector: config("c"), task: config(text), task_generation: None }
 }
 
 fn generation(deeds: &[Deed]) -> u64 {

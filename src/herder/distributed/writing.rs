@@ -12,11 +12,14 @@ use crate::requests::{Answer, HerderError};
 use crate::stores::StoreEvent;
 use crate::stores::config_log::ConfigEvent;
 use crate::stores::config_records::{self, Produced};
+use crate::stores::leader_writes;
 use crate::stores::topic_log::{LogEvent, LogRecord};
 use crate::stores::topics::Which;
 
 /// How long a write with what it waits for may take.
 const LIMIT: Duration = Duration::from_secs(30);
+/// What a write that took too long may take to be given up.
+const LEEWAY: Duration = Duration::from_secs(3);
 /// Events of the membership that wait for the herder.
 const MEMBER_EVENTS: usize = 64;
 
@@ -87,8 +90,11 @@ impl DistributedHerder {
                     self.read_for_the_start(which);
                 }
             }
-        } else if which == Which::Offset {
-            self.offsets_read(token, outcome);
+        } else {
+            self.read_for_questions(which, token, &outcome);
+            if which == Which::Offset {
+                self.offsets_read(token, outcome);
+            }
         }
     }
 
@@ -195,8 +201,34 @@ impl DistributedHerder {
         })
     }
 
+    /// Writes what only the leader may; all of it or, where that can be had, nothing.
+    pub(super) fn write_as_leader(&mut self, records: Vec<Produced>, what: &str) -> Answer<()> {
+        let Some(leader) = &self.stores.leader else { return self.write(records, what) };
+        let (done, written) = flume::bounded(1);
+        leader.write(
+            records,
+            Box::new(move |outcome| {
+                let _ = done.try_send(outcome);
+            }),
+        );
+        let outcome = written.recv_timeout(leader_writes::LIMIT + LEEWAY);
+        let outcome = outcome.unwrap_or_else(|_| Err(format!("not written in {LIMIT:?}")));
+        outcome.map_err(|why| {
+            tracing::warn!(
+                "{what}: {why}. Failed to write to config topic as leader; will rejoin group if \
+                 necessary and, if still leader, attempt to reclaim write privileges for the config \
+                 topic"
+            );
+            self.claim_at = Some(Instant::now());
+            HerderError::internal(
+                "Failed to write to config topic; this may be due to a transient error and the \
+                 request can be safely retried",
+            )
+        })
+    }
+
     fn write_and_read(&mut self, records: Vec<Produced>, what: &str) -> Answer<()> {
-        self.write(records, what)?;
+        self.write_as_leader(records, what)?;
         self.read_back(what)
     }
 

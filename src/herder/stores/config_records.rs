@@ -114,6 +114,12 @@ pub fn session_key(key: &SessionKey) -> Produced {
     (b"session-key".to_vec(), Some(value))
 }
 
+/// How many tasks' producers the next set's leader has to fence.
+pub fn fencing(name: &str, tasks: usize) -> Produced {
+    let value = json(&[("task-count", Scalar::Int(tasks as i64))]);
+    (format!("tasks-fencing-{name}").into_bytes(), Some(value))
+}
+
 pub fn restart(name: &str, scope: RestartScope) -> Produced {
     let value = json(&[
         ("include-tasks", Scalar::Boolean(scope.include_tasks)),

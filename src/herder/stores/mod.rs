@@ -9,6 +9,7 @@
 
 pub mod config_log;
 pub mod config_records;
+pub mod leader_writes;
 pub mod offset_topic;
 pub mod snapshot;
 pub mod status_log;
@@ -25,6 +26,8 @@ use millrace_kafka::config::{ClientConfig, ConfigProblem, ConsumerConfig};
 use millrace_kafka::producer::ProducerConfig;
 use millrace_net::rt;
 
+use crate::distributed_config::ExactlyOnceSupport;
+use leader_writes::{LeaderWrite, LeaderWrites};
 use offset_topic::{OffsetMap, TopicOffsetStore};
 use topic_log::{Inbox, LogEvent, LogHandle, TopicLog};
 use topics::Which;
@@ -48,6 +51,8 @@ pub struct Stores {
     pub config: LogHandle,
     pub status: LogHandle,
     pub offset: LogHandle,
+    /// With exactly-once support: the only way for what the leader alone may write.
+    pub leader: Option<LeaderWrites>,
     pub offsets: Arc<TopicOffsetStore>,
     pub events: flume::Receiver<StoreEvent>,
 }
@@ -60,27 +65,50 @@ struct Clients {
 }
 
 fn clients(worker: &Config, which: Which) -> Result<Clients, Vec<ConfigProblem>> {
+    let mut map = client_map(worker, which.client());
+    let mut set = |key: &str, value: &str| map.insert(key.to_owned(), value.to_owned());
+    let transactional = matches!(which, Which::Config | Which::Offset);
+    let committed = transactional && ExactlyOnceSupport::of(worker).is_enabled();
+    set("auto.offset.reset", "earliest");
+    set("enable.auto.commit", "false");
+    set("isolation.level", if committed { "read_committed" } else { "read_uncommitted" });
+    set("enable.idempotence", "false");
+    set("max.in.flight.requests.per.connection", "1");
+    let consumer = ConsumerConfig::parse(&map)?.config;
+    let producer = ProducerConfig::parse(&map)?.config;
+    let topic = worker.get(which.topic_key()).map(|topic| topic.trim()).unwrap_or_default();
+    Ok(Clients { topic: topic.to_owned(), consumer, producer })
+}
+
+/// What all clients of internal topics have in common; `client` is the end of their id.
+fn client_map(worker: &Config, client: &str) -> BTreeMap<String, String> {
     let given = |key: &str| worker.get(key).map(|value| value.trim()).filter(|v| !v.is_empty());
     let base = given("group.id").unwrap_or("connect");
     let base = given("client.id").map_or(base.to_owned(), |id| format!("{base}-{id}"));
     let mut map: BTreeMap<String, String> = worker.clone();
     // The group is that of the workers, which no consumer may join.
     map.remove("group.id");
+    map.remove("transactional.id");
     let mut set = |key: &str, value: &str| map.insert(key.to_owned(), value.to_owned());
-    set("client.id", &format!("{base}-{}", which.client()));
-    set("auto.offset.reset", "earliest");
-    set("enable.auto.commit", "false");
-    set("isolation.level", "read_uncommitted");
-    set("enable.idempotence", "false");
+    set("client.id", &format!("{base}-{client}"));
     set("acks", "all");
-    set("max.in.flight.requests.per.connection", "1");
     set("delivery.timeout.ms", "2147483647");
     set("linger.ms", "0");
     set("allow.auto.create.topics", "false");
-    let consumer = ConsumerConfig::parse(&map)?.config;
-    let producer = ProducerConfig::parse(&map)?.config;
-    let topic = given(which.topic_key()).unwrap_or_default().to_owned();
-    Ok(Clients { topic, consumer, producer })
+    map
+}
+
+/// The producer of [`leader_writes`], where there is to be one.
+fn leader_producer(worker: &Config) -> Result<Option<ProducerConfig>, Vec<ConfigProblem>> {
+    if !ExactlyOnceSupport::of(worker).has_transactional_leader() {
+        return Ok(None);
+    }
+    let mut map = client_map(worker, "configs-leader");
+    let group = worker.get("group.id").map(|group| group.trim()).unwrap_or_default();
+    map.insert("transactional.id".to_owned(), format!("connect-cluster-{group}"));
+    map.insert("enable.idempotence".to_owned(), "true".to_owned());
+    map.insert("max.in.flight.requests.per.connection".to_owned(), "5".to_owned());
+    Ok(Some(ProducerConfig::parse_transactional(&map)?.config))
 }
 
 /// All three, or every setting that is wrong.
@@ -90,7 +118,8 @@ fn all_clients(worker: &Config) -> Result<Vec<(Which, Clients)>, Vec<ConfigProbl
 
 /// Checks the client settings that the stores would use.
 pub fn check(worker: &Config) -> Result<(), Vec<ConfigProblem>> {
-    all_clients(worker).map(|_| ())
+    all_clients(worker)?;
+    leader_producer(worker).map(|_| ())
 }
 
 impl Stores {
@@ -105,6 +134,10 @@ impl Stores {
             std::io::Error::new(std::io::ErrorKind::InvalidInput, list.join("; "))
         };
         let clients = all_clients(&worker).map_err(problems)?;
+        let leader_producer = leader_producer(&worker).map_err(problems)?;
+        let (leader, leader_inbox) = LeaderWrites::new();
+        let leader = leader_producer.is_some().then_some(leader);
+        let leader_writes = leader_producer.map(|config| (config, leader_inbox));
         let (sender, events) = flume::bounded(WAITING);
         let (config, config_inbox) = LogHandle::new();
         let (status, status_inbox) = LogHandle::new();
@@ -116,9 +149,9 @@ impl Stores {
         options.runtime = Some(rt::RuntimeChoice::Epoll);
         let inboxes = [config_inbox, offset_inbox, status_inbox];
         rt::start_core(options, move || async move {
-            run(&worker, clients, inboxes, sender, map).await;
+            run(&worker, clients, inboxes, leader_writes, sender, map).await;
         })?;
-        Ok(Self { config, status, offset, offsets, events })
+        Ok(Self { config, status, offset, leader, offsets, events })
     }
 }
 
@@ -126,6 +159,7 @@ async fn run(
     worker: &Config,
     clients: Vec<(Which, Clients)>,
     inboxes: [Inbox; 3],
+    leader_writes: Option<(ProducerConfig, flume::Receiver<LeaderWrite>)>,
     herder: flume::Sender<StoreEvent>,
     map: OffsetMap,
 ) {
@@ -139,6 +173,12 @@ async fn run(
     }
     let _ = herder.send_async(StoreEvent::Ready).await;
     let mut tasks = Vec::new();
+    if let Some((config, inbox)) = leader_writes {
+        let topic = worker.get(Which::Config.topic_key()).map(|topic| topic.trim().to_owned());
+        tasks.push(rt::spawn(async move {
+            leader_writes::serve(config, &topic.unwrap_or_default(), inbox).await;
+        }));
+    }
     for ((which, log), inbox) in logs.into_iter().zip(inboxes) {
         let log = std::rc::Rc::new(log);
         let (reader, herder, map) = (std::rc::Rc::clone(&log), herder.clone(), map.clone());

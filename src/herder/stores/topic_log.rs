@@ -15,6 +15,7 @@ use millrace_kafka::consumer::{Consumer, Polled};
 use millrace_kafka::offsets::{LATEST, list_offsets};
 use millrace_kafka::partitions::{Position, TopicPartition};
 use millrace_kafka::producer::{Producer, ProducerConfig};
+use millrace_kafka::record_batch::NO_HEADERS;
 use millrace_net::rt::sleep;
 
 use super::config_records::Produced;
@@ -135,12 +136,13 @@ impl TopicLog {
     pub async fn write(&self, writes: flume::Receiver<Write>) {
         let cluster = Cluster::new(self.producer.client.clone());
         let producer = Producer::new(cluster, self.producer.clone());
+        let partition = (self.partitions == 1).then_some(0);
         while let Ok(first) = writes.recv_async().await {
             let round: Vec<Write> = std::iter::once(first).chain(writes.try_iter()).collect();
             let mut spans = Vec::with_capacity(round.len());
             for write in &round {
                 let begin = producer.next_ticket();
-                let appended = self.append(&producer, &write.records).await;
+                let appended = append(&producer, &self.topic, partition, &write.records).await;
                 spans.push((begin..producer.next_ticket(), appended));
             }
             let mut failures = Vec::new();
@@ -163,26 +165,30 @@ impl TopicLog {
         }
         let _ = producer.close(Duration::from_secs(1)).await;
     }
+}
 
-    async fn append(&self, producer: &Producer, records: &[Produced]) -> Result<(), String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let partition = (self.partitions == 1).then_some(0);
-        for (key, value) in records {
-            loop {
-                let headers = std::iter::empty::<(&str, Option<&[u8]>)>().collect::<Vec<_>>();
-                let value = value.as_deref();
-                match producer.append(&self.topic, partition, now, Some(key), value, headers) {
-                    Ok(_) => break,
-                    Err(error) if error.is_wait() => {
-                        producer.ready().await.map_err(|error| error.to_string())?;
-                    }
-                    Err(error) => return Err(error.to_string()),
+/// Hands the records to the producer, in order. Without a partition, that of the key.
+pub(super) async fn append(
+    producer: &Producer,
+    topic: &str,
+    partition: Option<i32>,
+    records: &[Produced],
+) -> Result<(), String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    for (key, value) in records {
+        loop {
+            let value = value.as_deref();
+            match producer.append(topic, partition, now, Some(key), value, NO_HEADERS) {
+                Ok(_) => break,
+                Err(error) if error.is_wait() => {
+                    producer.ready().await.map_err(|error| error.to_string())?;
                 }
+                Err(error) => return Err(error.to_string()),
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// A read to the end under way: where each partition ended when it was asked.
@@ -248,6 +254,8 @@ impl Reader {
 
     async fn ask(&mut self, token: u64, deliver: &mut impl AsyncFnMut(LogEvent) -> bool) -> bool {
         let asked: Vec<_> = self.names.iter().map(|name| (name.clone(), LATEST)).collect();
+        // Also where only what is committed is read: what is in an open transaction now may be
+        // committed in a moment, and who asks is to see it, or that it was aborted.
         match list_offsets(&self.cluster, IsolationLevel::ReadUncommitted, &asked).await {
             Ok(listed) => {
                 let ends = listed.into_iter().map(|listed| (listed.name, listed.offset));

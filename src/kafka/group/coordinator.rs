@@ -1,4 +1,5 @@
-//! The broker that coordinates a group: found, called, asked for offsets.
+//! The broker that coordinates a group: found, called, asked for offsets. One that coordinates
+//! transactions is found and called alike.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -40,17 +41,27 @@ pub struct Committer {
     pub instance: Option<StrBytes>,
 }
 
-/// One group's coordinator.
+/// `FindCoordinator`'s kinds of keys.
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+/// One group's coordinator, or one transactional id's.
 pub struct Coordinator {
     cluster: Cluster,
     group: StrBytes,
+    key_type: i8,
     node: Cell<Option<i32>>,
 }
 
 impl Coordinator {
     pub fn new(cluster: Cluster, group: &str) -> Self {
         let group = StrBytes::from_string(group.to_owned());
-        Self { cluster, group, node: Cell::new(None) }
+        Self { cluster, group, key_type: GROUP, node: Cell::new(None) }
+    }
+
+    /// Of a transactional id.
+    pub fn of_transactions(cluster: Cluster, id: &str) -> Self {
+        Self { key_type: TRANSACTION, ..Self::new(cluster, id) }
     }
 
     /// The next call looks it up again.
@@ -71,9 +82,9 @@ impl Coordinator {
             self.cluster.refresh().await?;
         }
         // Both forms of the key: each version takes its own.
-        let single = FindCoordinatorRequest::default().with_key(self.group.clone());
-        let many =
-            FindCoordinatorRequest::default().with_coordinator_keys(vec![self.group.clone()]);
+        let request = FindCoordinatorRequest::default().with_key_type(self.key_type);
+        let single = request.clone().with_key(self.group.clone());
+        let many = request.with_coordinator_keys(vec![self.group.clone()]);
         let response = match self.cluster.call_any(&many).await {
             Err(error) if error.kind == ErrorKind::Fatal && error.code == 0 => {
                 self.cluster.call_any(&single).await?
@@ -84,7 +95,8 @@ impl Coordinator {
         let (code, node) = found.map_or((response.error_code, response.node_id.0), |found| {
             (found.error_code, found.node_id.0)
         });
-        let context = format!("group '{}'", self.group);
+        let kind = if self.key_type == GROUP { "group" } else { "transactional.id" };
+        let context = format!("{kind} '{}'", self.group);
         KafkaError::check(code, "FindCoordinator", &context)?;
         if !self.cluster.metadata().brokers.contains_key(&node) {
             self.cluster.refresh().await?;

@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::batch::{Batch, Identity, Open, Tickets};
+use super::transaction::TransactionState;
 use super::{AppendError, Appended, Failure, ProducerConfig, Stats};
 use crate::compression::Compressor;
 use crate::error::{ErrorKind, KafkaError};
 use crate::metadata::Metadata;
 use crate::partitioner::{StickyPartitioner, partition_for_key};
-use crate::record_batch::BatchBuilder;
+use crate::record_batch::{BatchBuilder, BatchOptions};
 
 /// Growths of the acknowledged mark that are kept for whoever measures.
 const MARKS: usize = 256;
@@ -123,6 +124,8 @@ pub(super) struct Accumulator {
     closed: bool,
     pub fatal: Option<KafkaError>,
     pub identity: IdentityState,
+    /// With `transactional.id`.
+    pub transaction: Option<TransactionState>,
     pub generation: u64,
     pub nodes: HashMap<i32, Node>,
     pub flights: HashMap<u64, Flight>,
@@ -142,6 +145,7 @@ impl Accumulator {
         let identity =
             if config.enable_idempotence { IdentityState::Wanted } else { IdentityState::Off };
         Self {
+            transaction: config.transactional_id.as_deref().map(TransactionState::new),
             config,
             topics: Vec::new(),
             names: HashMap::new(),
@@ -331,8 +335,8 @@ impl Accumulator {
         let partition = &mut self.topics[at].partitions[place];
         let Some(open) = partition.open.take() else { return };
         let plain = open.builder.len();
-        let compression = self.config.compression;
-        match Batch::close(open, compression, &mut self.compressor, &mut self.scratch) {
+        let options = self.options();
+        match Batch::close(open, &options, &mut self.compressor, &mut self.scratch) {
             Ok((batch, builder)) => {
                 self.used = self.used.saturating_sub(plain) + batch.bytes.len();
                 self.topics[at].learn_ratio(plain, batch.bytes.len(), self.config.batch_size);
@@ -344,6 +348,14 @@ impl Accumulator {
                 let error = KafkaError::new(ErrorKind::Fatal, error.to_string());
                 self.fail(at, place, tickets, error);
             }
+        }
+    }
+
+    pub fn options(&self) -> BatchOptions {
+        BatchOptions {
+            compression: self.config.compression,
+            transactional: self.transaction.is_some(),
+            ..BatchOptions::default()
         }
     }
 
@@ -359,6 +371,10 @@ impl Accumulator {
     pub fn fail(&mut self, at: usize, place: usize, tickets: Tickets, error: KafkaError) {
         let topic = self.topics[at].name.clone();
         let tickets = tickets.into_ranges();
+        if self.transaction.is_some() {
+            // One lost record spoils the transaction; there is nothing to go on with.
+            self.fatal.get_or_insert_with(|| error.clone());
+        }
         self.stats.failed += tickets.iter().map(|range| range.end - range.start).sum::<u64>();
         self.failures.push(Failure { topic, partition: place as i32, tickets, error });
     }

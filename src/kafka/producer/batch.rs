@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::compression::{Compression, Compressor, Decompressor, Scratch};
+use crate::compression::{Compressor, Decompressor, Scratch};
 use crate::record_batch::{BatchBuilder, BatchError, BatchOptions, OpenBatch, set_producer};
 
 /// Who produces, for brokers to tell repeated batches by.
@@ -82,15 +82,14 @@ impl Batch {
     /// hold on to while they wait.
     pub fn close(
         open: Open,
-        compression: Compression,
+        options: &BatchOptions,
         compressor: &mut Compressor,
         scratch: &mut Vec<u8>,
     ) -> Result<(Self, BatchBuilder), (BatchError, Tickets)> {
         let Open { mut builder, tickets, created } = open;
         scratch.clear();
         scratch.shrink_to(KEEP);
-        let options = BatchOptions { compression, ..BatchOptions::default() };
-        if let Err(error) = builder.finish(&options, compressor, scratch) {
+        if let Err(error) = builder.finish(options, compressor, scratch) {
             return Err((error, tickets));
         }
         let count = builder.count();
@@ -119,7 +118,7 @@ impl Batch {
     /// numbers that their records have. `None` if it can't be divided.
     pub fn split(
         &self,
-        compression: Compression,
+        options: &BatchOptions,
         identity: Option<Identity>,
         compressor: &mut Compressor,
     ) -> Option<[Self; 2]> {
@@ -127,7 +126,7 @@ impl Batch {
             return None;
         }
         let half = self.count / 2;
-        let [first, second] = self.halves(half, compression, compressor)?;
+        let [first, second] = self.halves(half, options, compressor)?;
         let (tickets, more_tickets) = self.tickets.split(half);
         let made = |bytes: Vec<u8>, tickets, count, skipped: usize| {
             let mut batch = Self {
@@ -152,7 +151,7 @@ impl Batch {
     fn halves(
         &self,
         half: usize,
-        compression: Compression,
+        options: &BatchOptions,
         compressor: &mut Compressor,
     ) -> Option<[Vec<u8>; 2]> {
         let mut scratch = Scratch::new();
@@ -166,10 +165,9 @@ impl Batch {
                 .append(record.timestamp, record.key, record.value, headers)
                 .ok()?;
         }
-        let options = BatchOptions { compression, ..BatchOptions::default() };
         let mut out = [Vec::new(), Vec::new()];
         for (builder, out) in builders.iter().zip(&mut out) {
-            builder.finish(&options, compressor, out).ok()?;
+            builder.finish(options, compressor, out).ok()?;
         }
         Some(out)
     }

@@ -30,13 +30,43 @@ pub struct ProducerConfig {
     /// Of waiting for memory or for metadata.
     pub max_block: Duration,
     pub partitioner_ignore_keys: bool,
+    /// Only by [`ProducerConfig::parse_transactional`].
+    pub transactional_id: Option<String>,
+    /// How long a transaction may be open before the brokers end it.
+    pub transaction_timeout: Duration,
 }
 
 impl ProducerConfig {
     /// Reads a producer's settings with those that all clients share.
+    /// `transactional.id` is refused: who has no plan for it would produce without transactions.
     pub fn parse(map: &BTreeMap<String, String>) -> Result<Parsed<Self>, Vec<ConfigProblem>> {
         let mut reader = ConfigReader::new(map);
+        if let Some(id) = reader.text("transactional.id") {
+            let why = "nothing here would commit its transactions; exactly-once support sets it by \
+                       itself, for all others remove the key";
+            reader.problem("transactional.id", id, why);
+        }
         let config = Self::read(&mut reader);
+        let unknown = reader.finish()?;
+        Ok(Parsed { config, unknown })
+    }
+
+    /// The same of a producer with `transactional.id`, whose caller begins with
+    /// [`super::Producer::init_transactions`].
+    pub fn parse_transactional(
+        map: &BTreeMap<String, String>,
+    ) -> Result<Parsed<Self>, Vec<ConfigProblem>> {
+        let mut reader = ConfigReader::new(map);
+        let id = reader.text("transactional.id").unwrap_or_default();
+        let mut config = Self::read(&mut reader);
+        if id.is_empty() {
+            reader.problem("transactional.id", id, "must be set");
+        }
+        if !config.enable_idempotence {
+            let why = "Cannot set a transactional.id without also enabling idempotence.";
+            reader.problem("enable.idempotence", "false", why);
+        }
+        config.transactional_id = Some(id.to_owned());
         let unknown = reader.finish()?;
         Ok(Parsed { config, unknown })
     }
@@ -46,7 +76,9 @@ impl ProducerConfig {
         reader.ignore(&["key.serializer", "value.serializer", "interceptor.classes"]);
         reader.ignore(&["partitioner.class", "partitioner.adaptive.partitioning.enable"]);
         reader.ignore(&["partitioner.availability.timeout.ms", "metadata.max.idle.ms"]);
-        refuse_transactions(reader);
+        reader.ignore(&["transaction.two.phase.commit.enable"]);
+        let transaction_timeout =
+            at_most(reader, "transaction.timeout.ms", 60_000, i32::MAX as usize);
         let int = i32::MAX as usize;
         let config = Self {
             client,
@@ -62,6 +94,8 @@ impl ProducerConfig {
             delivery_timeout: reader.millis("delivery.timeout.ms", i64::from(i32::MAX), 0),
             max_block: reader.millis("max.block.ms", i64::MAX, 0),
             partitioner_ignore_keys: reader.flag("partitioner.ignore.keys", false),
+            transactional_id: None,
+            transaction_timeout: Duration::from_millis(transaction_timeout as u64),
         };
         config.check(reader);
         config
@@ -86,14 +120,6 @@ impl ProducerConfig {
             let why = "should be equal to or larger than linger.ms + request.timeout.ms";
             reader.problem("delivery.timeout.ms", &value, why);
         }
-    }
-}
-
-/// Says clearly what is not there yet instead of producing without transactions.
-fn refuse_transactions(reader: &mut ConfigReader<'_>) {
-    reader.ignore(&["transaction.timeout.ms", "transaction.two.phase.commit.enable"]);
-    if let Some(id) = reader.text("transactional.id") {
-        reader.problem("transactional.id", id, "transactions are not supported yet");
     }
 }
 
@@ -180,5 +206,25 @@ mod tests {
         ] {
             assert_eq!(parse(settings).unwrap_err().len(), 1, "{settings:?}");
         }
+    }
+
+    #[test]
+    fn transactions_need_an_id_and_idempotence() {
+        let parse = |settings: &[(&str, &str)]| {
+            let mut map = BTreeMap::from([("bootstrap.servers".to_owned(), "h:1".to_owned())]);
+            let settings = settings.iter();
+            map.extend(settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+            ProducerConfig::parse_transactional(&map)
+        };
+        let good = [
+            ("transactional.id", "x"),
+            ("enable.idempotence", "true"),
+            ("transaction.timeout.ms", "1000"),
+        ];
+        let config = parse(&good).unwrap().config;
+        assert_eq!(config.transactional_id.as_deref(), Some("x"));
+        assert_eq!(config.transaction_timeout, Duration::from_secs(1));
+        assert_eq!(parse(&good[..1]).unwrap_err()[0].key, "enable.idempotence");
+        assert_eq!(parse(&good[1..]).unwrap_err()[0].key, "transactional.id");
     }
 }

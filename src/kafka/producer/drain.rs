@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ProduceRequest, TopicName};
+use kafka_protocol::messages::{ProduceRequest, TopicName, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 
 use super::accumulator::{Accumulator, Flight, IdentityState, Partition, Placed};
@@ -28,6 +28,8 @@ pub(super) struct Drained {
     pub needs_metadata: bool,
     /// [`Accumulator::set_identity`] is waited for.
     pub needs_identity: bool,
+    /// [`super::transaction::join`] is waited for.
+    pub needs_join: bool,
 }
 
 impl Drained {
@@ -48,6 +50,8 @@ enum Next {
     Later(Option<Instant>),
     NoLeader,
     NoIdentity,
+    /// The transaction's coordinator does not know of the partition yet.
+    NotJoined,
     Send,
 }
 
@@ -57,6 +61,11 @@ impl Accumulator {
     pub fn drain(&mut self, now: Instant) -> Drained {
         let mut drained = Drained::default();
         let mut loads = Loads::new();
+        if self.transaction.is_some()
+            && let Some(error) = self.fatal.clone()
+        {
+            self.give_up_all(&error);
+        }
         // Each round begins with another partition, so that none is always the one that does not
         // fit into the request any more.
         if !self.active.is_empty() {
@@ -72,7 +81,8 @@ impl Accumulator {
                 }
                 Next::Later(when) => drained.wake(when),
                 Next::NoLeader => drained.needs_metadata = true,
-                Next::NoIdentity => drained.needs_identity = true,
+                Next::NoIdentity => drained.needs_identity = self.transaction.is_none(),
+                Next::NotJoined => {}
                 Next::Send => self.load(at, place, &mut loads),
             }
             self.active.push_back((at, place));
@@ -81,6 +91,8 @@ impl Accumulator {
         if drained.needs_identity {
             self.identity = IdentityState::Asked;
         }
+        drained.needs_join =
+            self.transaction.as_mut().is_some_and(|transaction| transaction.begin_to_ask());
         for (node, (_, batches)) in loads {
             drained.outgoing.push(self.launch(node, batches));
         }
@@ -116,6 +128,9 @@ impl Accumulator {
         if self.identity != IdentityState::Off && !matches!(self.identity, IdentityState::Known(_))
         {
             return Next::NoIdentity;
+        }
+        if self.transaction.as_mut().is_some_and(|transaction| !transaction.admits((at, place))) {
+            return Next::NotJoined;
         }
         if self.is_busy(at, place) {
             // The answer that is waited for wakes the sender.
@@ -190,6 +205,9 @@ impl Accumulator {
         }
         let timeout = self.config.client.request_timeout.as_millis();
         let request = ProduceRequest::default()
+            .with_transactional_id(
+                self.transaction.as_ref().map(|transaction| TransactionalId(transaction.id())),
+            )
             .with_acks(self.config.acks)
             .with_timeout_ms(i32::try_from(timeout).unwrap_or(i32::MAX))
             .with_topic_data(topics.into_iter().map(|(_, data)| data).collect());
@@ -246,6 +264,11 @@ impl Accumulator {
             return;
         }
         self.fatal = Some(error.clone());
+        self.give_up_all(&error);
+    }
+
+    /// Nothing that is here and not on its way will arrive.
+    fn give_up_all(&mut self, error: &KafkaError) {
         let places: Vec<(usize, usize)> = self.active.iter().copied().collect();
         for (at, place) in places {
             self.close_batch(at, place);

@@ -11,6 +11,11 @@
 //! 4. [`Producer::flush`] waits until all appended so far has one fate or the other,
 //!    [`Producer::close`] does so for the last time.
 //!
+//! With `transactional.id` ([`ProducerConfig::parse_transactional`]):
+//! [`Producer::init_transactions`] once, before the first record; then each
+//! [`Producer::commit_transaction`] makes all appended since the one before visible at once. After an
+//! error of any kind [`Producer::abort_transaction`] is all that is left.
+//!
 //! Within a partition records keep their order as long as one request is in flight, or with
 //! idempotence. Dropping the producer drops what is not acknowledged.
 
@@ -20,9 +25,12 @@ mod config;
 mod drain;
 mod sender;
 mod settle;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -34,15 +42,20 @@ use millrace_net::rt::{Task, spawn, timeout};
 
 use self::accumulator::Accumulator;
 use self::sender::Shared;
+use self::transaction::TransactionClient;
 use crate::cluster::Cluster;
 use crate::error::{ErrorKind, KafkaError};
 use crate::local::Bell;
 use crate::record_batch::BatchError;
 
 pub use config::ProducerConfig;
+pub use transaction::fence_producers;
 
 /// Waits without limit are cut into pieces of this length, as timers have one.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// How often an abort looks whether all is quiet: what is dropped unsent rings no bell.
+const ABORT_LOOK: Duration = Duration::from_millis(20);
 
 /// A record that was taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +154,9 @@ impl Producer {
     /// A producer on this core. `cluster` may serve others too; what the producer asks of it uses
     /// connections of their own.
     pub fn new(cluster: Cluster, config: ProducerConfig) -> Self {
+        let id = config.transactional_id.as_deref();
         let shared = Rc::new(Shared {
+            transactions: id.map(|id| TransactionClient::new(cluster.clone(), id)),
             state: RefCell::new(Accumulator::new(config)),
             cluster,
             work: Bell::default(),
@@ -253,6 +268,50 @@ impl Producer {
             }
             let _ = timeout(LONGEST_WAIT, progress).await;
         }
+    }
+
+    /// Takes `transactional.id` over: earlier producers of it are fenced, and what they left open is
+    /// ended. Waits for `max.block.ms` at most; may be dropped and called again.
+    pub async fn init_transactions(&self) -> Result<(), KafkaError> {
+        let Some(client) = &self.shared.transactions else {
+            return Err(KafkaError::config("transactional.id is not set"));
+        };
+        let (timeout, limit) = {
+            let config = &self.shared.state.borrow().config;
+            (config.transaction_timeout, config.max_block)
+        };
+        let (id, epoch) = client.init(timeout, limit).await?;
+        self.shared.state.borrow_mut().set_identity(id, epoch);
+        self.shared.work.ring();
+        Ok(())
+    }
+
+    /// Whether records were appended since the last transaction's end.
+    pub fn in_transaction(&self) -> bool {
+        self.shared.state.borrow().in_transaction()
+    }
+
+    /// [`Self::flush`], and makes it visible. After an error nothing of the transaction ever is,
+    /// unless it is the commit itself whose answer is missing.
+    pub async fn commit_transaction(&self) -> Result<(), KafkaError> {
+        self.flush().await?;
+        transaction::end(&self.shared, true).await
+    }
+
+    /// Drops what was not sent, waits for what is on its way, and has the brokers hide all of it for
+    /// ever. The producer takes no records after this.
+    pub async fn abort_transaction(&self) -> Result<(), KafkaError> {
+        let aborted = || KafkaError::new(ErrorKind::Fatal, "the transaction was aborted");
+        self.shared.state.borrow_mut().fatal.get_or_insert_with(aborted);
+        self.shared.work.ring();
+        loop {
+            let progress = self.shared.progress.listen();
+            if self.shared.state.borrow().is_quiet() {
+                break;
+            }
+            let _ = timeout(ABORT_LOOK, progress).await;
+        }
+        transaction::end(&self.shared, false).await
     }
 
     /// [`Self::flush`] for `limit` at most, and the end of appending. The producer's task has ended

@@ -16,6 +16,7 @@ use millrace_net::rt::sleep;
 
 use super::accumulator::Accumulator;
 use super::drain::{Drained, Outgoing};
+use super::transaction::{self, TransactionClient};
 use crate::cluster::{Cluster, Purpose};
 use crate::error::KafkaError;
 use crate::local::Bell;
@@ -29,6 +30,8 @@ const SHORTEST_WAIT: Duration = Duration::from_micros(50);
 pub(super) struct Shared {
     pub state: RefCell<Accumulator>,
     pub cluster: Cluster,
+    /// With `transactional.id`.
+    pub transactions: Option<TransactionClient>,
     /// Rung when the task has something to look at.
     pub work: Bell,
     /// Rung when something came of a request or of the metadata.
@@ -78,7 +81,12 @@ pub(super) async fn run(shared: Rc<Shared>) {
 fn look(shared: &Shared, now: Instant) -> Drained {
     let mut state = shared.state.borrow_mut();
     state.update_metadata(&shared.cluster.metadata());
+    let lost = state.failures.len();
     let mut drained = state.drain(now);
+    if state.failures.len() > lost {
+        // Given up without having been sent: no answer tells of it.
+        shared.progress.ring();
+    }
     let outdated = !state.is_idle() && shared.cluster.is_stale();
     drained.needs_metadata |= state.lacks_topics() || outdated || state.metadata_wanted;
     drained
@@ -91,6 +99,9 @@ fn launch(shared: &Rc<Shared>, drained: Drained, pending: &mut Pending) {
     }
     if drained.needs_identity {
         pending.push(Box::pin(ask_identity(shared.clone())));
+    }
+    if drained.needs_join {
+        pending.push(Box::pin(transaction::join(shared.clone())));
     }
     for outgoing in drained.outgoing {
         pending.push(Box::pin(send(shared.clone(), outgoing)));

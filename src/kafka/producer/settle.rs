@@ -112,6 +112,10 @@ impl Accumulator {
                     Verdict::GiveUp
                 }
             }
+            // Under another identity the batch would not be of this transaction.
+            UNKNOWN_PRODUCER_ID | INVALID_PRODUCER_EPOCH if self.transaction.is_some() => {
+                Verdict::GiveUp
+            }
             UNKNOWN_PRODUCER_ID | INVALID_PRODUCER_EPOCH if idempotent => Verdict::AgainAnew,
             _ if error.is_retriable() => Verdict::Again,
             _ => Verdict::GiveUp,
@@ -163,7 +167,7 @@ impl Accumulator {
             IdentityState::Known(identity) => Some(identity),
             _ => None,
         };
-        match batch.split(self.config.compression, identity, &mut self.compressor) {
+        match batch.split(&self.options(), identity, &mut self.compressor) {
             Some(halves) => {
                 self.used = self.used.saturating_sub(whole);
                 for half in halves {
@@ -187,7 +191,8 @@ impl Accumulator {
     }
 
     fn renew_identity(&mut self) {
-        if matches!(self.identity, IdentityState::Known(_)) {
+        // That of transactions is got by asking for them anew.
+        if self.transaction.is_none() && matches!(self.identity, IdentityState::Known(_)) {
             self.identity = IdentityState::Wanted;
         }
     }

@@ -16,14 +16,18 @@ use crate::compression::{Decompressor, Scratch};
 use crate::metadata::{Broker, Metadata, Partition, Topic};
 use crate::record_batch::{BatchHeader, NO_HEADERS, OpenBatch};
 
-fn config(settings: &[(&str, &str)]) -> ProducerConfig {
+pub(super) fn config_map(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
     let mut map = BTreeMap::from([("bootstrap.servers".to_owned(), "h:1".to_owned())]);
     map.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    ProducerConfig::parse(&map).unwrap().config
+    map
+}
+
+fn config(settings: &[(&str, &str)]) -> ProducerConfig {
+    ProducerConfig::parse(&config_map(settings)).unwrap().config
 }
 
 /// A cluster of nodes 0 and 1 with topic `t`, whose partitions have these leaders.
-fn metadata(version: u64, leaders: &[i32]) -> Metadata {
+pub(super) fn metadata(version: u64, leaders: &[i32]) -> Metadata {
     let broker = |node| (node, Broker { node, host: "h".to_owned(), port: 1, rack: None });
     let partition = |leader: &i32| Partition {
         leader: *leader,
@@ -109,7 +113,10 @@ impl Brokers {
     }
 }
 
-fn answer(request: &ProduceRequest, mut code: impl FnMut(usize, &[u8]) -> i16) -> ProduceResponse {
+pub(super) fn answer(
+    request: &ProduceRequest,
+    mut code: impl FnMut(usize, &[u8]) -> i16,
+) -> ProduceResponse {
     let topics = request.topic_data.iter().map(|topic| {
         let answers = topic.partition_data.iter().map(|data| {
             PartitionProduceResponse::default()
