@@ -18,6 +18,7 @@ pub mod json_text;
 pub mod number;
 pub mod number_text;
 mod owned;
+pub mod protobuf;
 pub mod registry;
 mod registry_plans;
 pub mod string;

@@ -21,6 +21,9 @@ use millrace_converters::converter::Detail;
 use millrace_converters::json_schema::{
     JsonSchemaConverter, JsonSchemaConverterConfig, JsonSchemaDataConfig,
 };
+use millrace_converters::protobuf::{
+    ProtobufConverter, ProtobufConverterConfig, ProtobufDataConfig,
+};
 use millrace_converters::registry::{
     Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, SubjectNames,
 };
@@ -435,7 +438,29 @@ fn registries_cost_no_allocation() -> Vec<String> {
     json.attach(std::rc::Rc::new(OneSchema(SchemaKind::Json, schema)));
     let record = b"\0\0\0\0\x01{\"id\":7,\"in\":{\"s\":\"a\\\"c\",\"d\":0.5},\"tags\":[\"x\"],\"any\":\"z\"}";
     wrong.extend(registry_costs("JSON Schema", &mut json, record));
+    wrong.extend(protobuf_costs_no_allocation());
     wrong
+}
+
+fn protobuf_costs_no_allocation() -> Vec<String> {
+    let config = ProtobufConverterConfig {
+        data: ProtobufDataConfig::default(),
+        is_key: false,
+        subject_names: SubjectNames::Topic,
+        write_as: WriteAs::Registered,
+        normalize: false,
+        schemas_cache: 1000,
+    };
+    let mut protobuf = ProtobufConverter::new(config, RegistrySettings::default());
+    let schema = r#"syntax = "proto3"; message Other {} message R { int64 id = 1; I in = 2;
+        repeated string tags = 3; oneof any { int32 number = 4; string text = 5; }
+        map<string, I> by = 6; E e = 7; message I { optional string s = 1; double d = 2; }
+        enum E { A = 0; B = 3; } }"#;
+    protobuf.attach(std::rc::Rc::new(OneSchema(SchemaKind::Protobuf, schema)));
+    let mut record = vec![0, 0, 0, 0, 1, 2, 2, 8, 7, 18, 12, 10, 1, b'"', 17];
+    record.extend(0.5f64.to_le_bytes());
+    record.extend([26, 1, b'x', 26, 1, b'y', 42, 1, b'z', 50, 5, 10, 1, b'k', 18, 0, 56, 3]);
+    registry_costs("Protobuf", &mut protobuf, &record)
 }
 
 fn registry_costs(of: &str, converter: &mut dyn Converter, record: &[u8]) -> Vec<String> {

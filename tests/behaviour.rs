@@ -5,7 +5,7 @@
 //! - `export`: the bulk job: everything is delivered, once, and goes on after a crash.
 //! - `enrich`: records joined with tables, topics and files.
 //! - `elasticsearch`: the sink against the real Elasticsearch 8 and OpenSearch 2.
-//! - `registry`: Avro and JSON by a schema registry.
+//! - `registry`: Avro, JSON and Protobuf by a schema registry.
 //! - `rest`: the worker as its REST clients see it.
 //! - `parity`: the same topic, and the same requests, through the JVM worker and through ours.
 //! - `faults`: wrong configuration, absent peers, full disks, bad records.

@@ -1,9 +1,10 @@
-//! Avro and JSON by a real schema registry and a real Kafka: written by our converters, read by them,
-//! while schemas change, the registry goes away and comes back.
+//! Avro, JSON and Protobuf by a real schema registry and a real Kafka: written by our converters, read
+//! by them, while schemas change, the registry goes away and comes back.
 
 mod avro;
 mod json_schema;
 mod outages;
+mod protobuf;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -76,6 +76,11 @@ impl Registry {
         call(self.port, "GET", &format!("{API}{path}"), "").expect("an answer")
     }
 
+    /// Sends JSON to `path`.
+    pub fn post(&self, path: &str, body: &str) -> (u16, serde_json::Value) {
+        call(self.port, "POST", &format!("{API}{path}"), body).expect("an answer")
+    }
+
     /// SIGKILL.
     pub fn stop(&self) {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).kill();

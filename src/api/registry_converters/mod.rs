@@ -2,6 +2,7 @@
 
 mod avro;
 mod json_schema;
+mod protobuf;
 
 use millrace_converters::registry::{RegistrySettings, SubjectNames, WriteAs};
 
@@ -12,7 +13,8 @@ use crate::config_def::{
 use crate::plugin::ConverterPlugin;
 
 /// `AvroConverter` and its kin, by schema type.
-pub(crate) const CONVERTERS: [ConverterPlugin; 2] = [avro::PLUGIN, json_schema::PLUGIN];
+pub(crate) const CONVERTERS: [ConverterPlugin; 3] =
+    [avro::PLUGIN, json_schema::PLUGIN, protobuf::PLUGIN];
 
 fn key(name: &str, type_: Type, default: DefaultValue, documentation: &'static str) -> ConfigKey {
     ConfigKey::new(name, type_, default, Importance::Medium, documentation)

@@ -1,0 +1,179 @@
+//! Values that are no messages to Connect: scalars, enums, and the messages that stand for one value.
+
+use super::decode::{Decoder, NO_PLAN};
+use super::file::Scalar;
+use super::logical;
+use super::names::loose;
+use super::program::Op;
+use super::scalar::wire_type;
+use super::wire::{Fault, Input, LEN, VARINT, unzigzag};
+use crate::data::{Decimal, Schema, Value};
+
+const NO_UTF8: Fault = "a string is not UTF-8";
+const NO_DIGITS: Fault = "a confluent.type.Decimal has no byte";
+const TOO_PRECISE: Fault = "a confluent.type.Decimal has more digits than its precision says";
+
+impl<'a> Decoder<'a, '_> {
+    /// What a scalar is where it is not there.
+    pub(super) fn zero(&mut self, op: Op, schema: &'a Schema) -> Result<Value<'a>, Fault> {
+        Ok(match op {
+            Op::LooseString => Value::Str(""),
+            Op::Enum(_) => self.symbol(op, self.first_number(op), schema)?.unwrap_or_default(),
+            Op::EnumNumber(_) => Value::Int32(self.first_number(op)),
+            Op::Scalar(Scalar::String) => Value::Str(""),
+            Op::Scalar(Scalar::Bytes) => Value::Bytes(&[]),
+            // Eight zeros are the zero of all others.
+            op => self.plain(op, &mut Input::new(&[0; 8]), schema)?.unwrap_or_default(),
+        })
+    }
+
+    /// The number of an enum's first symbol, which is its default.
+    fn first_number(&self, op: Op) -> i32 {
+        let (Op::Enum(plan) | Op::EnumNumber(plan)) = op else { return 0 };
+        self.program.enums.get(usize::from(plan)).map_or(0, |plan| plan.first)
+    }
+
+    /// A value that is no message. `None`: a number that its enum does not have.
+    #[inline]
+    pub(super) fn plain(
+        &mut self,
+        op: Op,
+        input: &mut Input<'a>,
+        schema: &'a Schema,
+    ) -> Result<Option<Value<'a>>, Fault> {
+        Ok(Some(match op {
+            Op::Scalar(scalar) => number_or_text(scalar, input)?,
+            Op::LooseString => Value::Str(loose(input.counted()?, self.arena)),
+            // As Java narrows.
+            Op::Int8(scalar) => match number_or_text(scalar, input)? {
+                Value::Int32(value) => Value::Int8(value as i8),
+                other => other,
+            },
+            Op::Int16(scalar) => match number_or_text(scalar, input)? {
+                Value::Int32(value) => Value::Int16(value as i16),
+                other => other,
+            },
+            Op::Enum(_) | Op::EnumNumber(_) => {
+                let number = input.varint()? as i32;
+                return self.symbol(op, number, schema);
+            }
+            _ => return Err(NO_PLAN),
+        }))
+    }
+
+    pub(super) fn symbol(
+        &self,
+        op: Op,
+        number: i32,
+        schema: &'a Schema,
+    ) -> Result<Option<Value<'a>>, Fault> {
+        let (Op::Enum(at) | Op::EnumNumber(at)) = op else { return Err(NO_PLAN) };
+        let plan = self.program.enums.get(usize::from(at)).ok_or(NO_PLAN)?;
+        let place = plan.find(number);
+        if place.is_none() && plan.closed {
+            return Ok(None);
+        }
+        if let Op::EnumNumber(_) = op {
+            return Ok(Some(Value::Int32(number)));
+        }
+        let Some(place) = place else {
+            // As Java calls a number that has no name.
+            let name = bumpalo::format!(in self.arena.bump(),
+                "UNKNOWN_ENUM_VALUE_{}_{number}", plan.name);
+            return Ok(Some(Value::Str(name.into_bump_str())));
+        };
+        let key = schema.parameters.get(usize::from(place));
+        let symbol = key.and_then(|(key, _)| key.get(plan.cut.into()..));
+        Ok(Some(Value::Str(symbol.ok_or(NO_PLAN)?)))
+    }
+
+    /// Messages that are one value to Connect.
+    pub(super) fn special(&mut self, op: Op, input: &mut Input<'a>) -> Result<Value<'a>, Fault> {
+        if let Op::Wrapper(scalar) = op {
+            return wrapped(scalar, input);
+        }
+        let (mut numbers, mut bytes) = ([0i64; 4], &[][..]);
+        while input.left() > 0 {
+            let tag = input.tag()?;
+            match (tag >> 3, tag & 7) {
+                (number @ 1..=4, VARINT) => numbers[number as usize - 1] = input.varint()? as i64,
+                (1, LEN) => bytes = input.counted()?,
+                _ => input.skip(tag)?,
+            }
+        }
+        let [first, second, third, fourth] = numbers;
+        let (second, third, fourth) = (second as i32, third as i32, fourth as i32);
+        Ok(match op {
+            Op::Timestamp => Value::Timestamp(logical::moment_of(first, second)?),
+            Op::Date => Value::Date(logical::days_of(first as i32, second, third)?),
+            Op::Time => Value::Time(logical::millis_of(first as i32, second, third, fourth)?),
+            Op::Decimal => {
+                if bytes.is_empty() {
+                    return Err(NO_DIGITS);
+                }
+                // The JVM would round.
+                let precision = second as u32;
+                if precision != 0 && logical::digits(bytes) > precision {
+                    return Err(TOO_PRECISE);
+                }
+                let unscaled = logical::minimal(bytes);
+                Value::Decimal(self.arena.alloc(Decimal { unscaled, scale: third }))
+            }
+            _ => return Err(NO_PLAN),
+        })
+    }
+}
+
+/// The value in a wrapper; zero where there is none.
+fn wrapped<'a>(scalar: Scalar, input: &mut Input<'a>) -> Result<Value<'a>, Fault> {
+    let mut value = match scalar {
+        Scalar::String => Value::Str(""),
+        Scalar::Bytes => Value::Bytes(&[]),
+        other => number_or_text(other, &mut Input::new(&[0; 8]))?,
+    };
+    while input.left() > 0 {
+        let tag = input.tag()?;
+        if tag == 1 << 3 | wire_type(scalar) {
+            value = number_or_text(scalar, input)?;
+        } else {
+            input.skip(tag)?;
+        }
+    }
+    Ok(value)
+}
+
+/// The wire type of one value.
+#[inline]
+pub(super) fn op_wire(op: Op) -> u32 {
+    match op {
+        Op::Scalar(scalar) | Op::Int8(scalar) | Op::Int16(scalar) => wire_type(scalar),
+        Op::Enum(_) | Op::EnumNumber(_) => VARINT,
+        _ => LEN,
+    }
+}
+
+#[inline]
+fn number_or_text<'a>(scalar: Scalar, input: &mut Input<'a>) -> Result<Value<'a>, Fault> {
+    Ok(match scalar {
+        Scalar::String => {
+            let from = input.at;
+            let bytes = input.counted()?;
+            Value::Str(std::str::from_utf8(bytes).map_err(|_| {
+                input.at = from;
+                NO_UTF8
+            })?)
+        }
+        Scalar::Int64 | Scalar::Uint64 => Value::Int64(input.varint()? as i64),
+        Scalar::Int32 => Value::Int32(input.varint()? as i32),
+        Scalar::Double => Value::Float64(f64::from_le_bytes(input.array()?)),
+        Scalar::Bool => Value::Boolean(input.varint()? != 0),
+        Scalar::Float => Value::Float32(f32::from_le_bytes(input.array()?)),
+        Scalar::Uint32 => Value::Int64((input.varint()? as u32).into()),
+        Scalar::Sint32 => Value::Int32(unzigzag((input.varint()? as u32).into()) as i32),
+        Scalar::Sint64 => Value::Int64(unzigzag(input.varint()?)),
+        Scalar::Fixed32 => Value::Int64(u32::from_le_bytes(input.array()?).into()),
+        Scalar::Fixed64 | Scalar::Sfixed64 => Value::Int64(i64::from_le_bytes(input.array()?)),
+        Scalar::Sfixed32 => Value::Int32(i32::from_le_bytes(input.array()?)),
+        Scalar::Bytes => Value::Bytes(input.counted()?),
+    })
+}
