@@ -5,7 +5,8 @@
 //! - `rebalance`: a task keeps working on what it keeps.
 //! - `letters`: the dead letter queue while Kafka does not take it.
 //!
-//! The embedded broker stands in for Kafka: it can be made to misbehave, and is there at once.
+//! The embedded broker stands in for Kafka: it can be made to misbehave, and is there at once. What
+//! leans on Kafka's own behaviour goes to the real one.
 
 #[path = "isolation/greedy.rs"]
 mod greedy;
@@ -44,6 +45,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A broker of its own folder.
 struct Bench {
     broker: BrokerHandle,
+    bootstrap: String,
     dir: tempfile::TempDir,
 }
 
@@ -54,12 +56,18 @@ impl Bench {
         let mut options = BrokerOptions::new(listen, dir.path().join("broker"));
         options.default_partitions = 4;
         let broker = Broker::spawn_thread(options, None).expect("a broker");
-        Self { broker, dir }
+        let bootstrap = broker.addr().to_string();
+        Self { broker, bootstrap, dir }
+    }
+
+    /// As [`Self::new`], but everybody goes to the real Kafka.
+    fn on_kafka() -> Self {
+        Self { bootstrap: rig::kafka::shared().bootstrap(), ..Self::new() }
     }
 
     fn kcat(&self) -> Command {
         let mut command = Command::new("kcat");
-        command.args(["-b", &self.broker.addr().to_string()]);
+        command.args(["-b", &self.bootstrap]);
         command
     }
 
@@ -90,7 +98,7 @@ impl Bench {
     fn worker_with(&self, name: &str, more: &[(&str, &str)]) -> Worker {
         let offsets = self.dir.path().join(format!("{name}.offsets"));
         let mut file = config(&[
-            ("bootstrap.servers", &self.broker.addr().to_string()),
+            ("bootstrap.servers", &self.bootstrap),
             ("key.converter", "org.apache.kafka.connect.storage.StringConverter"),
             ("value.converter", "org.apache.kafka.connect.storage.StringConverter"),
             ("offset.storage.file.filename", offsets.to_str().expect("a path")),

@@ -129,6 +129,11 @@ impl Drop for Polling {
     }
 }
 
+/// This moment is on somebody's account.
+pub(crate) fn is_somebodys() -> bool {
+    CURRENT.get().is_some()
+}
+
 /// Puts the account back that was there before.
 struct Entered(Option<&'static Books>);
 

@@ -140,7 +140,7 @@ fn start(
     let metrics = Rc::new(metrics.with_account(Rc::clone(&account)));
     measured.borrow_mut().insert(spec.id.clone(), Rc::clone(&metrics));
     let measured = Rc::clone(measured);
-    let reporter = Reporter::new(metrics, reports.clone());
+    let reporter = Reporter::new(metrics, reports.clone(), Arc::clone(&life));
     let context = log_context::of_task(&spec.id.connector, spec.id.task);
     let whole_life = async move {
         // A task that is restarted may still be ending its earlier life.

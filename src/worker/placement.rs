@@ -26,12 +26,17 @@ const MAILBOX: usize = 1024;
 /// Threads of lost cores that may be left behind at once; what they hold is lost as long as they are.
 pub(crate) const MOST_LOST: usize = 8;
 
+/// Failed tasks whose members are remembered; a session of the group ends by itself, too.
+const MOST_MEMBERS: usize = 1024;
+
 /// All cores and what is on them.
 pub(crate) struct Placement {
     options: EngineOptions,
     reports: flume::Sender<Report>,
     cores: Vec<Core>,
     placed: HashMap<TaskId, Placed>,
+    /// Members of consumer groups that failed tasks were, for those tasks' next lives.
+    members: HashMap<TaskId, String>,
     /// Threads of lost cores that have not ended.
     lost: Vec<CoreThread>,
     lost_total: u64,
@@ -91,6 +96,7 @@ impl Placement {
             reports,
             cores: Vec::with_capacity(options.cpus.len()),
             placed: HashMap::new(),
+            members: HashMap::new(),
             lost: Vec::new(),
             lost_total: 0,
             numbers: 0,
@@ -134,11 +140,14 @@ impl Placement {
         // A task that failed or finished is still counted where it was.
         if let Some(before) = self.placed.remove(&spec.id) {
             self.cores[before.core].tasks -= 1;
+            self.keep_member(&spec.id, &before.life);
         }
+        let member = self.members.remove(&spec.id);
         self.grace = self.grace.max(graceful_shutdown(&spec.worker));
         let core = (0..self.cores.len()).min_by_key(|&at| self.cores[at].tasks).unwrap_or(0);
         self.cores[core].tasks += 1;
-        let life = Life::new(next(&mut self.numbers), MemoryBound::of(&spec.worker));
+        let bound = MemoryBound::of(&spec.worker);
+        let life = Life::new(next(&mut self.numbers), bound, member);
         let command = Command::Start(Box::new(spec.clone()), Arc::clone(&life));
         self.placed.insert(spec.id.clone(), Placed { core, spec, life });
         (core, command)
@@ -148,6 +157,7 @@ impl Placement {
     pub(crate) fn remove(&mut self, id: &TaskId) -> Option<Delivery> {
         let Placed { core: at, spec, life } = self.placed.remove(id)?;
         life.cancel();
+        self.keep_member(id, &life);
         let core = &mut self.cores[at];
         core.tasks -= 1;
         core.leaving.retain(|(_, _, life)| !life.has_ended());
@@ -155,6 +165,16 @@ impl Placement {
             core.leaving.push((id.clone(), spec.generation, life));
         }
         Some((at, Command::Stop(id.clone())))
+    }
+
+    /// Notes which member of its group a task was that ended without leaving it.
+    fn keep_member(&mut self, id: &TaskId, life: &Life) {
+        if let Some(member) = life.member().filter(|_| life.has_ended()) {
+            if self.members.len() >= MOST_MEMBERS {
+                self.members.clear();
+            }
+            self.members.insert(id.clone(), member);
+        }
     }
 
     /// Pauses a task or lets it go on.
@@ -255,6 +275,7 @@ impl Placement {
         self.cores[at].tasks = old.tasks;
         let number = old.thread.watch().turn().account;
         let trace = if *cause == Cause::Died {
+            old.thread.watch().bury();
             let why = old.thread.join().err().unwrap_or_else(|| "it ended".to_owned());
             died(cpu, &why)
         } else {
@@ -281,7 +302,8 @@ impl Placement {
                 loss.reports.push(state(&placed.spec.id, placed.spec.generation, failed()));
                 continue;
             }
-            placed.life = Life::new(next(&mut self.numbers), placed.life.bound);
+            let member = placed.life.member();
+            placed.life = Life::new(next(&mut self.numbers), placed.life.bound, member);
             let command = Command::Start(Box::new(placed.spec.clone()), Arc::clone(&placed.life));
             loss.deliveries.push((at, command));
         }

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use millrace_net::account;
 use millrace_net::rt;
 
 use crate::command::{Progress, Report, TaskId, TaskState};
 use crate::metrics::TaskMetrics;
+use crate::tenancy::Life;
 
 /// Sends one task's reports; never waits: a full mailbox drops progress, never a state.
 #[derive(Clone)]
@@ -17,16 +19,26 @@ pub(crate) struct Reporter {
     mailbox: flume::Sender<Report>,
     metrics: Rc<TaskMetrics>,
     trouble: Rc<RefCell<Option<String>>>,
+    life: Arc<Life>,
 }
 
 impl Reporter {
-    pub(crate) fn new(metrics: Rc<TaskMetrics>, mailbox: flume::Sender<Report>) -> Self {
+    pub(crate) fn new(
+        metrics: Rc<TaskMetrics>,
+        mailbox: flume::Sender<Report>,
+        life: Arc<Life>,
+    ) -> Self {
         let (id, generation) = (metrics.id.clone(), metrics.generation);
-        Self { id, generation, mailbox, metrics, trouble: Rc::default() }
+        Self { id, generation, mailbox, metrics, trouble: Rc::default(), life }
     }
 
     pub(crate) fn metrics(&self) -> &Rc<TaskMetrics> {
         &self.metrics
+    }
+
+    /// What those who watch the core know of the task.
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
     }
 
     pub(crate) fn id(&self) -> &TaskId {

@@ -44,6 +44,7 @@ impl Assignment<'_> {
     pub(crate) async fn take(&mut self, news: News) -> Result<Vec<TopicPartition>, ConnectError> {
         let gone = match news {
             News::Assigned(_) => {
+                self.reporter.life().is_member(self.handle.member_id());
                 self.assigned().await?;
                 return Ok(Vec::new());
             }

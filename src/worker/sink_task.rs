@@ -68,6 +68,7 @@ impl WorkerSinkTask {
         let closed = self.shut_down(ended.as_ref().is_ok_and(|finished| *finished)).await;
         // Leaves the group, so that the partitions do not wait for a session to end.
         let _ = rt::timeout(LEAVE, self.consumer.close()).await;
+        self.reporter.life().is_member(String::new());
         self.errors.close().await;
         self.tables.close().await;
         let finished = ended?;

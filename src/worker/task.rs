@@ -148,7 +148,8 @@ async fn reading(spec: &TaskSpec, reporter: &Reporter) -> Result<Reading, Connec
     let most_records = most.unwrap_or(usize::MAX);
     let mut consumer = Consumer::new(cluster, parsed.config);
     let Some(bounds) = &spec.bounds else {
-        consumer.subscribe(topics(&subscription)?).map_err(consume_error)?;
+        let earlier = reporter.life().earlier_member.clone();
+        consumer.subscribe_after(topics(&subscription)?, earlier).map_err(consume_error)?;
         return Ok(Reading { consumer, job: None, positions: Offsets::new(), most_records });
     };
     let (job, positions) = assign(&mut consumer, &subscription, bounds, reporter).await?;

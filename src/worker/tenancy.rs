@@ -4,14 +4,14 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use futures_util::FutureExt;
 use millrace_api::Config;
 use millrace_api::error::ConnectError;
-use millrace_net::account::Account;
+use millrace_net::account::{Account, aside};
 
 use crate::command::TaskState;
 use crate::settings::{self, TASK_MEMORY};
@@ -23,12 +23,33 @@ pub(crate) struct Life {
     pub bound: MemoryBound,
     ended: AtomicBool,
     cancelled: AtomicBool,
+    /// The member of the consumer group that it is; empty: none, or it has left.
+    member: Mutex<String>,
+    /// The member that its earlier life was and did not stay to leave.
+    pub earlier_member: Option<String>,
 }
 
 impl Life {
-    pub(crate) fn new(number: u32, bound: MemoryBound) -> Arc<Self> {
+    pub(crate) fn new(
+        number: u32,
+        bound: MemoryBound,
+        earlier_member: Option<String>,
+    ) -> Arc<Self> {
         let (ended, cancelled) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { number, bound, ended, cancelled })
+        // Until it has joined, what it was to take over is what it would leave behind.
+        let member = Mutex::new(earlier_member.clone().unwrap_or_default());
+        Arc::new(Self { number, bound, ended, cancelled, member, earlier_member })
+    }
+
+    /// It is that member now; empty: it has left. Once a rebalance.
+    pub(crate) fn is_member(&self, id: String) {
+        aside(|| *self.member.lock().unwrap_or_else(PoisonError::into_inner) = id);
+    }
+
+    /// The member that is left behind where this life is over.
+    pub(crate) fn member(&self) -> Option<String> {
+        let id = self.member.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(id).filter(|id| !id.is_empty())
     }
 
     /// It is over, or goes on as another life on another core.

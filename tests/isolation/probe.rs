@@ -95,7 +95,8 @@ const PIECE: usize = 1 << 20;
 const FAR_TOO_MUCH: usize = 2000;
 
 /// What a task does that its neighbours must not suffer from, by `hostile`: `sleeps`, `spins` (both
-/// hold the core), `grabs` (memory, within one call), `hoards` (memory, call by call).
+/// hold the core), `dies` (a panic ends the core), `grabs` (memory, within one call), `hoards` (memory,
+/// call by call).
 #[derive(Default)]
 struct Malice {
     how: String,
@@ -114,6 +115,13 @@ impl Malice {
                     }
                 }
                 probe.note(Event::LetsGo);
+            }
+            "dies" if probe.blocking.swap(false, Ordering::SeqCst) => {
+                let later = async {
+                    rt::sleep(Duration::from_millis(1)).await;
+                    panic!("as wanted, and not caught");
+                };
+                rt::spawn(later).detach();
             }
             "grabs" if probe.hoarding.load(Ordering::SeqCst) => {
                 for _ in 0..FAR_TOO_MUCH {

@@ -34,6 +34,11 @@ impl Handle {
         self.shared.group.borrow().clone()
     }
 
+    /// The id that the group's coordinator gave; empty outside of a group.
+    pub fn member_id(&self) -> String {
+        self.group().map(|group| group.member_id()).unwrap_or_default()
+    }
+
     /// What the group, or an error, has to say.
     pub fn news(&self) -> Result<Option<News>, KafkaError> {
         if let Some(error) = self.shared.partitions.borrow_mut().fatal.take() {

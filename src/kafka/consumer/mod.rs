@@ -110,6 +110,16 @@ impl Consumer {
 
     /// Joins the group of `group.id` for the topics of `subscription`.
     pub fn subscribe(&mut self, subscription: Subscription) -> Result<(), KafkaError> {
+        self.subscribe_after(subscription, None)
+    }
+
+    /// As [`Self::subscribe`], in the place of a member of that id that has ended, or was given up,
+    /// without leaving. If the group knows it no more, this one is new.
+    pub fn subscribe_after(
+        &mut self,
+        subscription: Subscription,
+        earlier: Option<String>,
+    ) -> Result<(), KafkaError> {
         if self.config.group_id.is_empty() {
             return Err(KafkaError::config("a subscription needs group.id"));
         }
@@ -119,7 +129,8 @@ impl Consumer {
             ));
         }
         let (cluster, config) = (self.cluster.clone(), self.config.clone());
-        let group = Group::start(cluster, config, subscription, self.shared.doorbell.clone());
+        let doorbell = self.shared.doorbell.clone();
+        let group = Group::start(cluster, config, subscription, doorbell, earlier);
         *self.shared.group.borrow_mut() = Some(group);
         Ok(())
     }

@@ -102,14 +102,23 @@ impl Group {
         Self { inner: Rc::new(inner), driver: RefCell::new(None), is_member }
     }
 
-    /// Joins, and stays a member until [`Self::close`] or until dropped.
+    /// Joins, and stays a member until [`Self::close`] or until dropped. `earlier` is the id of a
+    /// member that ended without leaving: this one is that one, and the group need not wait for a
+    /// session to end. Static members are known by their instance anyway.
     pub(crate) fn start(
         cluster: Cluster,
         config: Rc<ConsumerConfig>,
         subscription: Subscription,
         doorbell: Rc<Doorbell>,
+        earlier: Option<String>,
     ) -> Rc<Self> {
         let group = Self::new(cluster, config, subscription, doorbell, true);
+        if let Some(earlier) = earlier {
+            let member = &mut group.inner.membership.borrow_mut().member;
+            if !member.is_static() {
+                member.id = StrBytes::from_string(earlier);
+            }
+        }
         let task = spawn_urgent(driver::drive(group.inner.clone()));
         *group.driver.borrow_mut() = Some(task);
         Rc::new(group)

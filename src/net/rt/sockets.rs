@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::watch;
+use super::watch::{self, Watch};
 use crate::account;
 
 /// Descriptors of one core. Locked when a socket is opened and closed, by the core alone.
@@ -46,12 +46,17 @@ fn shut(socket: RawFd) {
 
 /// A socket's place among its core's. Has to be dropped before the socket is closed: it stands before
 /// it in the struct that holds both.
-pub(super) struct Socket(RawFd);
+pub(super) struct Socket {
+    /// Of its core. Kept, since sockets are also closed while the thread of a core ends.
+    watch: Option<Arc<Watch>>,
+    socket: RawFd,
+}
 
 impl Socket {
     /// Of a socket of this core that was just opened.
     pub(super) fn new(socket: RawFd) -> Self {
-        if let Some(watch) = watch::here() {
+        let watch = watch::here();
+        if let Some(watch) = &watch {
             // The lock is another thread's, too: nothing may stop this one while it holds it.
             account::aside(|| {
                 let mut open = watch.sockets().lock();
@@ -61,14 +66,14 @@ impl Socket {
                 }
             });
         }
-        Self(socket)
+        Self { watch, socket }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(watch) = watch::here() {
-            watch.sockets().lock().all.remove(&self.0);
+        if let Some(watch) = &self.watch {
+            watch.sockets().lock().all.remove(&self.socket);
         }
     }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use super::exec::here;
 use super::runtime::Runtime;
+use super::watch::on_a_living_core;
 use super::{epoll, uring};
 
 pub async fn sleep(duration: Duration) {
+    on_a_living_core().await;
     match here() {
         Runtime::IoUring => uring::sleep(duration).await,
         Runtime::Epoll => epoll::sleep(duration).await,

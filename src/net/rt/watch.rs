@@ -19,6 +19,7 @@ use rustix::process::setpriority_process;
 use rustix::thread::{Pid, gettid};
 
 use super::sockets::Sockets;
+use crate::account;
 
 thread_local! {
     /// Of this core, on a core's thread.
@@ -73,10 +74,16 @@ impl Watch {
         Some(self.stopped_at.load(Ordering::Acquire)).filter(|bytes| *bytes > 0)
     }
 
-    /// Parts with the core, from another thread. Cannot be taken back.
-    pub fn give_up(&self, name: &str) {
+    /// Shuts down what a core has left open that has died, from another thread.
+    pub fn bury(&self) {
         self.given_up.store(true, Ordering::SeqCst);
         self.sockets.shut_down();
+    }
+
+    /// Parts with a core that lives, from another thread. Cannot be taken back. Its thread bears
+    /// `name` from then on.
+    pub fn give_up(&self, name: &str) {
+        self.bury();
         let thread = self.thread.load(Ordering::Relaxed);
         // Best effort, both: the thread may spin on the CPU of the core that takes its place, and its
         // time is not that core's.
@@ -147,16 +154,77 @@ pub fn given_up() -> bool {
     HERE.try_with(|here| here.get().is_some_and(|watch| watch.is_given_up())).unwrap_or(false)
 }
 
-/// Goes on if the core was not given up, else never.
+/// Goes on, but never for a task on a core that was given up: that task is another core's by now.
 pub(crate) async fn on_a_living_core() {
-    if given_up() {
+    if given_up() && account::is_somebodys() {
         pending::<()>().await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::net::TcpStream as Client;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::account::Account;
+    use crate::rt::{CoreOptions, RuntimeChoice, TcpListener, sleep, spawn, start_core};
+
+    /// A core whose task stands at a gate, with a listener and a connection; and whether the task went
+    /// on behind the gate and beyond its next write.
+    fn core_that_blocks(
+        runtime: RuntimeChoice,
+    ) -> (crate::rt::CoreThread, std::net::SocketAddr, mpsc::Sender<()>, mpsc::Receiver<&'static str>)
+    {
+        let (tell, address) = mpsc::channel();
+        let (open, gate) = mpsc::channel();
+        let (say, said) = mpsc::channel();
+        let mut options = CoreOptions::new("given-up", None);
+        options.runtime = Some(runtime);
+        let core = start_core(options, move || async move {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            let account = Account::open(5, usize::MAX);
+            let task = account.within(async move {
+                let mut stream = listener.accept().await.unwrap();
+                say.send("at the gate").unwrap();
+                let _ = gate.recv();
+                say.send("back").unwrap();
+                let _ = stream.write_all(b"late").await;
+                TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                sleep(Duration::ZERO).await;
+                say.send("went on").unwrap();
+            });
+            spawn(task).detach();
+            // On nobody's account, as a core's own work is.
+            while !given_up() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        (core.unwrap(), address.recv().unwrap(), open, said)
+    }
+
+    #[test]
+    fn a_core_that_is_given_up_falls_silent_and_ends_when_it_can() {
+        for runtime in [RuntimeChoice::IoUring, RuntimeChoice::Epoll] {
+            let (core, address, open, said) = core_that_blocks(runtime);
+            let mut client = Client::connect(address).unwrap();
+            assert_eq!(said.recv(), Ok("at the gate"));
+            let turn = core.watch().turn();
+            assert_eq!(turn.account, 5);
+            core.watch().give_up("lost");
+            let mut read = Vec::new();
+            // Closed or reset: nothing came.
+            let _ = client.read_to_end(&mut read);
+            assert!(read.is_empty() && Client::connect(address).is_err());
+            assert!(!core.is_finished() && core.watch().turn() == turn);
+            open.send(()).unwrap();
+            core.join().unwrap();
+            assert_eq!((said.try_recv(), said.try_recv().ok()), (Ok("back"), None));
+        }
+    }
 
     #[test]
     fn a_poll_is_told_from_the_next() {
