@@ -17,6 +17,7 @@ use millrace_kafka::consumer::Consumer;
 use millrace_kafka::group::Subscription as Topics;
 use millrace_kafka::partitions::{Position as ReadFrom, TopicPartition};
 use millrace_kafka::producer::{Producer, ProducerConfig};
+use millrace_net::account::aside;
 
 use crate::bounds::{BoundedJob, share};
 use crate::command::{Bounds, Position, Progress, TargetState, TaskSpec, TaskState};
@@ -333,7 +334,9 @@ async fn source(
     let tables = Tables::open(&steps, spec, &control, &reporter).await?;
     let (store, connector) = (spec.offsets.clone(), spec.id.connector.clone());
     let context = SourceTaskContext::new(spec.id.to_string(), move |partition| {
-        store.get(&key(&connector, partition)).and_then(|bytes| parse_offset(&bytes))
+        let key = key(&connector, partition);
+        // Within the store's lock nothing may stop this core.
+        aside(|| store.get(&key)).and_then(|bytes| parse_offset(&bytes))
     });
     let topics = TopicCreation::of(&spec.worker, &spec.connector, || {
         admin(spec, format!("connector-adminclient-{}", spec.id))
