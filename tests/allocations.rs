@@ -427,6 +427,7 @@ fn registries_cost_no_allocation() -> Vec<String> {
         subject_names: SubjectNames::Topic,
         write_as: WriteAs::Registered,
         read_latest: false,
+        fail_invalid_schema: false,
         normalize: false,
         schemas_cache: 1000,
     };

@@ -43,6 +43,8 @@ pub struct JsonSchemaConverterConfig {
     pub write_as: WriteAs,
     /// `use.latest.version`: data is read by the subject's newest schema, not by its writer's.
     pub read_latest: bool,
+    /// `json.fail.invalid.schema`: data that its schema does not allow is refused, both ways.
+    pub fail_invalid_schema: bool,
     /// `normalize.schemas`.
     pub normalize: bool,
     /// `schemas.cache.config`: schemas kept, each way.

@@ -9,10 +9,12 @@ use super::encode::Encoder;
 use super::from_connect::json_text;
 use super::program::Program;
 use super::schema::JsonSchema;
+use super::validate::Validator;
 use super::{decode, exact, to_connect};
 use crate::arena::Arena;
 use crate::converter::{Converter, DataError, Detail};
 use crate::data::{Schema, SchemaAndValue, Value};
+use crate::json::parse;
 use crate::registry::{
     Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, WriteAs, frame,
     framed,
@@ -28,12 +30,15 @@ pub struct JsonSchemaConverter {
     source: Source,
     read: ReadPlans<Program>,
     written: WritePlans<Written>,
+    /// Of the record that is checked before it is written.
+    checked: Arena,
 }
 
 /// How one schema's data goes to one topic.
 struct Written {
     encoder: Encoder,
     id: u32,
+    validator: Option<Validator>,
 }
 
 impl JsonSchemaConverter {
@@ -44,6 +49,7 @@ impl JsonSchemaConverter {
             source: None,
             read: ReadPlans::new(config.schemas_cache),
             written: WritePlans::new(config.schemas_cache),
+            checked: Arena::new(),
             config,
         }
     }
@@ -59,6 +65,10 @@ impl JsonSchemaConverter {
         let payload = &bytes[start..];
         let Self { config, source, read, .. } = self;
         let program = read.get(topic, id, || compile(config, source, topic, id))?;
+        if let Some(validator) = &program.validator {
+            validated(validator, payload, arena)
+                .map_err(|error| of_text(error, id, payload.len()))?;
+        }
         if detail == Detail::Json
             && program.as_json
             && let Some(text) = exact::text(&program, payload, arena)
@@ -79,10 +89,24 @@ impl JsonSchemaConverter {
         value: Value<'_>,
         out: &mut Vec<u8>,
     ) -> Result<bool, DataError> {
-        let Self { config, source, written, .. } = self;
+        let Self { config, source, written, checked, .. } = self;
         let written = written.get(topic, schema, || prepare(config, source, topic, schema))?;
         frame(written.id, out);
-        written.encoder.write(schema, value, out)
+        let start = out.len();
+        let some = written.encoder.write(schema, value, out)?;
+        if let Some(validator) = written.validator.as_ref().filter(|_| some) {
+            checked.reset();
+            validated(validator, &out[start..], checked)?;
+        }
+        Ok(some)
+    }
+}
+
+/// Refuses text that the schema does not allow.
+fn validated(validator: &Validator, text: &[u8], arena: &Arena) -> Result<(), DataError> {
+    match validator.wrong(parse(text, arena)?) {
+        None => Ok(()),
+        Some(why) => Err(DataError::new(format!("Validation error in JSON: {why}"))),
     }
 }
 
@@ -119,7 +143,20 @@ fn compile(
         };
     }
     let version = subject.ok().and_then(|subject| answer.version(&subject));
-    Ok(to_connect::compile(&json, &config.data, version).map(Rc::new).map_err(Rc::from))
+    let program = to_connect::compile(&json, &config.data, version).and_then(|program| {
+        let validator = config.fail_invalid_schema.then(|| validator_of(&answer)).transpose()?;
+        Ok(Rc::new(Program { validator, ..program }))
+    });
+    Ok(program.map_err(Rc::from))
+}
+
+fn validator_of(answer: &Answer) -> Result<Validator, String> {
+    let text = answer.schema.as_ref().map_or("true", |schema| &schema.text);
+    Validator::parse(text, &references(answer))
+}
+
+fn references(answer: &Answer) -> Vec<(&str, &str)> {
+    answer.references.iter().map(|(name, text)| (name.as_str(), &**text)).collect()
 }
 
 fn prepare(
@@ -141,13 +178,21 @@ fn prepare(
              auto.register.schemas=false with use.latest.version=true or use.schema.id",
         ));
     }
-    let named = SchemaText::new(SchemaKind::Json, own.unwrap_or_default());
+    let text = own.unwrap_or_default();
+    let own_validator = || Validator::parse(&text, &[]);
+    let named = SchemaText::new(SchemaKind::Json, text.as_str());
     let answer =
         ask(source, &question_to_write(config.write_as, subject, named, config.normalize))?;
     if answer.schema.is_some() {
         check(config.write_as, &answer, parsed.as_ref())?;
     }
-    Ok(Written { encoder, id: answer.id })
+    let validator = match &answer.schema {
+        _ if !config.fail_invalid_schema => None,
+        Some(_) => Some(validator_of(&answer)),
+        None => Some(own_validator()),
+    };
+    let validator = validator.transpose().map_err(DataError::new)?;
+    Ok(Written { encoder, id: answer.id, validator })
 }
 
 /// Whether the data may go under the schema that the registry gave.
@@ -173,9 +218,7 @@ fn check(
 /// The JSON schema that the registry gave.
 fn json_of(answer: &Answer) -> Result<JsonSchema, Rc<str>> {
     let schema = schema_of(answer, SchemaKind::Json)?;
-    let references: Vec<(&str, &str)> =
-        answer.references.iter().map(|(name, text)| (name.as_str(), &**text)).collect();
-    Ok(JsonSchema::parse(&schema.text, &references)?)
+    Ok(JsonSchema::parse(&schema.text, &references(answer))?)
 }
 
 /// A schema's name is its title.

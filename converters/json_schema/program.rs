@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::validate::Validator;
 use crate::data::Schema;
 
 /// Place of an operation in [`Ops::list`].
@@ -62,4 +63,6 @@ pub(super) struct Program {
     pub root: Op,
     /// Text that has just the members and kinds that the schema says may be a sink's JSON as it is.
     pub as_json: bool,
+    /// What the text is checked against first.
+    pub validator: Option<Validator>,
 }

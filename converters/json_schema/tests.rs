@@ -61,6 +61,7 @@ fn config() -> JsonSchemaConverterConfig {
         subject_names: SubjectNames::Topic,
         write_as: WriteAs::Registered,
         read_latest: false,
+        fail_invalid_schema: false,
         normalize: false,
         schemas_cache: 100,
     }
@@ -391,6 +392,36 @@ fn the_newest_schema_reads() {
     assert_eq!(show(&read.value), "Double:5.0");
 }
 
+#[test]
+fn data_that_its_schema_does_not_allow() {
+    let shelf =
+        shelf(&[r#"{"type":"object","required":["a"],"properties":{"a":{"type":"integer"}}}"#]);
+    let strict = JsonSchemaConverterConfig {
+        fail_invalid_schema: true,
+        write_as: WriteAs::Id { id: 1, strict: false },
+        ..config()
+    };
+    let (mut converter, arena) = (converter(strict, &shelf), Arena::new());
+    for (payload, good) in [(r#"{"a":1}"#, true), (r#"{"a":"x"}"#, false), ("{}", false)] {
+        let bytes = framed_bytes(1, payload.as_bytes());
+        for detail in [Detail::Full, Detail::Json] {
+            let read = converter.to_connect_data("t", Some(&bytes), detail, &arena);
+            assert_eq!(read.is_ok(), good, "{payload}");
+        }
+    }
+    let mut out = Vec::new();
+    let map = |name, value| [(Value::Str(name), value)];
+    let (good, bad) = (map("a", Value::Int64(1)), map("b", Value::Int64(1)));
+    assert_eq!(converter.from_connect_data("t", None, Value::Map(&good), &mut out), Ok(true));
+    let length = out.len();
+    let error = converter.from_connect_data("t", None, Value::Map(&bad), &mut out).unwrap_err();
+    assert!(
+        error.message.ends_with("Validation error in JSON: required key [a] not found"),
+        "{error}"
+    );
+    assert_eq!(out.len(), length);
+}
+
 /// SplitMix64: schemas and values made of one number.
 struct Random(u64);
 
@@ -549,15 +580,50 @@ proptest! {
 
     /// Whatever the bytes are: no panic, and one verdict for values and for text.
     #[test]
-    fn any_text(mut payload in "[\\{\\}\\[\\]\",:0-9a-z.e -]{0,40}", cut in 0usize..80, swap: u8) {
-        let full = r#"{"id":1,"note":"x","price":1.5,"in":{"x":7}}"#;
-        let at = cut.min(full.len());
-        let mut bytes = full.as_bytes()[..at].to_vec();
-        bytes.append(&mut std::mem::take(&mut payload).into_bytes());
+    fn any_text(
+        which in 0..SAMPLES.len(),
+        more in "[\\{\\}\\[\\]\",:0-9a-z.e -]{0,40}",
+        cut in 0usize..120,
+        swap: u8,
+    ) {
+        let (schema, full) = SAMPLES[which];
+        let mut bytes = full.as_bytes()[..cut.min(full.len())].to_vec();
+        bytes.extend_from_slice(more.as_bytes());
         if let Some(byte) = bytes.get_mut(cut / 2) {
             *byte = swap;
         }
-        let of = |detail| read(data(), ORDER, &bytes, detail, |_, read, _| as_json(read));
+        let of = |detail| read(data(), schema, &bytes, detail, |_, read, _| as_json(read));
         prop_assert_eq!(of(Detail::Full), of(Detail::Json));
+        let validator = Validator::parse(schema, &[]).unwrap();
+        let arena = Arena::new();
+        if let Ok(value) = parse(&bytes, &arena) {
+            let _ = validator.wrong(value);
+        }
     }
 }
+
+/// Schemas of all kinds, each with a record.
+const SAMPLES: [(&str, &str); 4] = [
+    (ORDER, r#"{"id":1,"note":"x","price":1.5,"in":{"x":7}}"#),
+    (
+        r#"{"type":"object","properties":{"y":{"type":"string","connect.type":"bytes"},
+            "n":{"type":"string","connect.type":"bytes","connect.parameters":{"scale":"2"},
+                "title":"org.apache.kafka.connect.data.Decimal"},
+            "t":{"type":"integer","title":"org.apache.kafka.connect.data.Time"},
+            "m":{"type":"object","connect.type":"map","additionalProperties":{"type":"number"}},
+            "e":{"type":"array","connect.type":"map","items":{"type":"object","properties":{
+                "key":{"type":"integer"},"value":{"type":"string","default":"d"}}}}}}"#,
+        r#"{"y":"AQID","n":12.5,"t":5,"m":{"k":1},"e":[{"key":1,"value":null}]}"#,
+    ),
+    (
+        r##"{"type":"object","title":"L","properties":{"v":{"oneOf":[{"type":"integer"},
+            {"type":"string"},{"$ref":"#"},{"type":"array","items":{"$ref":"#"}}]},
+            "next":{"oneOf":[{"type":"null"},{"$ref":"#"}]}}}"##,
+        r#"{"v":{"v":[{"v":"x"},{"v":{"next":{}}}]},"next":{"v":1,"next":null}}"#,
+    ),
+    (
+        r#"{"allOf":[{"properties":{"a":{"enum":["x","y"]}},"required":["a"]},
+            {"properties":{"c":{"const":1}}}],"not":{"required":["z"]}}"#,
+        r#"{"a":"x","c":"1"}"#,
+    ),
+];

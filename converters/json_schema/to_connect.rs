@@ -41,7 +41,7 @@ pub(super) fn compile(
     let (schema, root) = compiler.schema(json.root, version, false)?;
     let containers = matches!(root, Op::Struct(_) | Op::Array(_));
     let as_json = compiler.as_json && containers;
-    Ok(Program { schema: Arc::new(schema), ops: compiler.ops, root, as_json })
+    Ok(Program { schema: Arc::new(schema), ops: compiler.ops, root, as_json, validator: None })
 }
 
 /// A Connect schema and how its values are read.

@@ -61,6 +61,7 @@ fuzz_target!(|data: &[u8]| {
         subject_names: SubjectNames::Topic,
         write_as: WriteAs::Id { id: 1, strict: given },
         read_latest: false,
+        fail_invalid_schema: given,
         normalize: false,
         schemas_cache: 10,
     };

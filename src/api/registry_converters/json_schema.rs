@@ -53,7 +53,11 @@ fn config_def() -> ConfigDef {
             "preserve.additional.properties",
             "Whether properties that the schema does not declare are kept.",
         ),
-        off("json.fail.invalid.schema", "Whether data that its schema does not allow is refused."),
+        flag(
+            "json.fail.invalid.schema",
+            "false",
+            "Whether to fail if the payload does not match the schema",
+        ),
         off("json.indent.output", "Whether the JSON text is indented."),
     ];
     keys.into_iter().fold(data_config_def(), ConfigDef::define)
@@ -86,6 +90,7 @@ fn new_json_schema(config: &Config, is_key: bool) -> Result<JsonSchemaConverter,
         subject_names: subject_names(&parsed, is_key),
         write_as: write_as(&parsed),
         read_latest: parsed.bool("use.latest.version"),
+        fail_invalid_schema: parsed.bool("json.fail.invalid.schema"),
         normalize: parsed.bool("normalize.schemas"),
         schemas_cache: schemas_cache(&parsed),
     };
@@ -103,10 +108,11 @@ mod tests {
             let pairs = pairs.iter().chain([&url]);
             pairs.map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
         };
-        assert!(new_json_schema(&config(&[("decimal.format", "numeric")]), false).is_ok());
-        let wrong = [("json.fail.invalid.schema", "true"), ("decimal.format", "PLAIN")];
+        let good = [("decimal.format", "numeric"), ("json.fail.invalid.schema", "true")];
+        assert!(new_json_schema(&config(&good), false).is_ok());
+        let wrong = [("json.indent.output", "true"), ("decimal.format", "PLAIN")];
         let errors = new_json_schema(&config(&wrong), false).err().unwrap();
         let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
-        assert_eq!(keys, ["decimal.format", "json.fail.invalid.schema"]);
+        assert_eq!(keys, ["decimal.format", "json.indent.output"]);
     }
 }
