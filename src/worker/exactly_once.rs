@@ -11,11 +11,13 @@
 //!
 //! [`Clearance`]: crate::command::Clearance
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use millrace_api::Config;
+use millrace_api::config_def::split_list;
 use millrace_api::error::{ConnectError, Stage};
 use millrace_kafka::producer::{AppendError, Producer, ProducerConfig};
 use millrace_kafka::record_batch::NO_HEADERS;
@@ -26,12 +28,15 @@ use crate::command::{ExactlyOnce, TaskId, TaskSpec};
 use crate::control::{Control, HEARING};
 use crate::kafka_errors::{client_refused, produce_error};
 use crate::metrics::LatencyStage;
+use crate::reporter::Reporter;
 use crate::settings;
 use crate::source_task::WorkerSourceTask;
 
 /// How long a task that failed may take to hide what it had not committed: the next life of it, or
 /// the broker's `transaction.timeout.ms`, does the same.
 const ABORT: Duration = Duration::from_secs(2);
+/// How long a commit may take before it is news.
+const SLOW: Duration = Duration::from_secs(5);
 /// Somebody else took the transactional id, or the transaction took too long.
 const INVALID_PRODUCER_EPOCH: i16 = 47;
 
@@ -111,6 +116,7 @@ pub(crate) async fn open(
 fn config(spec: &TaskSpec, once: &ExactlyOnce) -> Result<ProducerConfig, ConnectError> {
     let client_id = format!("connector-producer-{}", spec.id);
     let mut map = settings::producer(&spec.worker, &spec.connector, client_id);
+    check_cluster(&map, &spec.worker)?;
     for (key, needed) in
         [("enable.idempotence", "true"), ("transactional.id", once.transactional_id.as_str())]
     {
@@ -138,6 +144,23 @@ fn config(spec: &TaskSpec, once: &ExactlyOnce) -> Result<ProducerConfig, Connect
     Ok(parsed.config)
 }
 
+/// Offsets that were written to another cluster than they are read from would never be found again.
+fn check_cluster(producer: &BTreeMap<String, String>, worker: &Config) -> Result<(), ConnectError> {
+    let servers = |text: Option<&String>| -> BTreeSet<String> {
+        text.map(|text| split_list(text)).unwrap_or_default().into_iter().collect()
+    };
+    let key = "bootstrap.servers";
+    if servers(producer.get(key)) == servers(worker.get(key)) {
+        return Ok(());
+    }
+    Err(ConnectError::fatal(format!(
+        "Invalid value {} for configuration producer.override.{key}: with exactly-once support a \
+         task's records and offsets are in one transaction, and this worker reads offsets from its own \
+         cluster only; remove the key, or run the connector on a worker of that cluster",
+        producer.get(key).map_or("", String::as_str)
+    )))
+}
+
 /// Waits for `what`, but no longer than until the task is to stop.
 async fn unless_stopped<T>(control: &Control, what: impl Future<Output = T>) -> Option<T> {
     let mut what = pin!(what);
@@ -151,15 +174,24 @@ async fn unless_stopped<T>(control: &Control, what: impl Future<Output = T>) -> 
     }
 }
 
-/// Waits for `what`, but no longer than a task that is to stop has left.
-async fn within_grace<T>(control: &Control, what: impl Future<Output = T>) -> Option<T> {
-    let mut what = pin!(what);
+/// Waits for a commit, but no longer than a task that is to stop has left.
+async fn within_grace<T>(
+    control: &Control,
+    reporter: &Reporter,
+    commit: impl Future<Output = T>,
+) -> Option<T> {
+    let (mut commit, started) = (pin!(commit), Instant::now());
     loop {
-        if let Ok(done) = rt::timeout(HEARING, what.as_mut()).await {
+        if let Ok(done) = rt::timeout(HEARING, commit.as_mut()).await {
+            reporter.trouble(None);
             return Some(done);
         }
         if control.stopping() && control.grace_left().is_zero() {
             return None;
+        }
+        if started.elapsed() > SLOW {
+            let why = "Kafka has not committed a transaction yet: its brokers are away or slow";
+            reporter.trouble(Some(why.to_owned()));
         }
     }
 }
@@ -210,7 +242,8 @@ impl WorkerSourceTask {
         let started = Instant::now();
         self.settlement.reporter.metrics().counts().commit_begun();
         let committed = commit(&self.settlement.producer, offsets_topic, &entries);
-        let outcome = within_grace(&self.control, committed).await;
+        let reporter = &self.settlement.reporter;
+        let outcome = within_grace(&self.control, reporter, committed).await;
         let took = started.elapsed();
         let metrics = self.settlement.reporter.metrics();
         metrics.latency().took(LatencyStage::Commit, took);
@@ -250,10 +283,16 @@ impl WorkerSourceTask {
     }
 }
 
+/// The transaction is over for the brokers, by time or by another producer.
+pub(crate) fn is_expired(error: &KafkaError) -> bool {
+    error.code == INVALID_PRODUCER_EPOCH
+}
+
+/// The JVM's words for a transaction that is not to be.
 #[cold]
-fn refused(id: &TaskId, error: KafkaError) -> ConnectError {
-    let message = match error.code {
-        INVALID_PRODUCER_EPOCH => format!(
+pub(crate) fn refused(id: &TaskId, error: KafkaError) -> ConnectError {
+    let message = match is_expired(&error) {
+        true => format!(
             "The task {id} was unable to finish writing records to Kafka before its producer \
              transaction expired. It may be necessary to reconfigure this connector in order for it to \
              run healthily with exactly-once support. Options for this include: tune the connector's \
@@ -262,7 +301,7 @@ fn refused(id: &TaskId, error: KafkaError) -> ConnectError {
              transaction boundaries), or use the 'poll' transaction boundary (if the connector is not \
              already configured to use it)."
         ),
-        _ => format!("Failed to flush offsets and/or records for task {id}"),
+        false => format!("Failed to flush offsets and/or records for task {id}"),
     };
     ConnectError::fatal(message).at(Stage::KafkaProduce).caused_by(error)
 }
@@ -291,6 +330,18 @@ mod tests {
         assert!(!transactions.is_due(begin));
         assert!(transactions.is_due(begin + every));
         assert!(!transactions.is_due(begin + every));
+    }
+
+    #[test]
+    fn offsets_stay_where_they_are_read() {
+        let worker = config(&[("bootstrap.servers", "a:1,b:1")]);
+        let producer = |servers: &str| {
+            let connector = config(&[("producer.override.bootstrap.servers", servers)]);
+            settings::producer(&worker, &connector, "c".to_owned())
+        };
+        assert!(check_cluster(&producer("b:1, a:1"), &worker).is_ok());
+        let error = check_cluster(&producer("c:1"), &worker).unwrap_err();
+        assert!(error.message.contains("Invalid value c:1"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use millrace_kafka::producer::{Failure, Producer};
 
 use crate::command::Progress;
 use crate::error_policy::ErrorPolicy;
+use crate::exactly_once;
 use crate::metrics::{LatencyStage, Span};
 use crate::reporter::Reporter;
 use crate::source_offsets::{SourceOffsets, offset_json};
@@ -157,6 +158,9 @@ impl Settlement {
             self.progress.records_dropped += lost;
             self.reporter.metrics().counts().failed(lost);
             return Ok(());
+        }
+        if self.committed.is_some() && exactly_once::is_expired(&failure.error) {
+            return Err(exactly_once::refused(self.reporter.id(), failure.error));
         }
         let first = failure.tickets.first().map_or(0, |tickets| tickets.start);
         self.lost_from = Some(self.lost_from.map_or(first, |lost| lost.min(first)));

@@ -26,9 +26,9 @@ fn start(kind: Kind, dir: &Path, group: &str) -> ClusterWorker {
 }
 
 /// A source whose polls, and so whose transactions, are small.
-fn in_small_steps(file: &Path, topic: &str, lines: usize) -> Value {
+fn in_steps(file: &Path, topic: &str) -> Value {
     let mut config = source(file, topic);
-    config["batch.size"] = json!(lines.to_string());
+    config["batch.size"] = json!("50");
     config["exactly.once.support"] = json!("required");
     config
 }
@@ -48,9 +48,10 @@ impl Feeder {
         let count = Arc::clone(&written);
         let thread = std::thread::spawn(move || {
             let mut next = 0;
-            while stopped.recv_timeout(Duration::from_millis(15)).is_err() {
-                append(&file, next..next + 3);
-                next += 3;
+            // Slow enough for any source to catch up.
+            while stopped.recv_timeout(Duration::from_millis(30)).is_err() {
+                append(&file, next..next + 2);
+                next += 2;
                 count.store(next, Ordering::SeqCst);
             }
         });
@@ -127,10 +128,10 @@ fn a_source_that_is_killed_in_mid_stream_gives_each_line_once() {
     let (topic, group) = ("once-killed-lines", "once-killed");
     kafka::shared().create_topic(topic, 1);
     let mut worker = start(Kind::Ours, dir.path(), group);
-    create(worker.port, "src", in_small_steps(&input, topic, 5));
+    create(worker.port, "src", in_steps(&input, topic));
     wait_for_state(worker.port, "src", 1, "RUNNING", &[worker.id()]);
     let feeder = Feeder::start(&input);
-    for _ in 0..3 {
+    for _ in 0..2 {
         feeder.wait_for_more(topic);
         worker.process.kill();
         worker = start(Kind::Ours, dir.path(), group);
@@ -161,7 +162,7 @@ fn a_zombie_is_fenced() {
     kafka::shared().create_topic(topic, 1);
     // The first one leads: asleep, it has the task and the right to write to the config topic.
     let first = start(Kind::Ours, dir.path(), group);
-    create(first.port, "src", in_small_steps(&input, topic, 5));
+    create(first.port, "src", in_steps(&input, topic));
     wait_for_state(first.port, "src", 1, "RUNNING", &[first.id()]);
     let second = start(Kind::Ours, dir.path(), group);
     let both = [first.id(), second.id()];
@@ -254,12 +255,21 @@ fn beside_a_jvm_worker_that_is_killed() {
     let (topic, group) = ("once-mixed-lines", "once-mixed");
     kafka::shared().create_topic(topic, 1);
     let mut jvm = start(Kind::Jvm, dir.path(), group);
-    // The JVM's transactions take their time.
-    create(jvm.port, "src", in_small_steps(&input, topic, 100));
+    create(jvm.port, "src", in_steps(&input, topic));
     let feeder = Feeder::start(&input);
     feeder.wait_for_more(topic);
     let ours = start(Kind::Ours, dir.path(), group);
-    wait_for_state(ours.port, "src", 1, "RUNNING", &[ours.id(), jvm.id()]);
+    // The worker that has nothing to do gets it, and asks the leader, which is of the other kind.
+    let another = |name: &str, heir: &ClusterWorker| {
+        let (file, topic) = (dir.path().join(name), format!("{group}-{name}"));
+        kafka::shared().create_topic(&topic, 1);
+        append(&file, 0..10);
+        create(ours.port, name, in_steps(&file, &topic));
+        wait_for_state(ours.port, name, 1, "RUNNING", &[heir.id()]);
+        assert_eq!(first_committed(&topic, "beginning", 10), expected(10));
+    };
+    another("theirs-leads", &ours);
+    ask(ours.port, "DELETE", "/connectors/theirs-leads", "", 204);
     feeder.wait_for_more(topic);
     jvm.process.kill();
     wait_for_state(ours.port, "src", 1, "RUNNING", &[ours.id()]);
@@ -267,6 +277,7 @@ fn beside_a_jvm_worker_that_is_killed() {
     // And the other way.
     let second = start(Kind::Jvm, dir.path(), group);
     wait_for_state(second.port, "src", 1, "RUNNING", &[ours.id(), second.id()]);
+    another("ours-leads", &second);
     ours.stop();
     wait_for_state(second.port, "src", 1, "RUNNING", &[second.id()]);
     feeder.wait_for_more(topic);

@@ -29,7 +29,11 @@ impl DistributedHerder {
             StoreEvent::Failed(why) => self.failure = Some(why),
             StoreEvent::Ready => {
                 self.context.stage.begin("reading to the end of the internal topics");
-                Which::ALL.into_iter().for_each(|which| self.read_for_the_start(which));
+                // Exactly-once tasks read the offsets when their producers are theirs. Until then a
+                // transaction of a worker that was killed could keep the topic's end out of sight.
+                let later = self.exactly_once().is_enabled();
+                let now = Which::ALL.into_iter().filter(|which| *which != Which::Offset || !later);
+                now.for_each(|which| self.read_for_the_start(which));
             }
             StoreEvent::Log(Which::Config, LogEvent::Records(records)) => {
                 self.config_records(records);

@@ -13,7 +13,11 @@ impl Validator {
             return sink_group(check, group);
         }
         let given = |key: &str| check.config.get(key).map(|value| value.trim().to_owned());
-        if let Some(topic) = given("offsets.storage.topic").filter(|topic| !topic.is_empty()) {
+        // That of the worker is no other than without the key.
+        let worker = self.worker.properties.get("offset.storage.topic");
+        let own = given("offsets.storage.topic").filter(|topic| !topic.is_empty());
+        if let Some(topic) = own.filter(|topic| worker.is_none_or(|worker| worker.trim() != topic))
+        {
             check.error(
                 "offsets.storage.topic",
                 format!(
@@ -137,5 +141,6 @@ mod tests {
         assert_eq!(found[0].0, "transaction.boundary");
         let found = errors("enabled", &[("offsets.storage.topic", "own")]);
         assert_eq!(found[0].0, "offsets.storage.topic");
+        assert_eq!(errors("enabled", &[("offsets.storage.topic", "o")]), []);
     }
 }
