@@ -11,6 +11,7 @@
 //! ```
 
 mod driver;
+pub mod outlook;
 mod settings;
 mod texts;
 

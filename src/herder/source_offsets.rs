@@ -81,6 +81,32 @@ pub fn to_json(map: &OffsetMap) -> Value {
     serde_json::from_slice(&map_json(map)).unwrap_or_default()
 }
 
+/// Whether a record of an offset store is one: what is wrong with it.
+pub fn check(key: &[u8], value: Option<&[u8]>) -> Result<(), String> {
+    let parsed = serde_json::from_slice::<Value>(key);
+    let parsed = parsed.map_err(|error| format!("the key is not JSON: {error}"))?;
+    let of_form = match parsed.as_array().map(Vec::as_slice) {
+        Some([connector, partition]) => {
+            connector.is_string() && (partition.is_object() || partition.is_null())
+        }
+        _ => false,
+    };
+    if !of_form {
+        return Err("the key is not of the form [connector, partition]".to_owned());
+    }
+    match value.map(serde_json::from_slice::<Value>) {
+        None | Some(Ok(Value::Object(_) | Value::Null)) => Ok(()),
+        Some(Ok(_)) => Err(format!("the value of {parsed} is not an object")),
+        Some(Err(error)) => Err(format!("the value of {parsed} is not JSON: {error}")),
+    }
+}
+
+/// The connector that a key is of, if it is of the form.
+pub fn connector_of(key: &[u8]) -> Option<String> {
+    let key = serde_json::from_slice::<Value>(key).ok()?;
+    Some(key.as_array()?.first()?.as_str()?.to_owned())
+}
+
 fn partition_of(name: &str, key: &[u8]) -> Option<OffsetMap> {
     let key = serde_json::from_slice::<Value>(key).ok()?;
     let [connector, partition] = key.as_array()?.as_slice() else { return None };
@@ -147,6 +173,23 @@ mod tests {
         assert_eq!(entries[0].1.as_deref(), Some(expected.as_bytes()));
         assert_eq!(entries[0].0, format!("[\"c\",{expected}]").into_bytes());
         assert_eq!(to_json(&offset)["b"].as_f64(), Some(1e-5));
+    }
+
+    #[test]
+    fn a_store_tells_what_is_no_offset() {
+        let wrong = |key: &str, value: Option<&str>| {
+            check(key.as_bytes(), value.map(str::as_bytes)).err().unwrap_or_default()
+        };
+        for value in [None, Some("null"), Some("{}"), Some(r#"{"p":[1]}"#)] {
+            assert_eq!(wrong(r#"["a",{"f":"x"}]"#, value), "");
+        }
+        assert_eq!(wrong(r#"["a",null]"#, Some("{}")), "");
+        for key in ["", "x", "{}", "[]", r#"["a"]"#, r#"[1,{}]"#, r#"["a",7]"#, r#"["a",{},1]"#] {
+            assert!(wrong(key, None).starts_with("the key is not"), "{key}");
+        }
+        let told = wrong(r#"["a",{"f":"x"}]"#, Some("7"));
+        assert_eq!(told, r#"the value of ["a",{"f":"x"}] is not an object"#);
+        assert_eq!(connector_of(br#"["a",{}]"#).as_deref(), Some("a"));
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub fn api_name(key: i16) -> &'static str {
         Ok(ApiKey::EndTxn) => "EndTxn",
         Ok(ApiKey::OffsetDelete) => "OffsetDelete",
         Ok(ApiKey::DeleteGroups) => "DeleteGroups",
+        Ok(ApiKey::DescribeGroups) => "DescribeGroups",
         Ok(ApiKey::TxnOffsetCommit) => "TxnOffsetCommit",
         Ok(ApiKey::DescribeConfigs) => "DescribeConfigs",
         Ok(ApiKey::DescribeCluster) => "DescribeCluster",

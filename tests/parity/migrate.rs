@@ -62,6 +62,48 @@ fn a_running_cluster_is_judged_and_not_touched() {
     assert_eq!(mirror["verdict"], "cannot-run", "{report:#}");
     assert!(mirror["findings"].to_string().contains("is not built in"), "{report:#}");
     assert!(report["worker"].to_string().contains("odd.key is not known"), "{report:#}");
+    // The last round of the group may be under way still.
+    let mut report = report;
+    wait_for("a group at rest", Duration::from_secs(120), || {
+        let group = &report["group"];
+        let settled = group["state"] == "Stable" && group["workers"][0]["tasks"] == 2;
+        if !settled {
+            report = serde_json::from_str(&check(&["--json"]).1).expect("JSON");
+        }
+        settled
+    });
+    let group = &report["group"];
+    assert_eq!([&group["state"], &group["protocol"]], ["Stable", "sessioned"], "{report:#}");
+    let url = format!("http://127.0.0.1:{}/", worker.port);
+    let own = json!([{"url": url, "leads": true, "connectors": 3, "tasks": 2}]);
+    assert_eq!(group["workers"], own, "{report:#}");
+    let topics: Vec<_> = report["topics"].as_array().expect("topics").iter().collect();
+    let names: Vec<_> =
+        topics.iter().map(|topic| topic["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["migrate-check-config", "migrate-check-status", "migrate-check-offsets"]);
+    assert!(topics.iter().all(|topic| topic["malformed"] == 0), "{report:#}");
+    // What a deleted source leaves, and what nobody can read.
+    kafka.produce(
+        "migrate-check-offsets",
+        0,
+        "none",
+        true,
+        "[\"gone\",{\"f\":1}]\t{\"p\":1}\nx\ty\n",
+    );
+    kafka.produce("migrate-check-status", 0, "none", true, "status-task-gone-0\t{}\n");
+    kafka.produce("migrate-check-config", 0, "none", true, "odd-key\t{}\n");
+    let (_, text, _) = check(&[]);
+    for line in [
+        "Note: gone: 1 source offsets are kept, but it has no configuration",
+        "Note: 1 records of the topic migrate-check-offsets make no sense",
+        "Note: 1 records of the topic migrate-check-status make no sense",
+        "Note: 1 records of the topic migrate-check-config make no sense and are skipped: partition 0",
+        "The group migrate-check is Stable (sessioned); its workers:",
+        ": 3 connectors, 2 tasks, leads",
+        "The topic migrate-check-config: 1 partitions, ",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
     // Either source alone is enough; with neither there is nothing to say.
     let (code, text, _) = check(&["--rest", "http://127.0.0.1:9"]);
     assert_eq!(code, Some(3), "{text}");

@@ -1,16 +1,17 @@
-//! A running cluster as it shows itself: its config topic and its REST API.
+//! A running cluster as it shows itself: its internal topics, its group and its REST API.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millrace_api::Config;
 use millrace_herder::listeners::Listener;
-use millrace_herder::stores::snapshot;
+use millrace_herder::membership::outlook::{self, GroupOutlook};
+use millrace_herder::stores::snapshot::{self, TopicSize};
 use millrace_net::http::{Body, Client, ClientOptions, Method, Request, Url};
 use millrace_net::rt;
 use serde_json::Value;
 
-/// For each of both sources.
+/// For each source.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// One connector as it runs there.
@@ -28,14 +29,22 @@ pub(super) struct Cluster {
     pub connectors: BTreeMap<String, Connector>,
     /// The release that REST tells.
     pub version: Option<String>,
+    /// Who is in the group; `None` where it could not be asked.
+    pub group: Option<GroupOutlook>,
+    /// The internal topics that could be read.
+    pub topics: Vec<TopicSize>,
     /// What could not be looked at, and what is odd.
     pub notes: Vec<String>,
 }
 
-/// Looks at both; one of them is enough.
+/// Looks at the config topic and at REST, of which one is enough, and, where the brokers answer, at the
+/// rest.
 pub(super) fn look(worker: &Config, rest: Option<&str>) -> Result<Cluster, String> {
     let mut cluster = Cluster::default();
     let topic = topic(worker, &mut cluster);
+    if topic.is_ok() {
+        beside(worker, &mut cluster);
+    }
     let url = rest.map_or_else(|| listener(worker), |url| url.trim_end_matches('/').to_owned());
     let asked = ask(&url).map(|answers| shown(answers, &mut cluster));
     match (topic, asked) {
@@ -56,8 +65,8 @@ fn topic(worker: &Config, cluster: &mut Cluster) -> Result<(), String> {
     if worker.get("config.storage.topic").is_none_or(|topic| topic.trim().is_empty()) {
         return Err("config.storage.topic is not set".to_owned());
     }
-    let read = snapshot::read_config(worker, LIMIT)?;
-    for (name, entry) in read.config.connectors() {
+    let (config, size) = snapshot::read_config(worker, LIMIT)?;
+    for (name, entry) in config.connectors() {
         let config = entry.config.as_deref().cloned().unwrap_or_default();
         if entry.inconsistent {
             cluster.notes.push(format!(
@@ -67,11 +76,80 @@ fn topic(worker: &Config, cluster: &mut Cluster) -> Result<(), String> {
         }
         cluster.connectors.insert(name.to_string(), Connector { config, ..Connector::default() });
     }
-    if read.malformed > 0 {
-        let count = read.malformed;
-        cluster.notes.push(format!("{count} records of the config topic make no sense; skipped"));
-    }
+    cluster.sized(size);
     Ok(())
+}
+
+/// The status and the offset topic, and the group.
+fn beside(worker: &Config, cluster: &mut Cluster) {
+    match snapshot::read_status(worker, LIMIT) {
+        Ok((names, size)) => {
+            cluster.sized(size);
+            let gone = names.into_iter().filter(|name| !cluster.connectors.contains_key(name));
+            let gone: Vec<String> = gone.collect();
+            if !gone.is_empty() {
+                let list = gone.join(", ");
+                cluster.notes.push(format!("statuses of connectors without configuration: {list}"));
+            }
+        }
+        Err(why) => cluster.notes.push(format!("status topic not read: {why}")),
+    }
+    match snapshot::read_offsets(worker, LIMIT) {
+        Ok((counts, size)) => {
+            cluster.sized(size);
+            for (name, count) in counts {
+                if !cluster.connectors.contains_key(&name) {
+                    cluster.notes.push(format!(
+                        "{name}: {count} source offsets are kept, but it has no configuration; a \
+                         connector of that name would go on from them"
+                    ));
+                }
+            }
+        }
+        Err(why) => cluster.notes.push(format!("offset topic not read: {why}")),
+    }
+    match outlook::look(worker, LIMIT) {
+        Ok(group) => {
+            cluster.notes.extend(oddities(&group));
+            cluster.group = Some(group);
+        }
+        Err(why) => cluster.notes.push(format!("the group not asked: {why}")),
+    }
+}
+
+fn oddities(group: &GroupOutlook) -> Vec<String> {
+    let (name, list) = (&group.group, group.strangers.join("; "));
+    if !group.strangers.is_empty() && group.protocol_type != "connect" {
+        let kind = &group.protocol_type;
+        return vec![format!(
+            "the group {name} is one of '{kind}' members, no worker can join it: {list}; choose \
+             another group.id"
+        )];
+    }
+    let mut odd = Vec::new();
+    if !group.strangers.is_empty() {
+        odd.push(format!("members of the group {name} that cannot be understood: {list}"));
+    }
+    if group.protocol == "default" {
+        odd.push(format!(
+            "the group {name} rebalances eagerly: each change stops all work; set \
+             connect.protocol=sessioned on every worker"
+        ));
+    }
+    odd
+}
+
+impl Cluster {
+    fn sized(&mut self, size: TopicSize) {
+        if size.malformed > 0 {
+            let (name, count, list) = (&size.name, size.malformed, size.named.join("; "));
+            self.notes.push(format!(
+                "{count} records of the topic {name} make no sense and are skipped: {list}{}",
+                if count > size.named.len() { "; …" } else { "" }
+            ));
+        }
+        self.topics.push(size);
+    }
 }
 
 /// The first listener of the file, as one would call it from here.
@@ -153,6 +231,34 @@ mod tests {
         assert_eq!((a.state.as_deref(), a.failed_tasks), (Some("RUNNING"), 1));
         assert_eq!(a.config["connector.class"], "X");
         assert_eq!(cluster.version.as_deref(), Some("3.9.1"));
+    }
+
+    #[test]
+    fn what_is_odd_is_noted() {
+        let mut cluster = Cluster::default();
+        let size = |malformed| TopicSize {
+            name: "t".to_owned(),
+            malformed,
+            named: vec!["partition 0, offset 3: x".to_owned(); malformed.min(1)],
+            ..TopicSize::default()
+        };
+        cluster.sized(size(0));
+        cluster.sized(size(2));
+        let told =
+            "2 records of the topic t make no sense and are skipped: partition 0, offset 3: x; …";
+        assert_eq!((cluster.topics.len(), cluster.notes), (2, vec![told.to_owned()]));
+        let group = |kind: &str, protocol: &str, strangers: &[&str]| GroupOutlook {
+            group: "g".to_owned(),
+            protocol_type: kind.to_owned(),
+            protocol: protocol.to_owned(),
+            strangers: strangers.iter().map(|one| (*one).to_owned()).collect(),
+            ..GroupOutlook::default()
+        };
+        assert!(oddities(&group("connect", "sessioned", &[])).is_empty());
+        assert!(oddities(&group("", "", &[])).is_empty());
+        assert!(oddities(&group("consumer", "range", &["c"]))[0].contains("another group.id"));
+        assert!(oddities(&group("connect", "default", &[]))[0].contains("eagerly"));
+        assert!(oddities(&group("connect", "sessioned", &["m"]))[0].contains("understood: m"));
     }
 
     #[test]

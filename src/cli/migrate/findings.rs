@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use millrace_api::Config;
 use millrace_api::plugin::Plugins;
+use millrace_herder::membership::outlook::GroupOutlook;
+use millrace_herder::stores::snapshot::TopicSize;
 use millrace_herder::validation::Validator;
 use millrace_herder::worker_config::WorkerConfig;
 use serde::Serialize;
@@ -54,6 +56,9 @@ pub(super) struct Report {
     version: Option<String>,
     worker: Vec<Finding>,
     connectors: BTreeMap<String, Judged>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<GroupOutlook>,
+    topics: Vec<TopicSize>,
     notes: Vec<String>,
 }
 
@@ -75,19 +80,21 @@ const CONVERTERS: [&str; 3] = ["key.converter", "value.converter", "header.conve
 const STAND_IN: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
 
 impl Report {
-    pub fn new(file: &Config, plugins: &Arc<Plugins>, cluster: Cluster) -> Self {
+    pub fn new(file: &Config, plugins: &Arc<Plugins>, mut cluster: Cluster) -> Self {
         let (worker, config) = judge_worker(file, plugins);
         let lost: Vec<&str> = CONVERTERS
             .into_iter()
             .filter(|key| worker.iter().any(|one| names(&one.text, key)))
             .collect();
         let validator = config.map(|config| Validator::new(config, Arc::clone(plugins)));
-        let judged = cluster.connectors.into_iter().map(|(name, connector)| {
+        let known = std::mem::take(&mut cluster.connectors);
+        let judged = known.into_iter().map(|(name, connector)| {
             let judged = judge(connector, validator.as_ref(), plugins, &lost);
             (name, judged)
         });
         let connectors = judged.collect();
-        Self { version: cluster.version, worker, connectors, notes: cluster.notes }
+        let Cluster { version, group, topics, notes, .. } = cluster;
+        Self { version, worker, connectors, group, topics, notes }
     }
 
     /// Connectors that cannot run.
@@ -109,6 +116,7 @@ impl Report {
         if let Some(version) = &self.version {
             say(format!("The cluster runs Kafka Connect {version}."));
         }
+        self.surroundings().into_iter().for_each(&mut say);
         for note in &self.notes {
             say(format!("Note: {note}"));
         }
@@ -134,6 +142,31 @@ impl Report {
             count(Verdict::CannotRun)
         ));
         text
+    }
+}
+
+impl Report {
+    /// The group and the internal topics.
+    fn surroundings(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(group) = self.group.as_ref().filter(|group| !group.workers.is_empty()) {
+            let GroupOutlook { group, state, protocol, workers, .. } = group;
+            lines.push(format!("The group {group} is {state} ({protocol}); its workers:"));
+            for worker in workers {
+                let leads = if worker.leads { ", leads" } else { "" };
+                let (connectors, tasks) = (worker.connectors, worker.tasks);
+                lines.push(format!(
+                    "  - {}: {connectors} connectors, {tasks} tasks{leads}",
+                    worker.url
+                ));
+            }
+        }
+        for TopicSize { name, partitions, records, bytes, .. } in &self.topics {
+            lines.push(format!(
+                "The topic {name}: {partitions} partitions, {records} records, {bytes} bytes."
+            ));
+        }
+        lines
     }
 }
 

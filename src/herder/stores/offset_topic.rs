@@ -11,6 +11,7 @@ use millrace_worker::command::SourceOffsetStore;
 
 use super::topic_log::{LogHandle, LogRecord};
 use crate::offset_requests::OffsetEntries;
+use crate::source_offsets;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -23,10 +24,15 @@ impl OffsetMap {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes records in their order.
+    /// Takes records in their order; what is no offset is named and passed over.
     pub fn apply(&self, records: Vec<LogRecord>) {
         let mut map = self.lock();
         for record in records {
+            if let Err(why) = source_offsets::check(&record.key, record.value.as_deref()) {
+                let LogRecord { partition, offset, .. } = record;
+                tracing::error!(partition, offset, "offset topic: {why}; passed over");
+                continue;
+            }
             match record.value {
                 Some(value) => map.insert(record.key, value),
                 None => map.remove(&record.key),
