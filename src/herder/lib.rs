@@ -23,6 +23,7 @@ mod offset_requests;
 pub mod properties;
 mod redaction;
 pub mod requests;
+mod resolving;
 pub mod rest_security;
 pub mod sink_offsets;
 pub mod source_offsets;

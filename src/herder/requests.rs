@@ -395,6 +395,8 @@ pub(crate) enum Message {
         generation: u64,
         done: Box<dyn FnOnce(Result<(), String>) + Send>,
     },
+    /// From the thread that asks config providers.
+    Resolved(Box<crate::resolving::ResolvedTask>),
     /// From a connector's thread, as its last word.
     Ended {
         name: Arc<str>,

@@ -51,6 +51,7 @@ use crate::requests::{
     Answer, ConnectorInfo, Created, ErrorStatus, HerderError, InternalAccess, Mailbox, Message,
     Reply, Request,
 };
+use crate::resolving::{ResolvedTask, Resolving};
 use crate::state::{Decision, State, Token};
 use crate::task_runner::{TaskRunner, log_given_up, log_report};
 use crate::validation::{self, Validator};
@@ -83,6 +84,8 @@ pub struct StandaloneHerder {
     /// For the connectors' and the validation thread.
     own_mailbox: flume::Sender<Message>,
     validation: ValidationQueue,
+    /// Tasks that wait for config providers.
+    resolving: Resolving,
 }
 
 impl StandaloneHerder {
@@ -104,6 +107,8 @@ impl StandaloneHerder {
             Validator::new(context.config.clone(), Arc::clone(&context.plugins)),
             own_mailbox.clone(),
         )?;
+        let providers = Arc::clone(&context.config.providers);
+        let resolving = Resolving::start(providers, own_mailbox.clone())?;
         let mailbox = Mailbox(own_mailbox.clone());
         let herder = Self {
             context: Arc::clone(&context),
@@ -117,6 +122,7 @@ impl StandaloneHerder {
             inbox,
             own_mailbox,
             validation,
+            resolving,
         };
         let thread = std::thread::Builder::new()
             .name("herder".to_owned())
@@ -179,6 +185,7 @@ impl StandaloneHerder {
             Message::Ended { .. } => {}
             // No task is started that would ask.
             Message::Cleared { done, .. } => done(Err("The worker is alone".to_owned())),
+            Message::Resolved(task) => self.resolved_task(*task),
             Message::Planned { name, life, outcome } => {
                 if let Err(trace) = &outcome {
                     let context = log_context::of_connector(&name);
@@ -388,9 +395,18 @@ impl StandaloneHerder {
                 }
             }
             Decision::StartTask { id, generation, connector, task, target } => {
-                self.start_task(id, generation, &connector, &task, target);
+                self.start_task(id, generation, connector, task, target);
             }
-            Decision::StopTask(id) => self.runner.stop_task(&id),
+            Decision::StopTask(id) => match self.resolving.remove(&id) {
+                // It never began.
+                Some(TaskSpec { generation, .. }) => {
+                    let state = TaskState::Unassigned;
+                    self.state.report(Report::State { id, generation, state });
+                }
+                None => self.runner.stop_task(&id),
+            },
+            Decision::PauseTask(id) if self.resolving.retarget(&id, TargetState::Paused) => {}
+            Decision::ResumeTask(id) if self.resolving.retarget(&id, TargetState::Started) => {}
             Decision::PauseTask(id) => self.runner.pause_task(&id),
             Decision::ResumeTask(id) => self.runner.resume_task(&id),
             Decision::GaveUpOn(id) => log_given_up(&id),
@@ -423,34 +439,44 @@ impl StandaloneHerder {
         &mut self,
         id: TaskId,
         generation: u64,
-        connector: &Config,
-        task: &Config,
+        connector: Arc<Config>,
+        task: Arc<Config>,
         target: TargetState,
     ) {
-        let providers = &self.context.config.providers;
-        let both = providers
-            .try_resolve(connector)
-            .and_then(|connector| Ok((connector.config, providers.try_resolve(task)?.config)));
-        let (connector, task) = match both {
-            Ok(both) => both,
-            Err(why) => {
-                let state = TaskState::Failed(unresolved(why));
-                return self.state.report(Report::State { id, generation, state });
-            }
-        };
         let offsets: Arc<dyn SourceOffsetStore> = self.offsets.clone();
-        self.runner.start_task(TaskSpec {
-            id,
+        let spec = TaskSpec {
+            id: id.clone(),
             generation,
             worker: Arc::clone(&self.context.config.properties),
-            connector: Arc::new(connector),
-            task: Arc::new(task),
+            connector,
+            task,
             plugins: Arc::clone(&self.context.plugins),
             target,
             offsets,
             bounds: None,
             exactly_once: None,
-        });
+        };
+        if !Resolving::is_needed(&spec) {
+            return self.runner.start_task(spec);
+        }
+        if let Err(why) = self.resolving.push(spec) {
+            self.fail_task(id, generation, why);
+        }
+    }
+
+    fn fail_task(&mut self, id: TaskId, generation: u64, why: String) {
+        let state = TaskState::Failed(unresolved(why));
+        self.state.report(Report::State { id, generation, state });
+    }
+
+    /// Config providers have answered, or failed to.
+    fn resolved_task(&mut self, task: ResolvedTask) {
+        let (id, generation) = (task.id.clone(), task.generation);
+        match self.resolving.done(task) {
+            None => {}
+            Some(Err(why)) => self.fail_task(id, generation, why),
+            Some(Ok(spec)) => self.runner.start_task(spec),
+        }
     }
 
     fn shut_down(self) {

@@ -11,6 +11,7 @@ use super::work::{Deed, Recipe};
 use super::{DistributedHerder, Pending};
 use crate::connector_thread::{self, Instance, unresolved};
 use crate::requests::Answer;
+use crate::resolving::{ResolvedTask, Resolving};
 use crate::state::Token;
 use crate::task_runner::log_given_up;
 use crate::validation;
@@ -41,34 +42,29 @@ impl DistributedHerder {
                 }
             }
             Deed::StartTask { id, generation, recipe, target } => {
-                let source = self.plugin_by(&recipe.connector).is_some_and(|p| !p.is_sink());
-                match self.spec(&id, generation, &recipe, target) {
-                    Err(why) => {
-                        let state = TaskState::Failed(unresolved(why));
-                        self.work.report(Report::State { id, generation, state });
-                    }
-                    Ok(mut spec) if source => {
-                        let once = self.exactly_once().is_enabled();
-                        spec.exactly_once = once.then(|| self.exactly_once_of(&id));
-                        self.specs.insert(id.clone(), spec);
-                        match once {
-                            // It reads its offsets when it has fenced whoever could change them.
-                            true => self.fence_before(id, generation),
-                            false => sources.push((id, generation)),
+                let spec = self.spec(&id, generation, recipe, target);
+                match Resolving::is_needed(&spec) {
+                    false => self.place(spec, sources),
+                    true => {
+                        if let Err(why) = self.resolving.push(spec) {
+                            self.fail_task(id, generation, why);
                         }
                     }
-                    Ok(spec) => self.runner.start_task(spec),
                 }
             }
-            Deed::StopTask(id) => match self.specs.remove(&id) {
-                // It never began.
-                Some(TaskSpec { generation, .. }) => {
-                    sources.retain(|(waiting, _)| *waiting != id);
-                    let state = TaskState::Unassigned;
-                    self.work.report(Report::State { id, generation, state });
+            Deed::StopTask(id) => {
+                match self.resolving.remove(&id).or_else(|| self.specs.remove(&id)) {
+                    // It never began.
+                    Some(TaskSpec { generation, .. }) => {
+                        sources.retain(|(waiting, _)| *waiting != id);
+                        let state = TaskState::Unassigned;
+                        self.work.report(Report::State { id, generation, state });
+                    }
+                    None => self.runner.stop_task(&id),
                 }
-                None => self.runner.stop_task(&id),
-            },
+            }
+            Deed::PauseTask(id) if self.resolving.retarget(&id, TargetState::Paused) => {}
+            Deed::ResumeTask(id) if self.resolving.retarget(&id, TargetState::Started) => {}
             Deed::PauseTask(id) => match self.specs.get_mut(&id) {
                 Some(spec) => spec.target = TargetState::Paused,
                 None => self.runner.pause_task(&id),
@@ -110,28 +106,57 @@ impl DistributedHerder {
         }
     }
 
-    /// What the task needs; the error is a config provider's.
-    fn spec(
-        &self,
-        id: &TaskId,
-        generation: u64,
-        recipe: &Recipe,
-        target: TargetState,
-    ) -> Result<TaskSpec, String> {
-        let providers = &self.context.config.providers;
+    /// What the task needs, as it was configured.
+    fn spec(&self, id: &TaskId, generation: u64, recipe: Recipe, target: TargetState) -> TaskSpec {
         let offsets: Arc<dyn SourceOffsetStore> = self.stores.offsets.clone();
-        Ok(TaskSpec {
+        TaskSpec {
             id: id.clone(),
             generation,
             worker: Arc::clone(&self.context.config.properties),
-            connector: Arc::new(providers.try_resolve(&recipe.connector)?.config),
-            task: Arc::new(providers.try_resolve(&recipe.task)?.config),
+            connector: recipe.connector,
+            task: recipe.task,
             plugins: Arc::clone(&self.context.plugins),
             target,
             offsets,
             bounds: None,
             exactly_once: None,
-        })
+        }
+    }
+
+    /// A sink's task starts, a source's waits for its offsets.
+    fn place(&mut self, mut spec: TaskSpec, sources: &mut Vec<(TaskId, u64)>) {
+        let sink = self.plugin_by(&spec.connector).is_none_or(|plugin| plugin.is_sink());
+        if sink {
+            return self.runner.start_task(spec);
+        }
+        let (id, generation) = (spec.id.clone(), spec.generation);
+        let once = self.exactly_once().is_enabled();
+        spec.exactly_once = once.then(|| self.exactly_once_of(&id));
+        self.specs.insert(id.clone(), spec);
+        match once {
+            // It reads its offsets when it has fenced whoever could change them.
+            true => self.fence_before(id, generation),
+            false => sources.push((id, generation)),
+        }
+    }
+
+    fn fail_task(&mut self, id: TaskId, generation: u64, why: String) {
+        let state = TaskState::Failed(unresolved(why));
+        self.work.report(Report::State { id, generation, state });
+    }
+
+    /// Config providers have answered, or failed to.
+    pub(super) fn resolved_task(&mut self, task: ResolvedTask) {
+        let (id, generation) = (task.id.clone(), task.generation);
+        match self.resolving.done(task) {
+            None => {}
+            Some(Err(why)) => self.fail_task(id, generation, why),
+            Some(Ok(spec)) => {
+                let mut sources = Vec::new();
+                self.place(spec, &mut sources);
+                self.read_offsets_for(sources);
+            }
+        }
     }
 
     /// Source tasks start when all offsets are read that were stored before now.

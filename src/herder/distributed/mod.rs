@@ -36,6 +36,7 @@ use crate::context::{HerderContext, HerderHandle};
 use crate::membership::{Assigned, MemberEvent, MembershipHandle};
 use crate::offset_requests::OffsetDesk;
 use crate::requests::{HerderError, Mailbox, Message, Reply, Request};
+use crate::resolving::Resolving;
 use crate::state::Token;
 use crate::stores::config_log::{ClusterConfig, ConfigLog, Names, PendingRestarts};
 use crate::stores::status_log::StatusLog;
@@ -151,6 +152,8 @@ pub struct DistributedHerder {
     own_mailbox: flume::Sender<Message>,
     acks: (flume::Sender<Ack>, flume::Receiver<Ack>),
     validation: ValidationQueue,
+    /// Tasks that wait for config providers, before they wait for offsets.
+    resolving: Resolving,
     begin: Instant,
     failure: Option<String>,
 }
@@ -185,6 +188,8 @@ impl DistributedHerder {
             Validator::new(context.config.clone(), Arc::clone(&context.plugins)),
             own_mailbox.clone(),
         )?;
+        let providers = Arc::clone(&context.config.providers);
+        let resolving = Resolving::start(providers, own_mailbox.clone())?;
         let parsed = context.config.parsed();
         let max_delay = parsed.long("scheduled.rebalance.max.delay.ms");
         let mailbox = Mailbox(own_mailbox.clone());
@@ -226,6 +231,7 @@ impl DistributedHerder {
             own_mailbox,
             acks: flume::bounded(4096),
             validation,
+            resolving,
             begin: Instant::now(),
             failure: None,
         };
@@ -361,6 +367,7 @@ impl DistributedHerder {
                 let outcome = outcome.and_then(|tasks| self.within_limit(&name, tasks));
                 self.work.planned(&name, life, outcome);
             }
+            Message::Resolved(task) => self.resolved_task(*task),
             Message::Ended { name, life } => self.work.connector_ended(&name, life),
             Message::Cleared { id, generation, done } => self.clear(id, generation, done),
         }
@@ -466,6 +473,6 @@ fn refuse(message: Message, why: &str) {
         Message::Request(request) => request.fail(HerderError::internal(why)),
         Message::Validated(put) => put.reply.fail(HerderError::internal(why)),
         Message::Cleared { done, .. } => done(Err(why.to_owned())),
-        Message::Planned { .. } | Message::Ended { .. } => {}
+        Message::Planned { .. } | Message::Resolved(_) | Message::Ended { .. } => {}
     }
 }
