@@ -5,17 +5,41 @@
 //! - `company`: two workers share the work, and one takes over from the other.
 //! - `exactly_once`: records of sources through kills and zombies, as readers of committed ones see
 //!   them; `transactions` has the producer alone.
+//! - `rest`: the REST API beside the JVM's: request by request, through followers too.
+//! - `rough`: keys that change, records that make no sense, groups of others.
+//! - `secured`: a broker that wants TLS and passwords.
 //! - `turns`: a JVM cluster's connectors go on here, and there again; both in one group.
 
 #[path = "distributed/alone.rs"]
 mod alone;
+#[path = "distributed/answers.rs"]
+mod answers;
+#[path = "parity/clients.rs"]
+mod clients;
+#[path = "distributed/cluster_requests.rs"]
+#[rustfmt::skip]
+mod cluster_requests;
 #[path = "distributed/company.rs"]
 mod company;
 #[path = "distributed/exactly_once.rs"]
 mod exactly_once;
+#[path = "parity/comparable.rs"]
+mod comparable;
+#[path = "parity/more_requests.rs"]
+mod more_requests;
+#[path = "parity/requests.rs"]
+#[rustfmt::skip]
+#[expect(dead_code, reason = "what standalone workers answer otherwise")]
+mod requests;
+#[path = "distributed/rest.rs"]
+mod rest;
 #[path = "rig/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest of the rig")]
 mod rig;
+#[path = "distributed/rough.rs"]
+mod rough;
+#[path = "distributed/secured.rs"]
+mod secured;
 #[path = "distributed/transactions.rs"]
 mod transactions;
 #[path = "distributed/turns.rs"]

@@ -65,8 +65,8 @@ const SINK: &[Row] = &[
 #[rustfmt::skip]
 const SOURCE: &[Row] = &[
     ("topic.creation.groups", Type::List, Of(""), Low, Validator::Custom(aliases), CREATION, 1, Width::Long, "Topic Creation Groups", "Groups of settings for topics that the connector creates."),
-    ("exactly.once.support", Type::String, Of("requested"), Medium, Validator::OneOfIgnoreCase(&["requested", "required"]), ONCE, 2, Width::Short, "Exactly once support", "'required' refuses a connector that cannot write exactly once."),
-    ("transaction.boundary", Type::String, Of("poll"), Medium, Validator::OneOfIgnoreCase(&["poll", "interval", "connector"]), ONCE, 3, Width::Short, "Transaction Boundary", "Where transactions end: with each poll, after an interval, or where the connector says."),
+    ("exactly.once.support", Type::String, Of("requested"), Medium, Validator::OneOfIgnoreCase(&["required", "requested"]), ONCE, 2, Width::Short, "Exactly once support", "'required' refuses a connector that cannot write exactly once."),
+    ("transaction.boundary", Type::String, Of("poll"), Medium, Validator::OneOfIgnoreCase(&["interval", "poll", "connector"]), ONCE, 3, Width::Short, "Transaction Boundary", "Where transactions end: with each poll, after an interval, or where the connector says."),
     ("transaction.boundary.interval.ms", Type::Long, Null, Low, Validator::AtLeast(0), ONCE, 4, Width::Short, "Transaction boundary interval", "Milliseconds between commits when the boundary is 'interval'."),
     ("offsets.storage.topic", Type::String, Null, Low, Validator::NonEmpty, "offsets.topic", 1, Width::Long, "Offsets topic", "A topic of the connector's own for its offsets; without effect in standalone mode."),
 ];

@@ -7,11 +7,10 @@
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use millrace_herder::rest_security::Users;
 
 use crate::answer::Failure;
-use crate::internal::not_base64;
+use crate::internal::base64;
 use crate::route::Route;
 
 /// `Some` is the refusal. A header that is not Base64 is the JVM's 500.
@@ -48,8 +47,7 @@ fn credentials_of(header: &str) -> Result<Option<(String, String)>, Failure> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Ok(None);
     }
-    let bytes =
-        BASE64_STANDARD.decode(encoded).map_err(|_| Failure::internal(not_base64(encoded)))?;
+    let bytes = base64(encoded).map_err(Failure::internal)?;
     let text = String::from_utf8_lossy(&bytes);
     let both = text.split_once(':').filter(|(user, _)| !user.is_empty());
     Ok(both.map(|(user, password)| (user.to_owned(), password.to_owned())))

@@ -61,13 +61,19 @@ impl CreateConnectorRequest {
 
 /// A flat map of strings: PUT of a configuration, validation.
 pub(crate) fn config(bytes: &[u8]) -> Result<Submitted, Failure> {
-    patch(bytes).map(submitted)
+    let value = json(bytes)?.filter(|value| !value.is_null());
+    strings(&value.ok_or_else(no_config)?).map(submitted)
 }
 
 /// A flat map of strings and nulls: PATCH of a configuration.
 pub(crate) fn patch(bytes: &[u8]) -> Result<BTreeMap<String, Option<String>>, Failure> {
+    let null = || {
+        let text = "Cannot invoke \"java.util.Map.forEach(java.util.function.BiConsumer)\" because \
+                    \"patch\" is null";
+        Failure::internal(text)
+    };
     let value = json(bytes)?.filter(|value| !value.is_null());
-    strings(&value.ok_or_else(no_config)?)
+    strings(&value.ok_or_else(null)?)
 }
 
 /// A list of flat maps of strings: the task configurations that a worker sends to the leader.

@@ -5,7 +5,8 @@
 //! key.
 
 use axum::http::{HeaderMap, StatusCode};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 use millrace_herder::internal_requests::{ALGORITHM_HEADER, ALGORITHMS, SIGNATURE_HEADER};
 use millrace_herder::requests::{InternalAccess, Request};
 
@@ -45,17 +46,30 @@ fn signature(headers: &HeaderMap) -> Result<Option<Signature>, Failure> {
     if !ALGORITHMS.iter().any(|known| known.eq_ignore_ascii_case(algorithm)) {
         return Err(refuse(format!("Algorithm {algorithm} not available")));
     }
-    let mac = BASE64_STANDARD.decode(mac).map_err(|_| refuse(not_base64(mac)))?;
+    let mac = base64(mac).map_err(refuse)?;
     Ok(Some(Signature { algorithm: algorithm.to_owned(), mac }))
 }
 
-/// What Java's decoder says about text that is not Base64.
-pub(crate) fn not_base64(text: &str) -> String {
+/// Base64 as Java's decoder reads it: all of the padding may be missing.
+const JAVA: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The error is what Java's decoder says.
+pub(crate) fn base64(text: &str) -> Result<Vec<u8>, String> {
     let legal = |b: &u8| b.is_ascii_alphanumeric() || b"+/=".contains(b);
-    match text.bytes().find(|b| !legal(b)) {
-        Some(illegal) => format!("Illegal base64 character {illegal:x}"),
-        None => "Input byte array has wrong 4-byte ending unit".to_owned(),
+    if let Some(illegal) = text.bytes().find(|b| !legal(b)) {
+        return Err(format!("Illegal base64 character {illegal:x}"));
     }
+    let padded = text.contains('=');
+    let whole = !padded || text.len().is_multiple_of(4);
+    JAVA.decode(text).ok().filter(|_| whole).ok_or_else(|| match padded {
+        true => "Input byte array has wrong 4-byte ending unit".to_owned(),
+        false => "Last unit does not have enough valid bits".to_owned(),
+    })
 }
 
 async fn verify(app: &App, asked: &Asked) -> Result<(), Failure> {
@@ -114,11 +128,13 @@ mod tests {
         };
         let read = signature(&headers("AQI=", "HmacSHA256")).unwrap().unwrap();
         assert_eq!(read, Signature { algorithm: "HmacSHA256".to_owned(), mac: vec![1, 2] });
+        assert_eq!(signature(&headers("AQI", "HmacSHA256")).unwrap().unwrap(), read);
         assert_eq!(signature(&HeaderMap::new()).unwrap(), None);
         for (mac, algorithm, expected) in [
             ("AQI=", "HmacNone", "Algorithm HmacNone not available"),
             ("A!I=", "HmacSHA256", "Illegal base64 character 21"),
-            ("AQI", "HmacSHA256", "Input byte array has wrong 4-byte ending unit"),
+            ("AQ=", "HmacSHA256", "Input byte array has wrong 4-byte ending unit"),
+            ("AQIDB", "HmacSHA256", "Last unit does not have enough valid bits"),
         ] {
             let failure = signature(&headers(mac, algorithm)).unwrap_err();
             assert_eq!(

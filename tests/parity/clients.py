@@ -38,8 +38,18 @@ def told(client, command, code, output):
     print(json.dumps({"client": client, "command": command, "exit": code, "output": output}))
 
 
+# What a worker of a cluster shows, or says, while tasks start anew.
+PASSING = ("UNASSIGNED", "RESTARTING", "Cannot complete request momentarily")
+CHANGES = {"upload", "create", "update", "delete", "pause", "resume", "restart", "restart-task"}
+
+
 def run(client, tool, *arguments):
     result = CliRunner().invoke(tool, list(arguments))
+    for _ in range(600):
+        if not CHANGES.isdisjoint(arguments) or not any(word in result.output for word in PASSING):
+            break
+        time.sleep(0.1)
+        result = CliRunner().invoke(tool, list(arguments))
     text = result.output.replace(url, "URL")
     if result.exception and not isinstance(result.exception, SystemExit):
         text += f"{type(result.exception).__name__}: {result.exception}".replace(url, "URL")
@@ -48,15 +58,34 @@ def run(client, tool, *arguments):
 
 
 def settle(name, state):
-    """Until the connector and its tasks are so, for a minute."""
-    for _ in range(600):
-        status = requests.get(f"{url}/connectors/{name}/status", timeout=60).json()
-        tasks = status.get("tasks", [])
-        states = {task["state"] for task in tasks} | {status.get("connector", {}).get("state")}
-        if states == {state} and tasks:
-            return
+    """Until the connector and its tasks are so, by its present configuration, for two minutes. A
+    worker of a cluster answers 409 while tasks or connectors are about to be shared out anew."""
+    def get(path):
+        answer = requests.get(f"{url}/connectors/{name}{path}", timeout=60)
+        return answer.json() if answer.status_code == 200 else None
+
+    for _ in range(1200):
+        status, config, tasks = get("/status"), get("/config"), get("/tasks")
+        if status and config and tasks:
+            states = {task["state"] for task in status["tasks"]} | {status["connector"]["state"]}
+            current = all(config.items() <= task["config"].items() for task in tasks)
+            if states == {state} and current and len(status["tasks"]) == len(tasks):
+                return
         time.sleep(0.1)
     sys.exit(f"{name} is not {state}: {status}")
+
+
+def settle_gone(name):
+    """Until the connector is not shown any more, for two minutes."""
+    for _ in range(1200):
+        gone = all(
+            requests.get(f"{url}/connectors/{name}{end}", timeout=60).status_code == 404
+            for end in ("", "/status")
+        )
+        if gone:
+            return
+        time.sleep(0.1)
+    sys.exit(f"{name} is still there")
 
 
 def command_line_of_kafkaconnect():
@@ -89,6 +118,7 @@ def command_line_of_kafkaconnect():
         tool(command, "nope")
     tool("topics", "nope")
     tool("delete", "k")
+    settle_gone("k")
     tool("list")
 
 
@@ -142,6 +172,7 @@ def command_line_of_kafka_connect():
     tool("pause", "nope")
     tool("delete", "nope")
     tool("delete", "p")
+    settle_gone("p")
     tool("list")
 
 
@@ -189,11 +220,13 @@ def library_kafka_connect_api():
 
     def reconfigure():
         connector.config = {**base, "errors.log.enable": "true"}
+        settle("l", "RUNNING")
         return connector.config
 
     call("set config", reconfigure)
     settle("l", "RUNNING")
     call("delete", connector.delete)
+    settle_gone("l")
     call("exists", connector.exists)
     call("connectors", lambda: sorted(cluster.connectors))
 

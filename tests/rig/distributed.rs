@@ -18,6 +18,13 @@ pub enum Kind {
     Ours,
 }
 
+/// A JVM with the jars of an older Connect, as `3.9.1`.
+pub fn older_java(version: &str) -> Command {
+    let libs = super::cache().join(format!("connect-{version}/lib"));
+    assert!(libs.is_dir(), "no Connect jars in {}: run tests/run systems", libs.display());
+    kafka::java_with(&libs, "512m", &[])
+}
+
 /// One worker of a cluster.
 pub struct ClusterWorker {
     pub kind: Kind,

@@ -234,6 +234,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_signature_is_tried_again() {
+        let (name, now) = (Arc::<str>::from("c"), Instant::now());
+        let mut publishing = Publishing::default();
+        let plan = Plan { tasks: Vec::new(), number: 7, attempts: 0, first: now, due: None };
+        publishing.0.insert(Arc::clone(&name), plan);
+        let refused = || Err(Refused { forbidden: true, why: "invalid signature".to_owned() });
+        publishing.answered(&name, 6, refused(), now);
+        assert_eq!(publishing.0[&name].due, None, "the word about an earlier plan");
+        publishing.answered(&name, 7, refused(), now);
+        assert_eq!(publishing.0[&name].due, Some(now + BACKOFF.0));
+        publishing.answered(&name, 7, Ok(()), now);
+        assert!(publishing.0.is_empty());
+    }
+
+    #[test]
     fn attempts_come_at_growing_intervals() {
         let now = Instant::now();
         let mut plan =

@@ -110,10 +110,8 @@ impl DistributedHerder {
         let mut shown = self.status_of(name).map_err(none)?;
         let covered = |state: &StateInfo| !scope.only_failed || state.state == "FAILED";
         let connector = covered(&shown.connector);
-        let restarting = |state: &mut StateInfo| {
-            state.state = "RESTARTING";
-            state.trace = None;
-        };
+        // The trace of what has failed is shown still.
+        let restarting = |state: &mut StateInfo| state.state = "RESTARTING";
         if connector {
             restarting(&mut shown.connector);
         }
