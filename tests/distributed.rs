@@ -21,10 +21,10 @@ mod clients;
 mod cluster_requests;
 #[path = "distributed/company.rs"]
 mod company;
-#[path = "distributed/exactly_once.rs"]
-mod exactly_once;
 #[path = "parity/comparable.rs"]
 mod comparable;
+#[path = "distributed/exactly_once.rs"]
+mod exactly_once;
 #[path = "parity/more_requests.rs"]
 mod more_requests;
 #[path = "parity/requests.rs"]

@@ -84,7 +84,9 @@ impl DistributedHerder {
 
     /// Notes the topics that a task was heard using, each once.
     pub(super) fn tell_topics(&mut self, id: &TaskId, topics: BTreeSet<String>) {
-        if !self.context.config.parsed().bool("topic.tracking.enable") {
+        // What a deleted connector's task says at last would stay.
+        let there = self.log.config().contains(&id.connector);
+        if !there || !self.context.config.parsed().bool("topic.tracking.enable") {
             return;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -110,12 +110,21 @@ impl Task {
     }
 }
 
+/// A task that was told to stop.
+struct LeavingTask {
+    generation: u64,
+    /// Until when it is waited for.
+    deadline: Instant,
+    /// What is known of it: it says at last what it did since.
+    progress: Progress,
+}
+
 /// All that runs here.
 pub(super) struct Work {
     connectors: BTreeMap<Arc<str>, Connector>,
     tasks: BTreeMap<TaskId, Task>,
     leaving_connectors: BTreeMap<Arc<str>, (u64, Instant)>,
-    leaving_tasks: BTreeMap<TaskId, (u64, Instant)>,
+    leaving_tasks: BTreeMap<TaskId, LeavingTask>,
     numbers: u64,
     graceful: Duration,
     deeds: Vec<Deed>,
@@ -387,7 +396,9 @@ impl Work {
         if task.has_ended() {
             self.status(Subject::Task(id.clone()), "UNASSIGNED", None);
         } else {
-            self.leaving_tasks.insert(id.clone(), (task.generation, now + self.graceful));
+            let Task { generation, progress, .. } = task;
+            let leaving = LeavingTask { generation, deadline: now + self.graceful, progress };
+            self.leaving_tasks.insert(id.clone(), leaving);
         }
     }
 
@@ -420,8 +431,8 @@ impl Work {
         match report {
             Report::State { id, generation, state } => self.task_state(id, generation, state),
             Report::Progress { id, generation, progress } => {
-                let Some(task) = self.task(&id, generation) else { return };
-                let before = std::mem::replace(&mut task.progress, progress.clone());
+                let Some(known) = self.progress_of(&id, generation) else { return };
+                let before = std::mem::replace(known, progress.clone());
                 let topics = used_topics(&before, progress);
                 if !topics.is_empty() {
                     self.deeds.push(Deed::Topics { id, topics });
@@ -435,13 +446,23 @@ impl Work {
         }
     }
 
+    /// Of a task that runs, or is on its way out.
+    fn progress_of(&mut self, id: &TaskId, generation: u64) -> Option<&mut Progress> {
+        let leaving = self.leaving_tasks.get_mut(id).filter(|one| one.generation == generation);
+        if let Some(leaving) = leaving {
+            return Some(&mut leaving.progress);
+        }
+        let task = self.tasks.get_mut(id).filter(|task| task.generation == generation);
+        task.map(|task| &mut task.progress)
+    }
+
     fn task(&mut self, id: &TaskId, generation: u64) -> Option<&mut Task> {
         self.tasks.get_mut(id).filter(|task| task.generation == generation)
     }
 
     fn task_state(&mut self, id: TaskId, generation: u64, state: TaskState) {
         let subject = Subject::Task(id.clone());
-        if self.leaving_tasks.get(&id).is_some_and(|(old, _)| *old == generation) {
+        if self.leaving_tasks.get(&id).is_some_and(|old| old.generation == generation) {
             match state {
                 TaskState::Running | TaskState::Paused => return,
                 TaskState::Failed(trace) => self.status(subject, "FAILED", Some(trace)),
@@ -479,9 +500,8 @@ impl Work {
             }
             *deadline > now
         });
-        let late = |(_, (_, deadline)): &(&TaskId, &(u64, Instant))| *deadline <= now;
-        let late: Vec<_> =
-            self.leaving_tasks.iter().filter(late).map(|(id, _)| id.clone()).collect();
+        let late = self.leaving_tasks.iter().filter(|(_, leaving)| leaving.deadline <= now);
+        let late: Vec<_> = late.map(|(id, _)| id.clone()).collect();
         for id in late {
             self.leaving_tasks.remove(&id);
             self.deeds.push(Deed::GaveUpOn(id.clone()));
@@ -491,7 +511,7 @@ impl Work {
 
     /// When [`Self::expire`] is due.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let tasks = self.leaving_tasks.values().map(|(_, deadline)| *deadline);
+        let tasks = self.leaving_tasks.values().map(|leaving| leaving.deadline);
         tasks.chain(self.leaving_connectors.values().map(|(_, deadline)| *deadline)).min()
     }
 

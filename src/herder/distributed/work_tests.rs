@@ -179,4 +179,14 @@ fn topics_are_told_as_they_are_used() {
     assert_eq!(told(&[("t", 1), ("u", 0)]), ["t"]);
     assert!(told(&[("t", 1)]).is_empty());
     assert_eq!(told(&[("t", 2), ("v", 3)]), ["t", "v"]);
+    // At last, too, and nothing that was told before.
+    work.stop_task(&id(0), Instant::now());
+    work.take_deeds();
+    work.report(progress(&[("t", 2), ("v", 3), ("w", 1)]));
+    let topics = |deed| match deed {
+        Deed::Topics { topics, .. } => topics.into_iter().collect::<Vec<_>>(),
+        _ => Vec::new(),
+    };
+    let last: Vec<_> = work.take_deeds().into_iter().flat_map(topics).collect();
+    assert_eq!(last, ["w"]);
 }
