@@ -20,6 +20,9 @@ pub enum TableSource {
     /// Every partition of a topic, from its beginning; `consumer` are overrides of the worker's
     /// consumer settings.
     Topic { topic: String, consumer: Config },
+    /// Row by row, when a record wants one: [`Table::asking`]. The record that wants it fails as
+    /// retriable and comes again once it was asked for.
+    Asked,
 }
 
 /// Rows on their way from a companion thread into their table.
@@ -27,6 +30,18 @@ pub type Rows = Box<dyn Any + Send>;
 
 /// Reads the rows, on a companion thread; `None`: nothing changed since the last time.
 pub type Reading = Box<dyn FnOnce() -> Result<Option<Rows>, String> + Send>;
+
+/// Asks for the rows that are wanted, on a companion thread; without any, whether asking would work.
+pub type Asking = Box<dyn FnOnce() -> Result<Rows, AskError> + Send>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskError {
+    /// Worth trying again: the other side is away, or slow.
+    Away(String),
+    /// Nothing will come of trying again.
+    Hopeless(String),
+}
 
 /// Why a record of a topic is not in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,16 +63,32 @@ pub trait Table {
     fn patience(&self) -> Duration;
 
     /// Of [`TableSource::Read`].
-    fn reading(&self) -> Reading;
+    fn reading(&self) -> Reading {
+        Box::new(|| Ok(None))
+    }
 
-    /// Puts what [`Self::reading`] made in the place of all rows.
+    /// Of [`TableSource::Asked`]: there are rows that somebody wants and nobody asked for yet.
+    fn wants(&self) -> bool {
+        false
+    }
+
+    /// Of [`TableSource::Asked`]. What is wanted stays wanted until its answer is installed.
+    fn asking(&self) -> Asking {
+        Box::new(|| Err(AskError::Hopeless("nobody asks for these rows".to_owned())))
+    }
+
+    /// Puts what [`Self::reading`] made in the place of all rows, or what [`Self::asking`] found out
+    /// beside those that are there.
     fn install(&self, rows: Rows);
 
     /// One record of the topic; without a value it takes its row away.
     ///
     /// # Errors
     /// The record is no row, or there is no room.
-    fn record(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), RowError>;
+    fn record(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), RowError> {
+        let _ = (key, value);
+        Err(RowError::Refused("the table follows no topic".to_owned()))
+    }
 
     fn size(&self) -> TableSize;
 
@@ -70,13 +101,29 @@ impl dyn Table {
     /// # Errors
     /// The rows cannot be read, or they come from Kafka.
     pub fn fill_now(&self) -> Result<(), String> {
-        if let TableSource::Topic { topic, .. } = self.source() {
-            return Err(format!("the table of topic {topic} wants a worker and Kafka"));
-        }
-        if let Some(rows) = (self.reading())()? {
-            self.install(rows);
+        match self.source() {
+            TableSource::Topic { topic, .. } => {
+                return Err(format!("the table of topic {topic} wants a worker and Kafka"));
+            }
+            TableSource::Asked => self.ask_now().map_err(|error| match error {
+                AskError::Away(why) | AskError::Hopeless(why) => why,
+            })?,
+            TableSource::Read { .. } => {
+                if let Some(rows) = (self.reading())()? {
+                    self.install(rows);
+                }
+            }
         }
         self.feed().state.replace(FeedState::Ready);
+        Ok(())
+    }
+
+    /// Asks here and now for the rows that are wanted.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn ask_now(&self) -> Result<(), AskError> {
+        self.install((self.asking())()?);
         Ok(())
     }
 }
@@ -87,8 +134,10 @@ pub struct TableSize {
     pub rows: u64,
     /// Memory, with what is free in it.
     pub bytes: u64,
-    /// Records that were no rows.
+    /// Records that were no rows; keys that the other side would not look up.
     pub refused: u64,
+    /// Keys that were asked for.
+    pub asked: u64,
 }
 
 /// How far the worker is with a table.

@@ -16,6 +16,9 @@ use crate::schema_registry::Patience;
 use crate::settlement::{Sent, Settlement};
 use crate::transformation_chain::apply;
 
+/// Records that are looked at for further rows when one is wanted.
+const AHEAD: usize = 255;
+
 /// What sending needs of its task, borrowed for one batch.
 pub(crate) struct Sending<'t> {
     pub outgoing: &'t mut Outgoing,
@@ -57,6 +60,7 @@ impl Sending<'_> {
                 }
                 Stopped::UnknownTopic(topic) => self.outgoing.topics.ensure(&topic).await?,
                 Stopped::Failed(_) if self.outgoing.converters.desks.want() => {
+                    self.look_ahead(&records[self.sent.count..], arena);
                     if !self.ask_registry().await? {
                         break;
                     }
@@ -133,6 +137,20 @@ impl Sending<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Where a transform's record wants a row, those behind it are shown to the transforms, too, so
+    /// that theirs are asked for at the same time; whatever comes of it is forgotten.
+    fn look_ahead<'a>(&mut self, rest: &[SourceRecord<'a>], arena: &'a Arena) {
+        let Outgoing { steps, converters, .. } = &mut *self.outgoing;
+        if !converters.desks.want_rows() {
+            return;
+        }
+        let counted = converters.desks.lookups();
+        for source in rest.iter().skip(1).take(AHEAD) {
+            let _ = apply(&mut *steps, source.record, arena);
+        }
+        converters.desks.forget_lookups(&counted);
     }
 
     /// Has the converters' questions to a schema registry answered. `false` when the task is to stop

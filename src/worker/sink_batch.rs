@@ -68,7 +68,8 @@ impl Conversion<'_> {
                 buffer: records.buffer(),
             };
             while let Some(stuck) = self.pump(&segment, &mut records, span, arena, out)? {
-                if let Some(record) = self.unstick(&segment, stuck, arena).await? {
+                let rest = (records.clone(), span);
+                if let Some(record) = self.unstick(&segment, stuck, rest, arena).await? {
                     out.push(record);
                 }
             }
@@ -118,11 +119,15 @@ impl Conversion<'_> {
         &mut self,
         segment: &Segment<'a>,
         stuck: Stuck<'a>,
+        (rest, span): (Records<'a>, Span),
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, ConnectError> {
         let Stuck { raw, mut failure } = stuck;
         // A schema's first record comes by here: its schema is asked for, and it goes on.
         while self.chain.desks().want() {
+            if self.chain.desks().want_rows() {
+                self.look_ahead(segment, rest.clone(), span, arena);
+            }
             self.ask_registry().await?;
             match self.chain.run(segment, &raw, arena) {
                 Ok(record) => return Ok(record),
@@ -150,7 +155,27 @@ impl Conversion<'_> {
     }
 }
 
+/// Records that are looked at for further rows when one is wanted.
+const AHEAD: usize = 255;
+
 impl Conversion<'_> {
+    /// Shows the chain the records behind one that wants a row, so that theirs are asked for at the
+    /// same time. Whatever comes of them is forgotten: they come again.
+    fn look_ahead<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        rest: Records<'a>,
+        span: Span,
+        arena: &'a Arena,
+    ) {
+        let counted = self.chain.desks().lookups();
+        let within = |raw: &RawRecord<'_>| raw.offset >= span.from && raw.offset < span.end;
+        for raw in rest.map_while(Result::ok).filter(within).take(AHEAD) {
+            let _ = self.chain.run(segment, &raw, arena);
+        }
+        self.chain.desks().forget_lookups(&counted);
+    }
+
     /// Has the converters' questions answered, however long the registry is away. It is never a
     /// record's fault that it is: no tolerance drops one over it.
     async fn ask_registry(&mut self) -> Result<(), ConnectError> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use millrace_api::Config;
 use millrace_api::error::ConnectError;
-use millrace_api::table::{FeedState, RowError, Table, TableSource, TableUse};
+use millrace_api::table::{AskError, FeedState, RowError, Table, TableSource, TableUse};
 use millrace_kafka::Cluster;
 use millrace_kafka::config::{ConsumerConfig, OffsetReset};
 use millrace_kafka::consumer::{Consumer, Fetched, Polled};
@@ -96,6 +96,7 @@ impl Tables {
                 rows: size.rows,
                 bytes: size.bytes,
                 refused: size.refused,
+                asked: size.asked,
             }
         };
         self.uses.iter().map(figures).collect()
@@ -141,6 +142,7 @@ fn start(table: &Rc<dyn Table>, spec: &TaskSpec) {
     let feeder = rt::spawn_caught(async move {
         match fed.source().clone() {
             TableSource::Read { again } => read(&*fed, again).await,
+            TableSource::Asked => open(&*fed).await,
             TableSource::Topic { topic, consumer } => {
                 follow(&*fed, &topic, consumer_settings(&worker, &consumer, &topic, &id)).await
             }
@@ -199,6 +201,32 @@ async fn read(table: &dyn Table, again: Duration) -> Result<(), String> {
         while wanted(table) && Instant::now() < next {
             rt::sleep(HEARING.min(next.saturating_duration_since(Instant::now()))).await;
         }
+    }
+    Ok(())
+}
+
+/// Whether the rows can be asked for. They are when records want them; there is nothing to feed.
+async fn open(table: &dyn Table) -> Result<(), String> {
+    let mut said = String::new();
+    while wanted(table) {
+        let asked = offload::run(table.asking()).await.map_err(|error| error.to_string())?;
+        match asked {
+            Ok(rows) => {
+                table.install(rows);
+                ready(table);
+                break;
+            }
+            Err(AskError::Hopeless(why)) => return Err(why),
+            Err(AskError::Away(why)) if why == said => {}
+            Err(AskError::Away(why)) => {
+                tracing::warn!(table = table.name(), why, "cannot be asked yet");
+                said = why;
+            }
+        }
+        rt::sleep(HEARING).await;
+    }
+    while wanted(table) {
+        rt::sleep(HEARING).await;
     }
     Ok(())
 }

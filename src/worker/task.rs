@@ -328,9 +328,10 @@ async fn source(
     control: Rc<Control>,
     reporter: Reporter,
 ) -> Result<Option<WorkerSourceTask>, ConnectError> {
-    let converters = Converters::of(spec)?;
+    let mut converters = Converters::of(spec)?;
     converters.desks.check()?;
     let steps = steps(&spec.connector, &spec.plugins)?;
+    converters.desks.attach_tables(&steps);
     let tables = Tables::open(&steps, spec, &control, &reporter).await?;
     let (store, connector) = (spec.offsets.clone(), spec.id.connector.clone());
     let context = SourceTaskContext::new(spec.id.to_string(), move |partition| {

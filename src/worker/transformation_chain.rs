@@ -74,7 +74,8 @@ pub(crate) struct Segment<'a> {
 }
 
 impl Chain {
-    pub(crate) fn compile(converters: Converters, steps: Vec<Step>, needs: Needs) -> Self {
+    pub(crate) fn compile(mut converters: Converters, steps: Vec<Step>, needs: Needs) -> Self {
+        converters.desks.attach_tables(&steps);
         let patchable = |converter: &dyn Converter, need: Need| {
             converter.shortcut() == Shortcut::SchemalessJson && need != Need::Full
         };

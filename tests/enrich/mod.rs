@@ -1,6 +1,8 @@
 //! Records joined with tables: a topic that is read to its end and followed, a file that changes,
 //! tables that cannot be had; and expressions, tried on the command line.
 
+mod sql;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -66,7 +66,7 @@ pub fn opensearch() -> Search {
     Search::start(&OPENSEARCH)
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|me| {
         use std::os::unix::fs::MetadataExt;
         me.uid() == 0

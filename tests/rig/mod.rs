@@ -6,6 +6,7 @@ pub mod connect;
 pub mod distributed;
 pub mod elasticsearch;
 pub mod kafka;
+pub mod postgres;
 pub mod process;
 pub mod registry;
 pub mod s3;

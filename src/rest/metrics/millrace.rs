@@ -148,6 +148,8 @@ fn tables(out: &mut Exposition, connector: &str, task: &str, tables: &[TableFigu
         let help = "Records of the table's topic that were no rows.";
         let refused = table.refused as f64;
         out.add("millrace_table_refused_records_total", Counter, help, labels, refused);
+        let help = "Keys that the table's database was asked for.";
+        out.add("millrace_table_queries_total", Counter, help, labels, table.asked as f64);
     }
 }
 

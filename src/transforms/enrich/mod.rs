@@ -1,14 +1,15 @@
 //! `millrace.Enrich`: each record joined with a row of a table, by a key that an expression gives.
 //!
 //! The table is in memory, on the task's core ([`compact`]); a file or a compacted topic fills it
-//! ([`rows`]), and the worker sees to that in the background ([`millrace_api::table`]). A row is kept
-//! as the text of its fields, so that JSON text is joined by one copy of it behind the record's
-//! members.
+//! ([`rows`]), and the worker sees to that in the background ([`millrace_api::table`]); of one in a
+//! database there are the rows that were asked for ([`sql`]). A row is kept as the text of its fields, so
+//! that JSON text is joined by one copy of it behind the record's members.
 
 mod compact;
 mod rows;
 mod shared;
 mod spec;
+mod sql;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,8 @@ use millrace_converters::{Arena, DataError, Field, JsonText, Schema, SchemaType,
 
 pub use self::compact::{CompactTable, Full};
 use self::shared::{SharedTable, shared};
-use self::spec::{Column, JoinSpec, config_def};
+use self::spec::{Column, JoinSpec, Place, config_def};
+use self::sql::{Looked, SqlTable};
 use crate::expression::Node;
 use crate::expression::compile::{Uses, compile};
 use crate::expression::eval::Env;
@@ -74,13 +76,29 @@ struct StructField {
     schema: Arc<Schema>,
 }
 
+/// All rows in memory, or those that were asked for.
+enum Joinable {
+    Rows(Rc<SharedTable>),
+    Asked(Rc<SqlTable>),
+}
+
+/// The error of a record whose row is not there yet; it comes again once it is.
+#[cold]
+fn wanted(name: &str) -> DataError {
+    DataError {
+        class: "org.apache.kafka.connect.errors.RetriableException",
+        message: format!("{name} has not been asked for the record's row yet"),
+        retriable: true,
+    }
+}
+
 struct Enrich {
     side: Side,
     class: &'static str,
     join: JoinSpec,
     node: Node,
     uses: Uses,
-    table: Rc<SharedTable>,
+    table: Joinable,
     lookups: Rc<Lookups>,
     /// The members that are set: those of the columns, or the target; empty if the table decides.
     names: Vec<Arc<str>>,
@@ -131,7 +149,10 @@ impl Enrich {
             names,
             target_schema: Arc::new(Schema::struct_of(inner.collect()).optional()),
             fields,
-            table: shared(table),
+            table: match table.place.clone() {
+                Place::Sql(sql) => Joinable::Asked(sql::shared(table, sql)),
+                _ => Joinable::Rows(shared(table)),
+            },
             join,
             lookups: Rc::default(),
             schemas: SchemaCache::default(),
@@ -157,8 +178,8 @@ impl Enrich {
 
     /// The row as a JSON object, in the arena.
     #[inline]
-    fn row<'a>(&self, arena: &'a Arena) -> Option<&'a [u8]> {
-        self.table.with_row(&self.key, |row| {
+    fn row<'a>(&self, arena: &'a Arena) -> Result<Option<&'a [u8]>, DataError> {
+        let object = |row: Option<&[u8]>| {
             row.map(|row| {
                 let mut object = room_for(row.len() + 2, arena);
                 object.push(b'{');
@@ -167,7 +188,15 @@ impl Enrich {
                 let object: &[u8] = object.into_bump_slice();
                 object
             })
-        })
+        };
+        match &self.table {
+            Joinable::Rows(table) => Ok(table.with_row(&self.key, object)),
+            Joinable::Asked(table) => match table.with_row(&self.key, object) {
+                Looked::Known(row) => Ok(row),
+                Looked::Refused(why) => Err(DataError::new(why)),
+                Looked::Wanted => Err(wanted(table.name())),
+            },
+        }
     }
 
     fn join_text<'a>(
@@ -338,7 +367,7 @@ impl Transformation for Enrich {
         let key = Prepared::of(&record.key, &self.uses.key, of_key, arena)?;
         let value = Prepared::of(&record.value, &self.uses.value, of_value, arena)?;
         let has_key = self.find_key(&Env::new(&record, key.subject(), value.subject(), arena))?;
-        let row = if has_key { self.row(arena) } else { None };
+        let row = if has_key { self.row(arena)? } else { None };
         let count = if row.is_some() { &self.lookups.hits } else { &self.lookups.misses };
         count.set(count.get() + 1);
         if row.is_none() && self.join.inner {
@@ -375,7 +404,10 @@ impl Transformation for Enrich {
     }
 
     fn table(&self) -> Option<TableUse> {
-        let table: Rc<dyn Table> = Rc::clone(&self.table) as _;
+        let table: Rc<dyn Table> = match &self.table {
+            Joinable::Rows(table) => Rc::clone(table) as _,
+            Joinable::Asked(table) => Rc::clone(table) as _,
+        };
         Some(TableUse { table, lookups: Rc::clone(&self.lookups) })
     }
 

@@ -386,7 +386,7 @@ pub fn write_key(value: Value<'_>, out: &mut Vec<u8>) -> Result<bool, &'static s
 }
 
 /// The chosen members, in the order of the columns chosen, or all of them as they come.
-fn write_row(
+pub fn write_row(
     spec: &TableSpec,
     entries: &[(Value<'_>, Value<'_>)],
     out: &mut Vec<u8>,

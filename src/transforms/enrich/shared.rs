@@ -50,6 +50,7 @@ impl SharedTable {
             Place::Topic(topic, consumer) => {
                 TableSource::Topic { topic: topic.clone(), consumer: consumer.clone() }
             }
+            Place::Sql(_) => TableSource::Asked,
         };
         Self {
             name: spec.name(),
@@ -116,6 +117,7 @@ impl Table for SharedTable {
             rows: rows.rows() as u64,
             bytes: rows.bytes() as u64,
             refused: self.refused.get(),
+            asked: 0,
         }
     }
 

@@ -8,9 +8,20 @@ use millrace_api::config_def::{
 };
 use millrace_converters::SchemaType;
 
+use super::sql;
+use super::sql::settings::{Secret, SqlSpec};
+
 pub const KEY: &str = "key";
 pub const TABLE_FILE: &str = "table.file";
 pub const TABLE_TOPIC: &str = "table.topic";
+pub const TABLE_SQL: &str = "table.sql";
+pub const SQL_URL: &str = "table.sql.url";
+const SQL_PASSWORD: &str = "table.sql.password";
+const SQL_CA: &str = "table.sql.ca.file";
+const SQL_TIMEOUT: &str = "table.sql.timeout.ms";
+const CACHE_ROWS: &str = "table.cache.rows";
+const CACHE_TTL: &str = "table.cache.ttl.ms";
+const CACHE_NEGATIVE: &str = "table.cache.negative.ttl.ms";
 const TABLE_FORMAT: &str = "table.format";
 const TABLE_KEY: &str = "table.key";
 const TABLE_TYPES: &str = "table.types";
@@ -46,6 +57,7 @@ pub enum Format {
 pub enum Place {
     File(String),
     Topic(String, Config),
+    Sql(SqlSpec),
 }
 
 /// A column of the table and the field that it becomes.
@@ -93,6 +105,7 @@ impl TableSpec {
         match &self.place {
             Place::File(path) => format!("the table of {path}"),
             Place::Topic(topic, _) => format!("the table of topic {topic}"),
+            Place::Sql(sql) => sql.name(),
         }
     }
 }
@@ -109,7 +122,7 @@ pub struct JoinSpec {
 }
 
 pub fn config_def() -> ConfigDef {
-    let keys = table_keys().into_iter().chain(join_keys()).collect();
+    let keys = table_keys().into_iter().chain(sql_keys()).chain(join_keys()).collect();
     ConfigDef { keys, ..ConfigDef::new() }.checked(|config| parse(config).err().unwrap_or_default())
 }
 
@@ -134,6 +147,44 @@ fn table_keys() -> Vec<ConfigKey> {
             .check(Validator::AtLeast(1 << 20)),
     ]
 }
+
+fn sql_keys() -> Vec<ConfigKey> {
+    use DefaultValue::{Null, Of};
+    use Importance::{High, Low, Medium};
+    let key = ConfigKey::new;
+    // A row must live until the record that wants it comes again.
+    let lives = |name: &'static str, default, documentation| {
+        key(name, Type::Long, Of(default), Medium, documentation).check(Validator::AtLeast(1000))
+    };
+    vec![
+        key(TABLE_SQL, Type::String, Null, High, SQL_DOC).check(Validator::NonEmpty),
+        key(SQL_URL, Type::String, Null, High, SQL_URL_DOC),
+        key(SQL_PASSWORD, Type::Password, Null, High, "The password of the database's user."),
+        key(SQL_CA, Type::String, Null, Low, SQL_CA_DOC).check(Validator::NonEmpty),
+        key(SQL_TIMEOUT, Type::Long, Of("30000"), Low, "The longest wait for an answer.")
+            .check(Validator::AtLeast(1)),
+        key(CACHE_ROWS, Type::Int, Of("100000"), Medium, CACHE_ROWS_DOC)
+            .check(Validator::AtLeast(1000)),
+        lives(
+            CACHE_TTL,
+            "60000",
+            "How long a row is taken from memory before it is asked for again.",
+        ),
+        lives(CACHE_NEGATIVE, "10000", "The same for a key that has no row."),
+    ]
+}
+
+const SQL_DOC: &str = "A query of PostgreSQL that finds the row of a key: \
+     <code>SELECT segment, city FROM users WHERE id = $1</code>; the parts of a key of several are $1, \
+     $2 and so on. It is asked when a record wants a row that is not in memory, for many keys at once, \
+     and the rows, and that there is none, are remembered for a while. Of several rows the first counts.";
+const SQL_URL_DOC: &str = "The database: \
+     <code>postgresql://user@host:5432/database?sslmode=require</code>, without the password. \
+     <code>sslmode</code> is disable, prefer or require; with TLS the server's certificate is checked.";
+const SQL_CA_DOC: &str = "A file of certificates (PEM) that the database's certificate must come from; \
+     by default the system's.";
+const CACHE_ROWS_DOC: &str = "The most keys that are remembered, with or without a row; those that were \
+     not looked up for the longest time go first. max.memory.bytes bounds them, too.";
 
 fn join_keys() -> Vec<ConfigKey> {
     use DefaultValue::{Null, Of, Required};
@@ -162,7 +213,7 @@ const KEY_DOC: &str = "A CEL expression for the key that is looked up, mostly a 
      <code>value.user.id</code>. Numbers and texts are the same key if they read the same; a list is \
      a key of several columns. Null, or a field that is not there, has no row.";
 const FILE_DOC: &str = "A file on every worker that the table is read from; read anew when it \
-     changes. Either this or <code>table.topic</code>.";
+     changes. This, <code>table.topic</code> or <code>table.sql</code>.";
 const TOPIC_DOC: &str = "A compacted topic that the table is read from, up to its end before the task \
      starts, and followed from then on. Values are JSON objects without schemas; one without a value \
      takes its row away. <code>table.consumer.*</code> overrides the worker's consumer settings.";
@@ -231,31 +282,63 @@ fn unknown(config: &Config) -> Vec<ConfigError> {
 }
 
 fn place(config: &Config, parsed: &Parsed, errors: &mut Vec<ConfigError>) -> Place {
-    match (parsed.get(TABLE_FILE), parsed.get(TABLE_TOPIC)) {
-        (Some(path), None) => Place::File(path.to_owned()),
-        (None, Some(topic)) => {
+    match (parsed.get(TABLE_FILE), parsed.get(TABLE_TOPIC), parsed.get(TABLE_SQL)) {
+        (Some(path), None, None) => Place::File(path.to_owned()),
+        (None, Some(topic), None) => {
             let own = |(key, value): (&String, &String)| {
                 Some((key.strip_prefix(CONSUMER)?.to_owned(), value.clone()))
             };
             Place::Topic(topic.to_owned(), config.iter().filter_map(own).collect())
         }
-        (file, _) => {
-            let why = "give either table.file or table.topic";
+        (None, None, Some(query)) => Place::Sql(sql_place(query, parsed, errors)),
+        (file, ..) => {
+            let why = "give one of table.file, table.topic and table.sql";
             errors.push(ConfigError::invalid(TABLE_FILE, file.unwrap_or("null"), why));
             Place::File(String::new())
         }
     }
 }
 
+fn sql_place(query: &str, parsed: &Parsed, errors: &mut Vec<ConfigError>) -> SqlSpec {
+    let millis = |key| Duration::from_millis(parsed.long(key).unsigned_abs());
+    match parsed.get(SQL_URL) {
+        None => {
+            let why = "say where the database is: postgresql://user@host:5432/database";
+            errors.push(ConfigError::invalid(SQL_URL, "null", why));
+        }
+        // What may hold a password is not repeated.
+        Some(url) => {
+            if let Err(why) = sql::settings::server(url) {
+                errors.push(ConfigError::invalid(SQL_URL, "[hidden]", &why));
+            }
+        }
+    }
+    if !parsed.list(TABLE_KEY).is_empty() {
+        let given = parsed.get(TABLE_KEY).unwrap_or("null");
+        let why = "the query's parameters are the key of table.sql; leave it away";
+        errors.push(ConfigError::invalid(TABLE_KEY, given, why));
+    }
+    SqlSpec {
+        query: query.trim().trim_end_matches(';').to_owned(),
+        url: parsed.get(SQL_URL).unwrap_or_default().to_owned(),
+        password: parsed.get(SQL_PASSWORD).map(|text| Secret(text.to_owned())),
+        ca: parsed.get(SQL_CA).map(str::to_owned),
+        timeout: millis(SQL_TIMEOUT),
+        rows: parsed.long(CACHE_ROWS).unsigned_abs() as usize,
+        lives: millis(CACHE_TTL),
+        negative_lives: millis(CACHE_NEGATIVE),
+    }
+}
+
 fn format(place: &Place, parsed: &Parsed, errors: &mut Vec<ConfigError>) -> Format {
     match (parsed.get(TABLE_FORMAT), place) {
-        (Some("csv"), Place::Topic(..)) => {
-            let why = "a topic's values are JSON";
+        (Some("csv"), Place::Topic(..) | Place::Sql(_)) => {
+            let why = "only a file may be CSV";
             errors.push(ConfigError::invalid(TABLE_FORMAT, "csv", why));
             Format::Json
         }
         (Some("csv"), _) => Format::Csv,
-        (Some(_), _) | (None, Place::Topic(..)) => Format::Json,
+        (Some(_), _) | (None, Place::Topic(..) | Place::Sql(_)) => Format::Json,
         (None, Place::File(path)) => {
             let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));
             if !ends(&[".csv", ".json", ".jsonl", ".ndjson"]) && !path.is_empty() {

@@ -74,8 +74,10 @@ pub struct TableFigures {
     pub rows: u64,
     /// Memory of the table, which tasks of one core may share.
     pub bytes: u64,
-    /// Records of the table's topic that were no rows.
+    /// Records of the table's topic that were no rows; keys that a database would not look up.
     pub refused: u64,
+    /// Keys that a database was asked for.
+    pub asked: u64,
 }
 
 /// The figures of one life of a task.

@@ -1,4 +1,5 @@
-//! Where converters' questions to a schema registry are answered.
+//! Where converters' questions to a schema registry are answered, and those of transforms to tables
+//! that have their rows elsewhere.
 //!
 //! A converter asks its [`Desk`] and, where the answer is not known, fails its record as retriable;
 //! the task then has the question answered ([`Desks::settle`]), without holding its core, and
@@ -15,13 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use millrace_api::error::ConnectError;
+use millrace_api::table::{AskError, TableSource, TableUse};
 use millrace_converters::registry::{Answer, Question, RegistrySettings, SchemaSource};
 use millrace_converters::{Converter, DataError};
 use millrace_net::account::aside;
-use millrace_net::rt;
+use millrace_net::{offload, rt};
 
 use crate::control::{Control, HEARING};
 use crate::error_policy::ErrorPolicy;
+use crate::plan::Step;
 use crate::reporter::Reporter;
 use client::RegistryClient;
 pub(crate) use client::Unanswered;
@@ -100,9 +103,13 @@ impl SchemaSource for Desk {
     }
 }
 
-/// The desks of a task's converters, each with the way to its registry.
+/// The desks of a task's converters, each with the way to its registry; and the tables whose rows
+/// are asked for one by one, which is the same thing to a record that waits.
 #[derive(Default)]
-pub(crate) struct Desks(Vec<(Rc<Desk>, Registry)>);
+pub(crate) struct Desks {
+    registries: Vec<(Rc<Desk>, Registry)>,
+    tables: Vec<TableUse>,
+}
 
 impl Desks {
     /// Gives `converter` a desk if it needs one.
@@ -111,20 +118,46 @@ impl Desks {
         let known = shared(&settings);
         let desk = Rc::new(Desk { known: Arc::clone(&known), wanted: RefCell::default() });
         converter.attach(Rc::clone(&desk) as Rc<dyn SchemaSource>);
-        self.0.push((desk, Registry { settings, known, client: RefCell::default() }));
+        self.registries.push((desk, Registry { settings, known, client: RefCell::default() }));
+    }
+
+    /// Takes on the tables of the transforms.
+    pub fn attach_tables(&mut self, steps: &[Step]) {
+        let used = steps.iter().filter_map(|step| step.transformation.table());
+        self.tables = used.filter(|used| *used.table.source() == TableSource::Asked).collect();
+    }
+
+    /// A transform's record failed for want of a row. Others close behind it may want some, too:
+    /// whoever runs the chain may show it those, and what comes of that does not count.
+    pub fn want_rows(&self) -> bool {
+        self.tables.iter().any(|used| used.table.wants())
+    }
+
+    /// What the transforms counted so far; see [`Self::want_rows`].
+    pub fn lookups(&self) -> Vec<(u64, u64)> {
+        let counted = |used: &TableUse| (used.lookups.hits.get(), used.lookups.misses.get());
+        self.tables.iter().map(counted).collect()
+    }
+
+    /// Forgets what they counted since.
+    pub fn forget_lookups(&self, before: &[(u64, u64)]) {
+        for (used, (hits, misses)) in self.tables.iter().zip(before) {
+            used.lookups.hits.set(*hits);
+            used.lookups.misses.set(*misses);
+        }
     }
 
     /// Opens what the registries need: key stores are read, keys are checked.
     pub fn check(&self) -> Result<(), ConnectError> {
-        for (_, registry) in &self.0 {
+        for (_, registry) in &self.registries {
             registry.client().map_err(ConnectError::fatal)?;
         }
         Ok(())
     }
 
-    /// Whether a converter's record failed for want of an answer.
+    /// Whether a record failed for want of an answer.
     pub fn want(&self) -> bool {
-        self.0.iter().any(|(desk, _)| desk.wanted.borrow().is_some())
+        self.registries.iter().any(|(desk, _)| desk.wanted.borrow().is_some()) || self.want_rows()
     }
 
     /// Has every open question answered. A refusal is an answer, too: the converter hears of it when
@@ -141,7 +174,7 @@ impl Desks {
     }
 
     async fn settle_all(&self) -> Result<(), Unanswered> {
-        for (desk, registry) in &self.0 {
+        for (desk, registry) in &self.registries {
             let wanted = desk.wanted.borrow_mut().take();
             let Some(question) = wanted else { continue };
             let settled = registry.settle(question.clone()).await;
@@ -150,12 +183,22 @@ impl Desks {
                 return settled;
             }
         }
+        for used in self.tables.iter().filter(|used| used.table.wants()) {
+            let asked = offload::run(used.table.asking()).await;
+            let asked = asked.map_err(|error| Unanswered::Away(error.to_string()))?;
+            let rows = asked.map_err(unanswered)?;
+            // The table is the core's: tasks share it, and it has a bound of its own.
+            aside(|| used.table.install(rows));
+        }
         Ok(())
     }
 
     /// As [`Self::settle`], for somebody who is on no core and may block.
     pub fn settle_blocking(&self) -> Result<(), Unanswered> {
-        for (desk, registry) in &self.0 {
+        for used in self.tables.iter().filter(|used| used.table.wants()) {
+            used.table.ask_now().map_err(unanswered)?;
+        }
+        for (desk, registry) in &self.registries {
             let Some(question) = desk.wanted.borrow_mut().take() else { continue };
             let settings = registry.settings.clone();
             let (done, outcome) = flume::bounded(1);
@@ -170,6 +213,13 @@ impl Desks {
             outcome.recv().unwrap_or_else(|error| Err(Unanswered::Hopeless(error.to_string())))?;
         }
         Ok(())
+    }
+}
+
+fn unanswered(error: AskError) -> Unanswered {
+    match error {
+        AskError::Away(why) => Unanswered::Away(why),
+        AskError::Hopeless(why) => Unanswered::Hopeless(why),
     }
 }
 
