@@ -452,6 +452,59 @@ fn forged_bytes_take_no_memory() {
     assert!(arena.allocated_bytes() < bytes.len() * 100, "{}", arena.allocated_bytes());
 }
 
+const FORGED: [&str; 4] = [
+    "message M { double a = 1; float b = 2; int32 c = 3; uint32 d = 4; sint64 e = 5; fixed32 f = 6; \
+     bool g = 7; string h = 8; bytes i = 9; E j = 10; optional int32 k = 11; repeated sint64 l = 12; \
+     repeated E m = 13; enum E { X = 0; Y = 5; Z = -1; } }",
+    "message M { string name = 1; M next = 2; repeated M all = 3; map<string, M> by = 4; \
+     oneof x { M one = 5; string two = 6; In three = 7; } \
+     message In { M back = 1; map<int32, bytes> blobs = 2; } }",
+    "import \"google/protobuf/timestamp.proto\"; import \"google/type/date.proto\"; \
+     import \"google/type/timeofday.proto\"; import \"confluent/type/decimal.proto\"; \
+     import \"google/protobuf/wrappers.proto\"; message M { google.protobuf.Timestamp a = 1; \
+     google.type.Date b = 2; google.type.TimeOfDay c = 3; repeated confluent.type.Decimal d = 4; \
+     google.protobuf.StringValue e = 5; }",
+    "message M { map<string, E> a = 1; map<bool, double> b = 2; repeated string c = 3; \
+     enum E { X = 3; } }",
+];
+
+proptest::proptest! {
+    /// Mostly tags of small numbers, small lengths and a few other bytes.
+    #[test]
+    fn any_bytes_are_read_or_refused(
+        schema in 0..FORGED.len(),
+        keys in proptest::arbitrary::any::<u8>(),
+        payload in proptest::collection::vec(
+            proptest::prop_oneof![0u8..128, 0u8..8, proptest::arbitrary::any::<u8>()], 0..60),
+    ) {
+        let key = |bit: u8| keys & (1 << bit) != 0;
+        let data = ProtobufDataConfig {
+            int_for_enums: key(1),
+            optional_for_nullables: key(2),
+            wrapper_for_nullables: key(4),
+            generate_struct_for_nulls: key(5),
+            flatten_unions: key(7),
+            ..ProtobufDataConfig::default()
+        };
+        let write_as = WriteAs::Id { id: 1, strict: false };
+        let text = format!("syntax = \"proto3\"; {}", FORGED[schema]);
+        let config = ProtobufConverterConfig { write_as, ..config(data) };
+        let mut converter = converter(config, &shelf(&[&text]));
+        let (arena, bytes) = (Arena::new(), framed_bytes(1, &[0], &payload));
+        let Ok(read) = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena) else {
+            return Ok(());
+        };
+        let mut out = Vec::new();
+        if converter.from_connect_data("t", read.schema, read.value, &mut out) != Ok(true) {
+            return Ok(());
+        }
+        let read = converter.to_connect_data("t", Some(&out), Detail::Full, &arena).unwrap();
+        let mut twice = Vec::new();
+        converter.from_connect_data("t", read.schema, read.value, &mut twice).unwrap();
+        proptest::prop_assert_eq!(twice, out);
+    }
+}
+
 #[test]
 fn forged_schemas_are_refused() {
     let chain = |count: usize| -> String {
