@@ -48,13 +48,23 @@ impl Question<'_> {
 /// A worker that is asked, with what it has been told to do so far.
 pub struct Asker {
     pub port: u16,
+    /// Who leads it, if somebody else does: what it hands on is decided by what that one has heard.
+    leader: Option<u16>,
     /// What each connector, its name as in a path, was last told to be.
     told: RefCell<BTreeMap<String, &'static str>>,
 }
 
 impl Asker {
     pub fn new(port: u16) -> Self {
-        Self { port, told: RefCell::default() }
+        Self { port, leader: None, told: RefCell::default() }
+    }
+
+    pub fn led_by(port: u16, leader: u16) -> Self {
+        Self { leader: Some(leader), ..Self::new(port) }
+    }
+
+    fn ports(&self) -> impl Iterator<Item = u16> {
+        std::iter::once(self.port).chain(self.leader)
     }
 
     pub fn ask(&self, question: &Question<'_>) -> Answer {
@@ -68,19 +78,22 @@ impl Asker {
         (status, shown(answer, path))
     }
 
-    /// Asks what GET shows until it is as expected; the last answer.
+    /// Asks what GET shows until it is as expected; the last answer. A restart may be asked for again,
+    /// too: what it says depends on whether the restart before has come to its end at the leader.
     pub fn ask_until(&self, question: &Question<'_>, expected: &Answer) -> Answer {
         let start = std::time::Instant::now();
         loop {
             let answer = self.ask(question);
-            if answer == *expected || question.asked.0 != "GET" || start.elapsed() > PASSING {
+            let (method, path, _) = question.asked;
+            let passes = method == "GET" || path.contains("/restart");
+            if answer == *expected || !passes || start.elapsed() > PASSING {
                 return answer;
             }
             crate::rig::pause(Duration::from_millis(100));
         }
     }
 
-    /// Waits until a request that was answered so has had its effect, here at least.
+    /// Waits until a request that was answered so has had its effect, here and at the leader.
     pub fn settle(&self, (method, path, body): Asked, (status, answer): &Answer) {
         if *method == *"GET" || *status >= 300 {
             return;
@@ -108,72 +121,76 @@ impl Asker {
             }),
         };
         self.told.borrow_mut().insert(name.clone(), state);
-        self.wait_until(&name, state);
+        self.ports().for_each(|port| wait_until(port, &name, state));
         if name == "a" && state == "RUNNING" && (known.is_none() || verb == "resume") {
             // Also after its topics and offsets were reset: the record comes again.
             self.wait_for_topics();
         }
     }
 
-    /// The connector and all the tasks that its configuration asks for are in that state.
-    fn wait_until(&self, name: &str, state: &str) {
-        let get = |path: &str| {
-            let answer = get(self.port, &format!("/connectors/{name}{path}"));
-            answer.filter(|(status, _)| *status == 200).map(|(_, body)| body)
-        };
-        let mut last = None;
-        wait_for(&format!("{name} to be {state} at {}", self.port), LIMIT, || {
-            let now = (get(""), get("/tasks"), get("/status"));
-            let (Some(info), Some(tasks), Some(status)) = &now else { return false };
-            let (config, none) = (&info["config"], Vec::new());
-            let tasks = tasks.as_array().unwrap_or(&none);
-            let statuses = status["tasks"].as_array().unwrap_or(&none);
-            let sink = info["type"] == "sink";
-            let most = config["tasks.max"].as_str().and_then(|text| text.parse().ok());
-            let count = match (state, sink) {
-                ("STOPPED", _) => 0,
-                // None, if it has never run.
-                ("PAUSED", _) => tasks.len(),
-                (_, true) => most.unwrap_or(1),
-                (_, false) => 1,
-            };
-            // What the connector was told has come to its tasks.
-            let current = |task: &Value| {
-                let of_connector = config.as_object().into_iter().flatten();
-                of_connector.into_iter().all(|(key, value)| task["config"][key] == *value)
-            };
-            let of_tasks = match state {
-                "RUNNING" if name == FAILING => "FAILED",
-                other => other,
-            };
-            let ready = status["connector"]["state"] == state
-                && tasks.len() == count
-                && tasks.iter().all(current)
-                && statuses.len() == count
-                && statuses.iter().all(|task| task["state"] == of_tasks);
-            if !ready && last.as_ref() != Some(status) {
-                eprintln!("{name} at {}: {status}", self.port);
-                last = Some(status.clone());
-            }
-            ready
-        });
-    }
-
     fn wait_until_gone(&self, name: &str) {
         self.told.borrow_mut().remove(name);
         let paths = ["", "/status"].map(|end| format!("/connectors/{name}{end}"));
-        wait_for(&format!("{name} to be gone at {}", self.port), LIMIT, || {
-            paths.iter().all(|path| get(self.port, path).is_some_and(|(status, _)| status == 404))
-        });
+        for port in self.ports() {
+            wait_for(&format!("{name} to be gone at {port}"), LIMIT, || {
+                paths.iter().all(|path| get(port, path).is_some_and(|(status, _)| status == 404))
+            });
+        }
     }
 
     /// One record is in the topic.
     fn wait_for_topics(&self) {
-        wait_for("the topics of a", LIMIT, || {
-            let answer = get(self.port, "/connectors/a/topics");
-            answer.is_some_and(|(_, topics)| topics["a"]["topics"] == json!(["rest-parity"]))
-        });
+        for port in self.ports() {
+            wait_for("the topics of a", LIMIT, || {
+                let answer = get(port, "/connectors/a/topics");
+                answer.is_some_and(|(_, topics)| topics["a"]["topics"] == json!(["rest-parity"]))
+            });
+        }
     }
+}
+
+/// The connector and all the tasks that its configuration asks for are in that state.
+fn wait_until(port: u16, name: &str, state: &str) {
+    let get = |path: &str| {
+        let answer = get(port, &format!("/connectors/{name}{path}"));
+        answer.filter(|(status, _)| *status == 200).map(|(_, body)| body)
+    };
+    let mut last = None;
+    wait_for(&format!("{name} to be {state} at {port}"), LIMIT, || {
+        let now = (get(""), get("/tasks"), get("/status"));
+        let (Some(info), Some(tasks), Some(status)) = &now else { return false };
+        let (config, none) = (&info["config"], Vec::new());
+        let tasks = tasks.as_array().unwrap_or(&none);
+        let statuses = status["tasks"].as_array().unwrap_or(&none);
+        let sink = info["type"] == "sink";
+        let most = config["tasks.max"].as_str().and_then(|text| text.parse().ok());
+        let count = match (state, sink) {
+            ("STOPPED", _) => 0,
+            // None, if it has never run.
+            ("PAUSED", _) => tasks.len(),
+            (_, true) => most.unwrap_or(1),
+            (_, false) => 1,
+        };
+        // What the connector was told has come to its tasks.
+        let current = |task: &Value| {
+            let of_connector = config.as_object().into_iter().flatten();
+            of_connector.into_iter().all(|(key, value)| task["config"][key] == *value)
+        };
+        let of_tasks = match state {
+            "RUNNING" if name == FAILING => "FAILED",
+            other => other,
+        };
+        let ready = status["connector"]["state"] == state
+            && tasks.len() == count
+            && tasks.iter().all(current)
+            && statuses.len() == count
+            && statuses.iter().all(|task| task["state"] == of_tasks);
+        if !ready && last.as_ref() != Some(status) {
+            eprintln!("{name} at {port}: {status}");
+            last = Some(status.clone());
+        }
+        ready
+    });
 }
 
 /// It will be answered otherwise when the group is at rest.

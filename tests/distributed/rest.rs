@@ -131,7 +131,7 @@ fn answers_are_the_jvms_from_leaders_and_followers() {
     forget_offsets(ours.port);
     let mut follower = brokers.launch(Kind::Ours, brokers.ours);
     follower.wait();
-    let wrong = compare_with(&Asker::new(follower.port), &questions, &answers);
+    let wrong = compare_with(&Asker::led_by(follower.port, ours.port), &questions, &answers);
     none_differ(&wrong, questions.len(), "a follower");
     follower.stop();
 
@@ -149,10 +149,10 @@ fn in_company(brokers: &Brokers, jvm: ClusterWorker, ours: ClusterWorker) {
     let mut guest = brokers.launch(Kind::Ours, &brokers.theirs);
     let mut jvm_guest = brokers.launch(Kind::Jvm, brokers.ours);
     guest.wait();
-    let wrong = compare_with(&Asker::new(guest.port), &questions, &answers);
+    let wrong = compare_with(&Asker::led_by(guest.port, jvm.port), &questions, &answers);
     none_differ(&wrong, questions.len(), "ours asks the JVM's leader");
     jvm_guest.wait();
-    let wrong = compare_with(&Asker::new(jvm_guest.port), &questions, &answers);
+    let wrong = compare_with(&Asker::led_by(jvm_guest.port, ours.port), &questions, &answers);
     none_differ(&wrong, questions.len(), "the JVM's asks our leader");
     // One hop, and no further.
     let body = super::requests::GOOD;
