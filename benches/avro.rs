@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig, WriteAs};
+use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig};
 use millrace_converters::converter::Detail;
 use millrace_converters::registry::{
-    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, SubjectNames,
+    Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText,
 };
 use millrace_converters::{Arena, Converter, DataError};
 
@@ -36,14 +36,8 @@ impl SchemaSource for OneSchema {
 }
 
 fn converter() -> AvroConverter {
-    let config = AvroConverterConfig {
-        data: AvroDataConfig::default(),
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Registered,
-        normalize: false,
-        schemas_cache: 1000,
-    };
+    let config =
+        AvroConverterConfig { data: AvroDataConfig::default(), registry: RegistryUse::default() };
     let mut converter = AvroConverter::new(config, RegistrySettings::default());
     converter.attach(Rc::new(OneSchema));
     converter

@@ -57,6 +57,31 @@ pub enum SchemaKind {
     Protobuf,
 }
 
+/// How a converter uses its registry, whatever its format.
+#[derive(Clone, Debug)]
+pub struct RegistryUse {
+    pub is_key: bool,
+    pub subject_names: SubjectNames,
+    pub write_as: WriteAs,
+    /// `normalize.schemas`.
+    pub normalize: bool,
+    /// `schemas.cache.config`: schemas kept, each way.
+    pub schemas_cache: usize,
+}
+
+/// As the keys' defaults have it, for values.
+impl Default for RegistryUse {
+    fn default() -> Self {
+        Self {
+            is_key: false,
+            subject_names: SubjectNames::Topic,
+            write_as: WriteAs::Registered,
+            normalize: false,
+            schemas_cache: 1000,
+        }
+    }
+}
+
 /// Which schema a written value goes under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteAs {

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use crate::converter::DataError;
 use crate::data::Schema;
-use crate::registry::{Answer, Question, SchemaKind, SchemaSource, SchemaText, WriteAs, wanted};
+use crate::registry::{
+    Answer, Question, RegistryUse, SchemaKind, SchemaSource, SchemaText, WriteAs, wanted,
+};
 
 /// A plan, or why there is none: a broken schema is not compiled for each record.
 pub(crate) type Compiled<P> = Result<Rc<P>, Rc<str>>;
@@ -32,19 +34,56 @@ pub(crate) fn ask(source: &Source, question: &Question) -> Result<Arc<Answer>, D
     })
 }
 
-/// What is asked about data whose own schema is `own`.
-pub(crate) fn question_to_write(
-    write_as: WriteAs,
-    subject: String,
-    own: SchemaText,
-    normalize: bool,
-) -> Question {
-    match write_as {
-        WriteAs::Registered => Question::Register { subject, schema: own, normalize },
-        WriteAs::Known => Question::Lookup { subject, schema: own, normalize },
-        WriteAs::Latest { .. } => Question::Latest { subject },
-        WriteAs::Id { id, .. } => Question::Schema { id },
+impl RegistryUse {
+    /// The subject of a schema; `name` is its full name if it has one.
+    pub(crate) fn subject(&self, topic: &str, name: Option<&str>) -> Result<String, DataError> {
+        self.subject_names.subject(topic, self.is_key, name)
     }
+
+    /// The version that a schema of that name is known by in `topic`.
+    pub(crate) fn version(&self, topic: &str, name: Option<&str>, answer: &Answer) -> Option<i32> {
+        self.subject(topic, name).ok().and_then(|subject| answer.version(&subject))
+    }
+
+    /// The schema that data of the schema `own` is to go under: the registry's, or just its id.
+    pub(crate) fn ask_to_write(
+        &self,
+        source: &Source,
+        subject: String,
+        own: SchemaText,
+    ) -> Result<Arc<Answer>, DataError> {
+        let normalize = self.normalize;
+        let question = match self.write_as {
+            WriteAs::Registered => Question::Register { subject, schema: own, normalize },
+            WriteAs::Known => Question::Lookup { subject, schema: own, normalize },
+            WriteAs::Latest { .. } => Question::Latest { subject },
+            WriteAs::Id { id, .. } => Question::Schema { id },
+        };
+        ask(source, &question)
+    }
+
+    /// Refuses data that cannot go under the registry's schema of that id, if that is to be looked at.
+    pub(crate) fn check(
+        &self,
+        id: u32,
+        obstacle: impl FnOnce() -> Option<String>,
+    ) -> Result<(), DataError> {
+        let (WriteAs::Latest { strict } | WriteAs::Id { strict, .. }) = self.write_as else {
+            return Ok(());
+        };
+        match strict.then(obstacle).flatten() {
+            None => Ok(()),
+            Some(why) => {
+                Err(DataError::new(format!("Incompatible schema {id} of the registry: {why}")))
+            }
+        }
+    }
+}
+
+/// Says in which direction and for which topic a converter failed.
+#[cold]
+pub(crate) fn failed_to(doing: &str, topic: &str, error: DataError) -> DataError {
+    DataError { message: format!("Failed to {doing} topic {topic}: {}", error.message), ..error }
 }
 
 /// The schema that the registry gave, which must be of that type.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use millrace_api::Config;
 use millrace_api::plugin::Plugins;
-use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig, WriteAs};
+use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig};
 use millrace_converters::converter::Detail;
 use millrace_converters::json_schema::{
     JsonSchemaConverter, JsonSchemaConverterConfig, JsonSchemaDataConfig,
@@ -25,7 +25,7 @@ use millrace_converters::protobuf::{
     ProtobufConverter, ProtobufConverterConfig, ProtobufDataConfig,
 };
 use millrace_converters::registry::{
-    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, SubjectNames,
+    Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText,
 };
 use millrace_converters::{Arena, Converter, DataError};
 use millrace_worker::command::{
@@ -402,14 +402,8 @@ impl SchemaSource for OneSchema {
 /// Converters of a registry, batch by batch as a task has them: typed, as JSON text, and back. Once
 /// the arena has grown to a batch's size, nothing is allocated.
 fn registries_cost_no_allocation() -> Vec<String> {
-    let config = AvroConverterConfig {
-        data: AvroDataConfig::default(),
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Registered,
-        normalize: false,
-        schemas_cache: 1000,
-    };
+    let config =
+        AvroConverterConfig { data: AvroDataConfig::default(), registry: RegistryUse::default() };
     let mut avro = AvroConverter::new(config, RegistrySettings::default());
     let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},
         {"name":"in","type":{"type":"record","name":"I","fields":[
@@ -423,13 +417,9 @@ fn registries_cost_no_allocation() -> Vec<String> {
     let mut wrong = registry_costs("Avro", &mut avro, &record);
     let config = JsonSchemaConverterConfig {
         data: JsonSchemaDataConfig::default(),
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Registered,
+        registry: RegistryUse::default(),
         read_latest: false,
         fail_invalid_schema: false,
-        normalize: false,
-        schemas_cache: 1000,
     };
     let mut json = JsonSchemaConverter::new(config, RegistrySettings::default());
     let schema = r#"{"type":"object","properties":{"id":{"type":"integer"},
@@ -446,11 +436,7 @@ fn registries_cost_no_allocation() -> Vec<String> {
 fn protobuf_costs_no_allocation() -> Vec<String> {
     let config = ProtobufConverterConfig {
         data: ProtobufDataConfig::default(),
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Registered,
-        normalize: false,
-        schemas_cache: 1000,
+        registry: RegistryUse::default(),
     };
     let mut protobuf = ProtobufConverter::new(config, RegistrySettings::default());
     let schema = r#"syntax = "proto3"; message Other {} message R { int64 id = 1; I in = 2;

@@ -1,6 +1,6 @@
 //! What an Avro converter is told: the keys of `AvroConverterConfig` and `AvroDataConfig`.
 
-use crate::registry::{SubjectNames, WriteAs};
+use crate::registry::RegistryUse;
 
 /// How Avro and Connect schemas become each other (`AvroDataConfig`).
 #[derive(Clone, Debug)]
@@ -42,11 +42,5 @@ impl Default for AvroDataConfig {
 #[derive(Clone, Debug)]
 pub struct AvroConverterConfig {
     pub data: AvroDataConfig,
-    pub is_key: bool,
-    pub subject_names: SubjectNames,
-    pub write_as: WriteAs,
-    /// `normalize.schemas`.
-    pub normalize: bool,
-    /// `schemas.cache.config`: schemas kept, each way.
-    pub schemas_cache: usize,
+    pub registry: RegistryUse,
 }

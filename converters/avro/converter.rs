@@ -15,12 +15,9 @@ use crate::converter::{Converter, DataError, Detail};
 use crate::data::{Schema, SchemaAndValue, Value};
 use crate::json_text::JsonText;
 use crate::registry::{
-    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, WriteAs, frame,
-    framed,
+    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, frame, framed,
 };
-use crate::registry_plans::{
-    Compiled, ReadPlans, Source, WritePlans, ask, question_to_write, schema_of,
-};
+use crate::registry_plans::{Compiled, ReadPlans, Source, WritePlans, ask, failed_to, schema_of};
 
 /// Reads and writes Avro under schemas of a registry.
 pub struct AvroConverter {
@@ -45,8 +42,8 @@ impl AvroConverter {
         Self {
             settings,
             source: None,
-            read: ReadPlans::new(config.schemas_cache),
-            written: WritePlans::new(config.schemas_cache),
+            read: ReadPlans::new(config.registry.schemas_cache),
+            written: WritePlans::new(config.registry.schemas_cache),
             text: Vec::new(),
             config,
         }
@@ -118,8 +115,7 @@ impl AvroConverter {
 fn compile(config: &AvroConverterConfig, topic: &str, answer: &Answer) -> Compiled<Program> {
     let avro = avro_of(answer)?;
     let name = record_name(&avro);
-    let subject = config.subject_names.subject(topic, config.is_key, name);
-    let version = subject.ok().and_then(|subject| answer.version(&subject));
+    let version = config.registry.version(topic, name, answer);
     let program = to_connect::compile(&avro, &config.data, version)?;
     Ok(Rc::new(program))
 }
@@ -132,22 +128,15 @@ fn prepare(
 ) -> Result<Written, DataError> {
     let text = avro_text(schema, &config.data).map_err(DataError::new)?;
     let own = AvroSchema::parse(&text, NONE).map_err(DataError::new)?;
-    let subject = config.subject_names.subject(topic, config.is_key, record_name(&own))?;
+    let subject = config.registry.subject(topic, record_name(&own))?;
     let named = SchemaText::new(SchemaKind::Avro, text);
-    let answer =
-        ask(source, &question_to_write(config.write_as, subject, named, config.normalize))?;
+    let answer = config.registry.ask_to_write(source, subject, named)?;
     let other = match answer.schema {
         None => None,
         Some(_) => Some(avro_of(&answer).map_err(|why| DataError::new(&*why))?),
     };
-    if let (WriteAs::Latest { strict: true } | WriteAs::Id { strict: true, .. }, Some(other)) =
-        (config.write_as, &other)
-        && let Some(why) = obstacle(other, &own)
-    {
-        return Err(DataError::new(format!(
-            "Incompatible schema {} of the registry: {why}",
-            answer.id
-        )));
+    if let Some(other) = &other {
+        config.registry.check(answer.id, || obstacle(other, &own))?;
     }
     let avro = other.as_ref().unwrap_or(&own);
     let encoder = Encoder::compile(schema, avro, &config.data).map_err(DataError::new)?;
@@ -171,12 +160,6 @@ fn record_name(avro: &AvroSchema) -> Option<&str> {
     }
 }
 
-/// Says in which direction and for which topic the converter failed.
-#[cold]
-fn about(doing: &str, topic: &str, error: DataError) -> DataError {
-    DataError { message: format!("Failed to {doing} topic {topic}: {}", error.message), ..error }
-}
-
 impl Converter for AvroConverter {
     fn to_connect_data<'a>(
         &mut self,
@@ -187,7 +170,7 @@ impl Converter for AvroConverter {
     ) -> Result<SchemaAndValue<'a>, DataError> {
         let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
         self.read(topic, bytes, detail, arena)
-            .map_err(|error| about("deserialize Avro data of", topic, error))
+            .map_err(|error| failed_to("deserialize Avro data of", topic, error))
     }
 
     fn from_connect_data(
@@ -201,7 +184,7 @@ impl Converter for AvroConverter {
             return match schema {
                 Some(schema) if !schema.optional => {
                     let error = DataError::new("Found null value for non-optional schema");
-                    Err(about("serialize Avro data for", topic, error))
+                    Err(failed_to("serialize Avro data for", topic, error))
                 }
                 _ => Ok(false),
             };
@@ -211,7 +194,7 @@ impl Converter for AvroConverter {
             Ok(()) => Ok(true),
             Err(error) => {
                 out.truncate(start);
-                Err(about("serialize Avro data for", topic, error))
+                Err(failed_to("serialize Avro data for", topic, error))
             }
         }
     }

@@ -22,5 +22,3 @@ mod to_json;
 
 pub use config::{AvroConverterConfig, AvroDataConfig};
 pub use converter::AvroConverter;
-
-pub use crate::registry::WriteAs;

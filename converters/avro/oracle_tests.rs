@@ -257,8 +257,10 @@ fn check(seed: u64) {
     shelf.schemas.borrow_mut().push(text.clone());
     let enhanced = AvroConverterConfig {
         data: AvroDataConfig { enhanced_avro_schema_support: true, ..Default::default() },
-        write_as: WriteAs::Id { id: 1, strict: true },
-        ..config()
+        registry: RegistryUse {
+            write_as: WriteAs::Id { id: 1, strict: true },
+            ..RegistryUse::default()
+        },
     };
     let mut converter = converter(enhanced, &shelf);
     for _ in 0..4 {

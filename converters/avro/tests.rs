@@ -8,7 +8,7 @@ use super::*;
 use crate::data::{Field, OwnedValue, SchemaType};
 use crate::json::jvm_text::{show, show_schema};
 use crate::json::{WriteOptions, write_value};
-use crate::registry::SubjectNames;
+use crate::registry::{RegistryUse, WriteAs};
 
 /// A registry in memory: schema texts by id, and what was asked of it.
 #[derive(Default)]
@@ -54,11 +54,7 @@ impl SchemaSource for Shelf {
 pub(super) fn config() -> AvroConverterConfig {
     AvroConverterConfig {
         data: AvroDataConfig::default(),
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Registered,
-        normalize: false,
-        schemas_cache: 100,
+        registry: RegistryUse { schemas_cache: 100, ..RegistryUse::default() },
     }
 }
 
@@ -389,7 +385,13 @@ fn data_goes_under_the_newest_schema_by_field_names() {
         {"name":"a","type":["null","int"],"default":null}]}"#;
     let shelf = shelf(&[latest]);
     let mut converter = converter(
-        AvroConverterConfig { write_as: WriteAs::Latest { strict: true }, ..config() },
+        AvroConverterConfig {
+            registry: RegistryUse {
+                write_as: WriteAs::Latest { strict: true },
+                ..RegistryUse::default()
+            },
+            ..config()
+        },
         &shelf,
     );
     let schema = Schema::struct_of(vec![

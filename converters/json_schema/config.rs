@@ -2,7 +2,7 @@
 //! `JsonSchemaDataConfig`.
 
 use crate::json::DecimalFormat;
-use crate::registry::{SubjectNames, WriteAs};
+use crate::registry::RegistryUse;
 
 /// How JSON and Connect schemas become each other (`JsonSchemaDataConfig`).
 #[derive(Clone, Debug)]
@@ -38,15 +38,9 @@ impl Default for JsonSchemaDataConfig {
 #[derive(Clone, Debug)]
 pub struct JsonSchemaConverterConfig {
     pub data: JsonSchemaDataConfig,
-    pub is_key: bool,
-    pub subject_names: SubjectNames,
-    pub write_as: WriteAs,
+    pub registry: RegistryUse,
     /// `use.latest.version`: data is read by the subject's newest schema, not by its writer's.
     pub read_latest: bool,
     /// `json.fail.invalid.schema`: data that its schema does not allow is refused, both ways.
     pub fail_invalid_schema: bool,
-    /// `normalize.schemas`.
-    pub normalize: bool,
-    /// `schemas.cache.config`: schemas kept, each way.
-    pub schemas_cache: usize,
 }

@@ -1,7 +1,6 @@
 //! `io.confluent.connect.json.JsonSchemaConverter`.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::compatible::obstacle;
 use super::config::JsonSchemaConverterConfig;
@@ -19,9 +18,7 @@ use crate::registry::{
     Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, WriteAs, frame,
     framed,
 };
-use crate::registry_plans::{
-    Compiled, ReadPlans, Source, WritePlans, ask, question_to_write, schema_of,
-};
+use crate::registry_plans::{Compiled, ReadPlans, Source, WritePlans, ask, schema_of};
 
 /// Reads and writes JSON under JSON schemas of a registry.
 pub struct JsonSchemaConverter {
@@ -47,8 +44,8 @@ impl JsonSchemaConverter {
         Self {
             settings,
             source: None,
-            read: ReadPlans::new(config.schemas_cache),
-            written: WritePlans::new(config.schemas_cache),
+            read: ReadPlans::new(config.registry.schemas_cache),
+            written: WritePlans::new(config.registry.schemas_cache),
             checked: Arena::new(),
             config,
         }
@@ -128,13 +125,11 @@ fn compile(
     id: u32,
 ) -> Result<Compiled<Program>, DataError> {
     let mut answer = ask(source, &Question::Schema { id })?;
-    let subject =
-        |json: &JsonSchema| config.subject_names.subject(topic, config.is_key, title(json));
     let mut json = match json_of(&answer) {
         Ok(json) => json,
         Err(why) => return Ok(Err(why)),
     };
-    let subject = subject(&json);
+    let subject = config.registry.subject(topic, title(&json));
     if config.read_latest {
         answer = ask(source, &Question::Latest { subject: subject.clone()? })?;
         json = match json_of(&answer) {
@@ -170,9 +165,8 @@ fn prepare(
     let own = own.map_err(DataError::new)?;
     let parsed = own.as_deref().map(|text| JsonSchema::parse(text, &[])).transpose();
     let parsed = parsed.map_err(DataError::new)?;
-    let subject =
-        config.subject_names.subject(topic, config.is_key, parsed.as_ref().and_then(title))?;
-    if own.is_none() && matches!(config.write_as, WriteAs::Registered | WriteAs::Known) {
+    let subject = config.registry.subject(topic, parsed.as_ref().and_then(title))?;
+    if own.is_none() && matches!(config.registry.write_as, WriteAs::Registered | WriteAs::Known) {
         return Err(DataError::new(
             "data without a schema can only be written under one that the registry has: set \
              auto.register.schemas=false with use.latest.version=true or use.schema.id",
@@ -181,10 +175,12 @@ fn prepare(
     let text = own.unwrap_or_default();
     let own_validator = || Validator::parse(&text, &[]);
     let named = SchemaText::new(SchemaKind::Json, text.as_str());
-    let answer =
-        ask(source, &question_to_write(config.write_as, subject, named, config.normalize))?;
+    let answer = config.registry.ask_to_write(source, subject, named)?;
     if answer.schema.is_some() {
-        check(config.write_as, &answer, parsed.as_ref())?;
+        let registered = json_of(&answer).map_err(|why| DataError::new(&*why))?;
+        if let Some(own) = &parsed {
+            config.registry.check(answer.id, || obstacle(&registered, own))?;
+        }
     }
     let validator = match &answer.schema {
         _ if !config.fail_invalid_schema => None,
@@ -193,26 +189,6 @@ fn prepare(
     };
     let validator = validator.transpose().map_err(DataError::new)?;
     Ok(Written { encoder, id: answer.id, validator })
-}
-
-/// Whether the data may go under the schema that the registry gave.
-fn check(
-    write_as: WriteAs,
-    answer: &Arc<Answer>,
-    own: Option<&JsonSchema>,
-) -> Result<(), DataError> {
-    let registered = json_of(answer).map_err(|why| DataError::new(&*why))?;
-    let (WriteAs::Latest { strict: true } | WriteAs::Id { strict: true, .. }, Some(own)) =
-        (write_as, own)
-    else {
-        return Ok(());
-    };
-    match obstacle(&registered, own) {
-        None => Ok(()),
-        Some(why) => {
-            Err(DataError::new(format!("Incompatible schema {} of the registry: {why}", answer.id)))
-        }
-    }
 }
 
 /// The JSON schema that the registry gave.

@@ -1,6 +1,7 @@
 //! Schemas and values both ways, and what a bad record is told.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -9,7 +10,7 @@ use super::*;
 use crate::data::{Field, OwnedValue, SchemaType, Struct};
 use crate::json::jvm_text::{show, show_schema};
 use crate::json::{DecimalFormat, WriteOptions, write_value};
-use crate::registry::SubjectNames;
+use crate::registry::{RegistryUse, WriteAs};
 
 /// A registry in memory: schema texts by id, and what was asked of it.
 #[derive(Default)]
@@ -57,13 +58,9 @@ impl SchemaSource for Shelf {
 fn config() -> JsonSchemaConverterConfig {
     JsonSchemaConverterConfig {
         data: JsonSchemaDataConfig::default(),
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Registered,
+        registry: RegistryUse { schemas_cache: 100, ..RegistryUse::default() },
         read_latest: false,
         fail_invalid_schema: false,
-        normalize: false,
-        schemas_cache: 100,
     }
 }
 
@@ -345,7 +342,13 @@ fn schemas_of_the_registry_to_write_under() {
     let int = Schema::new(SchemaType::Int32);
     let write = |write_as, schemas: &[&str], schema: Option<&Schema>, value: Value<'_>| {
         let shelf = shelf(schemas);
-        let mut converter = converter(JsonSchemaConverterConfig { write_as, ..config() }, &shelf);
+        let mut converter = converter(
+            JsonSchemaConverterConfig {
+                registry: RegistryUse { write_as, ..RegistryUse::default() },
+                ..config()
+            },
+            &shelf,
+        );
         let mut out = Vec::new();
         converter
             .from_connect_data("t", schema, value, &mut out)
@@ -398,7 +401,10 @@ fn data_that_its_schema_does_not_allow() {
         shelf(&[r#"{"type":"object","required":["a"],"properties":{"a":{"type":"integer"}}}"#]);
     let strict = JsonSchemaConverterConfig {
         fail_invalid_schema: true,
-        write_as: WriteAs::Id { id: 1, strict: false },
+        registry: RegistryUse {
+            write_as: WriteAs::Id { id: 1, strict: false },
+            ..RegistryUse::default()
+        },
         ..config()
     };
     let (mut converter, arena) = (converter(strict, &shelf), Arena::new());

@@ -1,7 +1,7 @@
 //! What a Protobuf converter is told: the keys of `ProtobufConverterConfig` and
 //! `ProtobufDataConfig`.
 
-use crate::registry::{SubjectNames, WriteAs};
+use crate::registry::RegistryUse;
 
 /// How Protobuf and Connect schemas become each other (`ProtobufDataConfig`).
 #[derive(Clone, Debug)]
@@ -55,11 +55,5 @@ impl Default for ProtobufDataConfig {
 #[derive(Clone, Debug)]
 pub struct ProtobufConverterConfig {
     pub data: ProtobufDataConfig,
-    pub is_key: bool,
-    pub subject_names: SubjectNames,
-    pub write_as: WriteAs,
-    /// `normalize.schemas`.
-    pub normalize: bool,
-    /// `schemas.cache.config`: schemas kept, each way.
-    pub schemas_cache: usize,
+    pub registry: RegistryUse,
 }

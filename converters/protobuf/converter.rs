@@ -18,12 +18,9 @@ use crate::arena::Arena;
 use crate::converter::{Converter, DataError, Detail};
 use crate::data::{Schema, SchemaAndValue, Value};
 use crate::registry::{
-    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, WriteAs, frame,
-    framed,
+    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, frame, framed,
 };
-use crate::registry_plans::{
-    Compiled, ReadPlans, Source, WritePlans, ask, question_to_write, schema_of,
-};
+use crate::registry_plans::{Compiled, ReadPlans, Source, WritePlans, ask, failed_to, schema_of};
 
 /// Reads and writes Protobuf under schemas of a registry.
 pub struct ProtobufConverter {
@@ -62,8 +59,8 @@ impl ProtobufConverter {
         Self {
             settings,
             source: None,
-            read: ReadPlans::new(config.schemas_cache),
-            written: WritePlans::new(config.schemas_cache),
+            read: ReadPlans::new(config.registry.schemas_cache),
+            written: WritePlans::new(config.registry.schemas_cache),
             config,
         }
     }
@@ -154,8 +151,7 @@ impl Family {
             return Err(format!("it has no message of indexes {list:?}").into());
         };
         let name = Some(self.proto.message(root).full.as_str());
-        let subject = config.subject_names.subject(topic, config.is_key, name);
-        let version = subject.ok().and_then(|subject| self.answer.version(&subject));
+        let version = config.registry.version(topic, name, &self.answer);
         Ok(Rc::new(to_connect::compile(&self.proto, root, &config.data, version)?))
     }
 }
@@ -167,13 +163,12 @@ fn prepare(
     schema: &Schema,
 ) -> Result<Written, DataError> {
     let own = proto_text(schema, &config.data).map_err(DataError::new)?;
-    let subject = config.subject_names.subject(topic, config.is_key, Some(&own.message))?;
+    let subject = config.registry.subject(topic, Some(&own.message))?;
     let proto = ProtoSchema::parse(&own.text, NONE).map_err(DataError::new)?;
     let named = SchemaText::new(SchemaKind::Protobuf, own.text);
-    let answer =
-        ask(source, &question_to_write(config.write_as, subject, named, config.normalize))?;
+    let answer = config.registry.ask_to_write(source, subject, named)?;
     let root = |proto: &ProtoSchema| {
-        let found = proto.message_named(&own.message, config.normalize);
+        let found = proto.message_named(&own.message, config.registry.normalize);
         found.ok_or_else(|| DataError::new("the schema has no message"))
     };
     let found = root(&proto)?;
@@ -182,14 +177,8 @@ fn prepare(
     };
     let other = proto_of(&answer).map_err(|why| DataError::new(&*why))?;
     let other_found = root(&other)?;
-    if let WriteAs::Latest { strict: true } | WriteAs::Id { strict: true, .. } = config.write_as
-        && let Some(why) = obstacle((&other, other_found.0), (&proto, found.0))
-    {
-        return Err(DataError::new(format!(
-            "Incompatible schema {} of the registry: {why}",
-            answer.id
-        )));
-    }
+    let obstacle = || obstacle((&other, other_found.0), (&proto, found.0));
+    config.registry.check(answer.id, obstacle)?;
     written(schema, &other, other_found, answer.id, false, &config.data)
 }
 
@@ -216,12 +205,6 @@ fn proto_of(answer: &Answer) -> Result<ProtoSchema, Rc<str>> {
     Ok(ProtoSchema::parse(&schema.text, &answer.references)?)
 }
 
-/// Says in which direction and for which topic the converter failed.
-#[cold]
-fn about(doing: &str, topic: &str, error: DataError) -> DataError {
-    DataError { message: format!("Failed to {doing} topic {topic}: {}", error.message), ..error }
-}
-
 impl Converter for ProtobufConverter {
     fn to_connect_data<'a>(
         &mut self,
@@ -232,7 +215,7 @@ impl Converter for ProtobufConverter {
     ) -> Result<SchemaAndValue<'a>, DataError> {
         let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
         self.read(topic, bytes, arena)
-            .map_err(|error| about("deserialize Protobuf data of", topic, error))
+            .map_err(|error| failed_to("deserialize Protobuf data of", topic, error))
     }
 
     fn from_connect_data(
@@ -250,7 +233,7 @@ impl Converter for ProtobufConverter {
             Ok(()) => Ok(true),
             Err(error) => {
                 out.truncate(start);
-                Err(about("serialize Protobuf data for", topic, error))
+                Err(failed_to("serialize Protobuf data for", topic, error))
             }
         }
     }

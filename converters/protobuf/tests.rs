@@ -7,7 +7,7 @@ use super::super::config::ProtobufDataConfig;
 use super::*;
 use crate::data::{Decimal, Field, OwnedValue, SchemaType, Struct};
 use crate::json::jvm_text::{show, show_schema};
-use crate::registry::SubjectNames;
+use crate::registry::{RegistryUse, WriteAs};
 
 #[path = "oracle_tests.rs"]
 mod oracle_tests;
@@ -58,11 +58,7 @@ impl SchemaSource for Shelf {
 pub(super) fn config(data: ProtobufDataConfig) -> ProtobufConverterConfig {
     ProtobufConverterConfig {
         data,
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Registered,
-        normalize: false,
-        schemas_cache: 100,
+        registry: RegistryUse { schemas_cache: 100, ..RegistryUse::default() },
     }
 }
 
@@ -488,7 +484,7 @@ proptest::proptest! {
         };
         let write_as = WriteAs::Id { id: 1, strict: false };
         let text = format!("syntax = \"proto3\"; {}", FORGED[schema]);
-        let config = ProtobufConverterConfig { write_as, ..config(data) };
+        let config = ProtobufConverterConfig { registry: RegistryUse { write_as, ..RegistryUse::default() }, ..config(data) };
         let mut converter = converter(config, &shelf(&[&text]));
         let (arena, bytes) = (Arena::new(), framed_bytes(1, &[0], &payload));
         let Ok(read) = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena) else {

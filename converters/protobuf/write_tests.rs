@@ -319,7 +319,10 @@ fn the_registrys_schema_is_written_by_names() {
     ];
     let value = value_of(&schema, &values, &arena);
     let write = |write_as: WriteAs| {
-        let config = ProtobufConverterConfig { write_as, ..config(ProtobufDataConfig::default()) };
+        let config = ProtobufConverterConfig {
+            registry: RegistryUse { write_as, ..RegistryUse::default() },
+            ..config(ProtobufDataConfig::default())
+        };
         let mut out = Vec::new();
         converter(config, &shelf)
             .from_connect_data("t", Some(&schema), value, &mut out)

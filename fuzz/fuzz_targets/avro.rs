@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig, WriteAs};
+use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig};
 use millrace_converters::converter::Detail;
 use millrace_converters::registry::{
-    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, SubjectNames, frame,
+    Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText, WriteAs,
+    frame,
 };
 use millrace_converters::{Arena, Converter, DataError};
 
@@ -59,11 +60,11 @@ fuzz_target!(|data: &[u8]| {
     let given = usize::from(*choice) >= SCHEMAS.len();
     let config = AvroConverterConfig {
         data: AvroDataConfig { enhanced_avro_schema_support: true, ..AvroDataConfig::default() },
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Id { id: 1, strict: false },
-        normalize: false,
-        schemas_cache: 10,
+        registry: RegistryUse {
+            write_as: WriteAs::Id { id: 1, strict: false },
+            schemas_cache: 10,
+            ..RegistryUse::default()
+        },
     };
     let mut converter = AvroConverter::new(config, RegistrySettings::default());
     converter.attach(Rc::new(OneSchema(schema.into())));

@@ -12,8 +12,8 @@ use millrace_converters::json_schema::{
     JsonSchemaConverter, JsonSchemaConverterConfig, JsonSchemaDataConfig,
 };
 use millrace_converters::registry::{
-    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, SubjectNames,
-    WriteAs, frame,
+    Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText, WriteAs,
+    frame,
 };
 use millrace_converters::{Arena, Converter, DataError};
 
@@ -57,13 +57,13 @@ fuzz_target!(|data: &[u8]| {
     let given = usize::from(*choice) >= SCHEMAS.len();
     let config = JsonSchemaConverterConfig {
         data: JsonSchemaDataConfig::default(),
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Id { id: 1, strict: given },
+        registry: RegistryUse {
+            write_as: WriteAs::Id { id: 1, strict: given },
+            schemas_cache: 10,
+            ..RegistryUse::default()
+        },
         read_latest: false,
         fail_invalid_schema: given,
-        normalize: false,
-        schemas_cache: 10,
     };
     let mut converter = JsonSchemaConverter::new(config, RegistrySettings::default());
     converter.attach(Rc::new(OneSchema(schema.into())));

@@ -11,8 +11,8 @@ use millrace_converters::protobuf::{
     ProtobufConverter, ProtobufConverterConfig, ProtobufDataConfig,
 };
 use millrace_converters::registry::{
-    Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, SubjectNames,
-    WriteAs, frame,
+    Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText, WriteAs,
+    frame,
 };
 use millrace_converters::{Arena, Converter, DataError};
 
@@ -68,11 +68,11 @@ fuzz_target!(|data: &[u8]| {
     };
     let config = ProtobufConverterConfig {
         data,
-        is_key: false,
-        subject_names: SubjectNames::Topic,
-        write_as: WriteAs::Id { id: 1, strict: false },
-        normalize: false,
-        schemas_cache: 10,
+        registry: RegistryUse {
+            write_as: WriteAs::Id { id: 1, strict: false },
+            schemas_cache: 10,
+            ..RegistryUse::default()
+        },
     };
     let mut converter = ProtobufConverter::new(config, RegistrySettings::default());
     converter.attach(Rc::new(OneSchema(schema.into())));

@@ -6,9 +6,7 @@ use millrace_converters::json_schema::{
     JsonSchemaConverter, JsonSchemaConverterConfig, JsonSchemaDataConfig,
 };
 
-use super::{
-    data_config_def, flag, key, registry_settings, schemas_cache, subject_names, write_as,
-};
+use super::{data_config_def, flag, key, registry_settings, registry_use};
 use crate::Config;
 use crate::config_def::{ConfigDef, ConfigError, DefaultValue, Type, Validator};
 use crate::plugin::ConverterPlugin;
@@ -86,13 +84,9 @@ fn new_json_schema(config: &Config, is_key: bool) -> Result<JsonSchemaConverter,
     };
     let config_of_converter = JsonSchemaConverterConfig {
         data,
-        is_key,
-        subject_names: subject_names(&parsed, is_key),
-        write_as: write_as(&parsed),
+        registry: registry_use(&parsed, is_key),
         read_latest: parsed.bool("use.latest.version"),
         fail_invalid_schema: parsed.bool("json.fail.invalid.schema"),
-        normalize: parsed.bool("normalize.schemas"),
-        schemas_cache: schemas_cache(&parsed),
     };
     Ok(JsonSchemaConverter::new(config_of_converter, registry_settings(config)))
 }

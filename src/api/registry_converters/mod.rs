@@ -4,7 +4,7 @@ mod avro;
 mod json_schema;
 mod protobuf;
 
-use millrace_converters::registry::{RegistrySettings, SubjectNames, WriteAs};
+use millrace_converters::registry::{RegistrySettings, RegistryUse, SubjectNames, WriteAs};
 
 use crate::Config;
 use crate::config_def::{
@@ -163,8 +163,15 @@ fn data_config_def() -> ConfigDef {
     keys.into_iter().fold(registry_config_def(), ConfigDef::define)
 }
 
-fn schemas_cache(parsed: &Parsed) -> usize {
-    usize::try_from(parsed.long("schemas.cache.config")).unwrap_or(1)
+/// How the converter uses its registry.
+fn registry_use(parsed: &Parsed, is_key: bool) -> RegistryUse {
+    RegistryUse {
+        is_key,
+        subject_names: subject_names(parsed, is_key),
+        write_as: write_as(parsed),
+        normalize: parsed.bool("normalize.schemas"),
+        schemas_cache: usize::try_from(parsed.long("schemas.cache.config")).unwrap_or(1),
+    }
 }
 
 /// The keys that the registry's client reads; two converters that agree in them share answers.

@@ -5,7 +5,7 @@ use millrace_converters::protobuf::{
     ProtobufConverter, ProtobufConverterConfig, ProtobufDataConfig,
 };
 
-use super::{data_config_def, flag, registry_settings, schemas_cache, subject_names, write_as};
+use super::{data_config_def, flag, registry_settings, registry_use};
 use crate::Config;
 use crate::config_def::{ConfigDef, ConfigError};
 use crate::plugin::ConverterPlugin;
@@ -77,14 +77,8 @@ fn new_protobuf(config: &Config, is_key: bool) -> Result<ProtobufConverter, Vec<
         generalized_sum_type_support: parsed.bool("generalized.sum.type.support"),
         ignore_default_for_nullables: parsed.bool("ignore.default.for.nullables"),
     };
-    let config_of_converter = ProtobufConverterConfig {
-        data,
-        is_key,
-        subject_names: subject_names(&parsed, is_key),
-        write_as: write_as(&parsed),
-        normalize: parsed.bool("normalize.schemas"),
-        schemas_cache: schemas_cache(&parsed),
-    };
+    let config_of_converter =
+        ProtobufConverterConfig { data, registry: registry_use(&parsed, is_key) };
     Ok(ProtobufConverter::new(config_of_converter, registry_settings(config)))
 }
 
