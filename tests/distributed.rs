@@ -5,6 +5,7 @@
 //! - `company`: two workers share the work, and one takes over from the other.
 //! - `exactly_once`: records of sources through kills and zombies, as readers of committed ones see
 //!   them; `transactions` has the producer alone.
+//! - `own_offsets`: a source whose offsets are in a topic of its own.
 //! - `rest`: the REST API beside the JVM's: request by request, through followers too.
 //! - `rough`: keys that change, records that make no sense, groups of others.
 //! - `secured`: a broker that wants TLS and passwords.
@@ -27,6 +28,8 @@ mod comparable;
 mod exactly_once;
 #[path = "parity/more_requests.rs"]
 mod more_requests;
+#[path = "distributed/own_offsets.rs"]
+mod own_offsets;
 #[path = "parity/requests.rs"]
 #[rustfmt::skip]
 #[expect(dead_code, reason = "what standalone workers answer otherwise")]

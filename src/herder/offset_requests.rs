@@ -1,7 +1,9 @@
-//! The herder's answers about offsets: of source connectors out of the file, of sinks those of their
-//! consumer group. Connectors are asked and brokers waited for on threads of their own.
+//! The herder's answers about offsets: of source connectors out of their store, of sinks those of their
+//! consumer group. Config providers and connectors are asked, and brokers waited for, on a thread of
+//! each request's own: one that is away keeps nobody else waiting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_api::Config;
 use millrace_api::connector::{ConnectorPlugin, WantedOffset};
@@ -15,7 +17,9 @@ use crate::sink_offsets::{self, SinkGroup};
 use crate::source_offsets;
 
 /// Requests about offsets that are worked on at the same time; each has a thread.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
+/// For reading what was stored, and for storing, each.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The JVM's refusal to change the offsets of a connector that runs.
 pub(crate) fn not_at_rest(name: &str) -> HerderError {
@@ -33,7 +37,7 @@ struct Subject {
     worker: Arc<Config>,
     /// Placeholders resolved.
     config: Config,
-    runtime: Option<rt::RuntimeChoice>,
+    stores: Arc<dyn OffsetStores>,
     /// Counts the threads.
     _busy: Arc<()>,
 }
@@ -42,31 +46,49 @@ struct Subject {
 pub(crate) trait OffsetEntries: SourceOffsetStore {
     /// All keys and values.
     fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)>;
+
+    /// Reads what anybody stored before now; `done` may be called on any thread and must not block.
+    fn refresh(&self, done: Box<dyn FnOnce(Result<(), String>) + Send>) {
+        done(Ok(()));
+    }
+}
+
+/// Where each source connector's offsets are.
+pub(crate) trait OffsetStores: Send + Sync {
+    /// By the connector's name and configuration, placeholders resolved.
+    fn of_source(&self, name: &str, config: &Config) -> Result<Arc<dyn OffsetEntries>, String>;
+}
+
+/// One store for all.
+pub(crate) struct OneStore(pub Arc<dyn OffsetEntries>);
+
+impl OffsetStores for OneStore {
+    fn of_source(&self, _: &str, _: &Config) -> Result<Arc<dyn OffsetEntries>, String> {
+        Ok(Arc::clone(&self.0))
+    }
 }
 
 /// Where offsets are kept, and what is needed to ask connectors and brokers about them.
 #[derive(Clone)]
 pub(crate) struct OffsetDesk {
     pub context: Arc<HerderContext>,
-    pub store: Arc<dyn OffsetEntries>,
+    pub stores: Arc<dyn OffsetStores>,
     /// Held by each thread that works on offsets.
     pub threads: Arc<()>,
 }
 
 impl OffsetDesk {
-    pub fn new(context: Arc<HerderContext>, store: Arc<dyn OffsetEntries>) -> Self {
-        Self { context, store, threads: Arc::default() }
+    pub fn new(context: Arc<HerderContext>, stores: Arc<dyn OffsetStores>) -> Self {
+        Self { context, stores, threads: Arc::default() }
     }
 
     /// The offsets of a connector of that configuration.
     pub fn list(&self, name: &str, config: &Config, reply: Reply<Vec<PartitionOffset>>) {
-        match self.subject(name, config) {
-            Err(error) => reply.send(Err(error)),
-            Ok(subject) if subject.plugin.is_sink() => {
-                on_a_core(subject, reply, async |subject| subject.group()?.list().await)
-            }
-            Ok(_) => reply.send(Ok(source_offsets::of_connector(name, &self.store.entries()))),
-        }
+        let of_sink = async |subject: &Subject| subject.group()?.list().await;
+        self.work(name, config, reply, of_sink, |subject| {
+            let store = subject.store()?;
+            Ok(source_offsets::of_connector(&subject.name, &store.entries()))
+        });
     }
 
     /// Changes the offsets of a connector that is at rest; `None` resets everything.
@@ -77,82 +99,75 @@ impl OffsetDesk {
         changes: Option<Vec<OffsetChange>>,
         reply: Reply<String>,
     ) {
-        match self.subject(name, config) {
-            Err(error) => reply.send(Err(error)),
-            Ok(subject) if subject.plugin.is_sink() => {
-                on_a_core(subject, reply, async move |subject| {
-                    alter_sink(subject, changes.as_deref()).await
-                });
-            }
-            Ok(subject) => self.alter_source(subject, changes.as_deref(), reply),
-        }
-    }
-
-    fn subject(&self, name: &str, config: &Config) -> Answer<Subject> {
-        let config = self.context.config.providers.resolve(config);
-        let class = config.get("connector.class").map_or("", |class| class.trim());
-        let plugin = *self.context.plugins.connector(class).ok_or_else(|| {
-            HerderError::internal(format!("no connector class {class:?} is built in"))
-        })?;
-        if Arc::strong_count(&self.threads) > AT_ONCE {
-            return Err(HerderError::internal(
-                "Too many requests about offsets wait for Kafka or for their connectors; try again",
-            ));
-        }
-        Ok(Subject {
-            name: name.to_owned(),
-            plugin,
-            worker: Arc::clone(&self.context.config.properties),
+        let changes = Arc::new(changes);
+        let of_source = Arc::clone(&changes);
+        self.work(
+            name,
             config,
-            runtime: self.context.config.runtime(),
-            _busy: Arc::clone(&self.threads),
-        })
+            reply,
+            async move |subject: &Subject| alter_sink(subject, (*changes).as_deref()).await,
+            move |subject| alter_source(subject, (*of_source).as_deref()),
+        );
     }
 
-    fn alter_source(
+    /// Does it on a thread of its own: config providers, connectors and brokers may take their time.
+    fn work<T: Send + 'static>(
         &self,
-        subject: Subject,
-        changes: Option<&[OffsetChange]>,
-        reply: Reply<String>,
+        name: &str,
+        config: &Config,
+        reply: Reply<T>,
+        of_sink: impl AsyncFnOnce(&Subject) -> Answer<T> + Send + 'static,
+        of_source: impl FnOnce(&Subject) -> Answer<T> + Send + 'static,
     ) {
-        let verb = verb(changes);
-        let stored = self.store.entries();
-        let wanted = match changes.map(source_offsets::wanted).transpose() {
-            Ok(Some(wanted)) => wanted,
-            Ok(None) => source_offsets::of_connector(&subject.name, &stored)
-                .into_iter()
-                .map(|(partition, _)| (partition, None))
-                .collect(),
-            Err(error) => return reply.send(Err(error)),
-        };
-        let entries = match changes {
-            Some(_) => source_offsets::entries(&subject.name, &wanted),
-            None => source_offsets::tombstones(&subject.name, &stored),
-        };
-        let store = Arc::clone(&self.store);
+        if Arc::strong_count(&self.threads) > AT_ONCE {
+            return reply.send(Err(HerderError::internal(
+                "Too many requests about offsets wait for Kafka or for their connectors; try again",
+            )));
+        }
+        let runtime = self.context.config.runtime();
+        let (desk, name, config) = (self.clone(), name.to_owned(), config.clone());
+        let busy = Arc::clone(&self.threads);
         let (reply, or_else) = reply.shared();
         let spawned = std::thread::Builder::new().name("offsets".to_owned()).spawn(move || {
-            let complete = match subject.ask(&wanted) {
-                Ok(complete) => complete,
-                Err(error) => return reply.send(Err(error)),
-            };
-            store.put(
-                entries,
-                Box::new(move |result| {
-                    let message = || message(verb, complete);
-                    reply.send(result.map(|()| message()).map_err(HerderError::internal));
-                }),
-            );
+            match desk.subject(name, &config, busy) {
+                Err(error) => reply.send(Err(error)),
+                Ok(subject) if subject.plugin.is_sink() => {
+                    on_a_core(subject, runtime, reply, of_sink);
+                }
+                Ok(subject) => reply.send(of_source(&subject)),
+            }
         });
         if let Err(error) = spawned {
             or_else.send(Err(no_thread(&error)));
         }
+    }
+
+    fn subject(self, name: String, config: &Config, busy: Arc<()>) -> Answer<Subject> {
+        let Self { context, stores, .. } = self;
+        let config = context.config.providers.resolve(config);
+        let class = config.get("connector.class").map_or("", |class| class.trim());
+        let plugin = *context.plugins.connector(class).ok_or_else(|| {
+            HerderError::internal(format!("no connector class {class:?} is built in"))
+        })?;
+        let worker = Arc::clone(&context.config.properties);
+        Ok(Subject { name, plugin, worker, config, stores, _busy: busy })
     }
 }
 
 impl Subject {
     fn group(&self) -> Answer<SinkGroup> {
         SinkGroup::of(&self.name, &self.worker, &self.config)
+    }
+
+    /// The store of a source, read to what anybody has stored before.
+    fn store(&self) -> Answer<Arc<dyn OffsetEntries>> {
+        let refused = |why: String| {
+            let what = format!("Failed to retrieve offsets for connector {}", self.name);
+            HerderError::internal(format!("{what}: {why}"))
+        };
+        let store = self.stores.of_source(&self.name, &self.config).map_err(refused)?;
+        awaited(|done| store.refresh(done)).map_err(refused)?;
+        Ok(store)
     }
 
     /// Asks an instance of the connector, which may refuse: whether nothing else is to be done.
@@ -163,6 +178,35 @@ impl Subject {
         });
         asked.map_err(HerderError::internal)
     }
+}
+
+/// Waits for what `begin` begins.
+fn awaited(begin: impl FnOnce(Box<dyn FnOnce(Result<(), String>) + Send>)) -> Result<(), String> {
+    let (done, outcome) = flume::bounded(1);
+    begin(Box::new(move |result| {
+        let _ = done.try_send(result);
+    }));
+    outcome.recv_timeout(LIMIT).unwrap_or_else(|_| Err(format!("no answer in {LIMIT:?}")))
+}
+
+fn alter_source(subject: &Subject, changes: Option<&[OffsetChange]>) -> Answer<String> {
+    let store = subject.store()?;
+    let stored = store.entries();
+    let (wanted, entries) = match changes {
+        Some(changes) => {
+            let wanted = source_offsets::wanted(changes)?;
+            let entries = source_offsets::entries(&subject.name, &wanted);
+            (wanted, entries)
+        }
+        None => {
+            let known = source_offsets::of_connector(&subject.name, &stored);
+            let wanted = known.into_iter().map(|(partition, _)| (partition, None)).collect();
+            (wanted, source_offsets::tombstones(&subject.name, &stored))
+        }
+    };
+    let complete = subject.ask(&wanted)?;
+    awaited(|done| store.put(entries, done)).map_err(HerderError::internal)?;
+    Ok(message(verb(changes), complete))
 }
 
 async fn alter_sink(subject: &Subject, changes: Option<&[OffsetChange]>) -> Answer<String> {
@@ -183,16 +227,17 @@ async fn alter_sink(subject: &Subject, changes: Option<&[OffsetChange]>) -> Answ
 /// Runs `work` on a thread with an executor, for requests to Kafka.
 fn on_a_core<T: Send + 'static>(
     subject: Subject,
+    runtime: Option<rt::RuntimeChoice>,
     reply: Reply<T>,
     work: impl AsyncFnOnce(&Subject) -> Answer<T> + Send + 'static,
 ) {
     let (reply, or_else) = reply.shared();
     let mut options = rt::CoreOptions::new("offsets", None);
-    options.runtime = subject.runtime;
+    options.runtime = runtime;
     let started = rt::start_core(options, move || async move {
         reply.send(work(&subject).await);
         // The connections' tasks end before their core does.
-        rt::sleep(std::time::Duration::from_millis(10)).await;
+        rt::sleep(Duration::from_millis(10)).await;
     });
     if let Err(error) = started {
         or_else.send(Err(no_thread(&error)));

@@ -46,7 +46,7 @@ use crate::connector_thread::{self, ConnectorThread, Instance, unresolved};
 use crate::context::{HerderContext, HerderHandle};
 use crate::file_offset_store::FileOffsetStore;
 use crate::metrics::{self, WorkerMetrics};
-use crate::offset_requests::{OffsetDesk, not_at_rest};
+use crate::offset_requests::{OffsetDesk, OneStore, not_at_rest};
 use crate::requests::{
     Answer, ConnectorInfo, Created, ErrorStatus, HerderError, InternalAccess, Mailbox, Message,
     Reply, Request,
@@ -114,7 +114,7 @@ impl StandaloneHerder {
             context: Arc::clone(&context),
             state,
             runner,
-            desk: OffsetDesk::new(Arc::clone(&context), offsets.clone()),
+            desk: OffsetDesk::new(Arc::clone(&context), Arc::new(OneStore(offsets.clone()))),
             offsets,
             threads: HashMap::new(),
             pending: HashMap::new(),

@@ -60,8 +60,10 @@ pub struct TaskSpec {
 pub struct ExactlyOnce {
     /// `<group.id>-<connector>-<task>`.
     pub transactional_id: String,
-    /// What [`TaskSpec::offsets`] reads.
+    /// What [`TaskSpec::offsets`] reads first.
     pub offsets_topic: String,
+    /// `bootstrap.servers` of the cluster that it is in.
+    pub offsets_servers: String,
     pub clearance: Arc<dyn Clearance>,
 }
 
@@ -106,6 +108,15 @@ pub trait SourceOffsetStore: Send + Sync {
         entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
         done: Box<dyn FnOnce(Result<(), String>) + Send>,
     );
+
+    /// Reads what was stored before now, as far as the herder has not seen to that itself; asked once,
+    /// before a task's first `get`, when no earlier producer of it can write any more.
+    fn catch_up(&self, done: Box<dyn FnOnce(Result<(), String>) + Send>) {
+        done(Ok(()));
+    }
+
+    /// A task's own transaction has stored these; nobody waits for what follows from it.
+    fn committed(&self, _entries: Vec<(Vec<u8>, Option<Vec<u8>>)>) {}
 }
 
 /// From the control plane to a core.

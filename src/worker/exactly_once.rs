@@ -22,7 +22,7 @@ use millrace_api::error::{ConnectError, Stage};
 use millrace_kafka::producer::{AppendError, Producer, ProducerConfig};
 use millrace_kafka::record_batch::NO_HEADERS;
 use millrace_kafka::{Cluster, ErrorKind, KafkaError};
-use millrace_net::rt;
+use millrace_net::{account, rt};
 
 use crate::command::{ExactlyOnce, TaskId, TaskSpec};
 use crate::control::{Control, HEARING};
@@ -116,7 +116,7 @@ pub(crate) async fn open(
 fn config(spec: &TaskSpec, once: &ExactlyOnce) -> Result<ProducerConfig, ConnectError> {
     let client_id = format!("connector-producer-{}", spec.id);
     let mut map = settings::producer(&spec.worker, &spec.connector, client_id);
-    check_cluster(&map, &spec.worker)?;
+    check_cluster(&map, &once.offsets_servers)?;
     for (key, needed) in
         [("enable.idempotence", "true"), ("transactional.id", once.transactional_id.as_str())]
     {
@@ -145,24 +145,26 @@ fn config(spec: &TaskSpec, once: &ExactlyOnce) -> Result<ProducerConfig, Connect
 }
 
 /// Offsets that were written to another cluster than they are read from would never be found again.
-fn check_cluster(producer: &BTreeMap<String, String>, worker: &Config) -> Result<(), ConnectError> {
-    let servers = |text: Option<&String>| -> BTreeSet<String> {
-        text.map(|text| split_list(text)).unwrap_or_default().into_iter().collect()
-    };
+fn check_cluster(producer: &BTreeMap<String, String>, offsets: &str) -> Result<(), ConnectError> {
+    let servers = |text: &str| -> BTreeSet<String> { split_list(text).into_iter().collect() };
     let key = "bootstrap.servers";
-    if servers(producer.get(key)) == servers(worker.get(key)) {
+    let given = producer.get(key).map_or("", String::as_str);
+    if servers(given) == servers(offsets) {
         return Ok(());
     }
     Err(ConnectError::fatal(format!(
-        "Invalid value {} for configuration producer.override.{key}: with exactly-once support a \
-         task's records and offsets are in one transaction, and this worker reads offsets from its own \
-         cluster only; remove the key, or run the connector on a worker of that cluster",
-        producer.get(key).map_or("", String::as_str)
+        "Invalid value {given} for configuration producer.override.{key}: with exactly-once support a \
+         task's records and offsets are in one transaction, and its offsets would be read from \
+         {offsets}; give consumer.override.{key} and admin.override.{key} the same value, or remove \
+         the key"
     )))
 }
 
 /// Waits for `what`, but no longer than until the task is to stop.
-async fn unless_stopped<T>(control: &Control, what: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn unless_stopped<T>(
+    control: &Control,
+    what: impl Future<Output = T>,
+) -> Option<T> {
     let mut what = pin!(what);
     loop {
         if let Ok(done) = rt::timeout(HEARING, what.as_mut()).await {
@@ -251,6 +253,7 @@ impl WorkerSourceTask {
         match outcome {
             Some(Ok(())) => {
                 self.settlement.committed(entries.len() as u64)?;
+                account::aside(|| self.store.committed(entries));
                 self.task.commit().await
             }
             Some(Err(error)) => Err(refused(self.settlement.reporter.id(), error)),
@@ -335,12 +338,13 @@ mod tests {
     #[test]
     fn offsets_stay_where_they_are_read() {
         let worker = config(&[("bootstrap.servers", "a:1,b:1")]);
+        let offsets = "a:1,b:1";
         let producer = |servers: &str| {
             let connector = config(&[("producer.override.bootstrap.servers", servers)]);
             settings::producer(&worker, &connector, "c".to_owned())
         };
-        assert!(check_cluster(&producer("b:1, a:1"), &worker).is_ok());
-        let error = check_cluster(&producer("c:1"), &worker).unwrap_err();
+        assert!(check_cluster(&producer("b:1, a:1"), offsets).is_ok());
+        let error = check_cluster(&producer("c:1"), offsets).unwrap_err();
         assert!(error.message.contains("Invalid value c:1"), "{error}");
     }
 

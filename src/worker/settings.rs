@@ -141,7 +141,7 @@ pub fn consumer(worker: &Config, connector: &Config, id: &TaskId) -> BTreeMap<St
 }
 
 /// A producer: Connect's defaults, then the worker's `producer.*`, then `producer.override.*`.
-pub(crate) fn producer(
+pub fn producer(
     worker: &Config,
     connector: &Config,
     client_id: String,

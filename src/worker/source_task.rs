@@ -32,7 +32,7 @@ pub(crate) struct WorkerSourceTask {
     pub flush_interval: Duration,
     pub flush_timeout: Duration,
     pub store: Arc<dyn SourceOffsetStore>,
-    /// With exactly-once delivery; then `store` is only read.
+    /// With exactly-once delivery; then `store` is only read, and told of commits.
     pub transactions: Option<Transactions>,
     pub arena: Arena,
     pub next_flush: Instant,

@@ -16,6 +16,9 @@ use crate::state::Token;
 use crate::task_runner::log_given_up;
 use crate::validation;
 
+/// Before why a task's offsets can't be had.
+const REFUSED: &str = "org.apache.kafka.connect.errors.ConnectException: ";
+
 impl DistributedHerder {
     pub(super) fn carry_out(&mut self) {
         loop {
@@ -47,7 +50,7 @@ impl DistributedHerder {
                     false => self.place(spec, sources),
                     true => {
                         if let Err(why) = self.resolving.push(spec) {
-                            self.fail_task(id, generation, why);
+                            self.fail_task(id, generation, unresolved(why));
                         }
                     }
                 }
@@ -108,7 +111,8 @@ impl DistributedHerder {
 
     /// What the task needs, as it was configured.
     fn spec(&self, id: &TaskId, generation: u64, recipe: Recipe, target: TargetState) -> TaskSpec {
-        let offsets: Arc<dyn SourceOffsetStore> = self.stores.offsets.clone();
+        // That of a source connector with a topic of its own takes its place.
+        let offsets: Arc<dyn SourceOffsetStore> = self.stores.offsets.of_worker();
         TaskSpec {
             id: id.clone(),
             generation,
@@ -130,8 +134,13 @@ impl DistributedHerder {
             return self.runner.start_task(spec);
         }
         let (id, generation) = (spec.id.clone(), spec.generation);
+        let place = match self.stores.offsets.place(&id.connector, &spec.connector) {
+            Ok(place) => place,
+            Err(why) => return self.fail_task(id, generation, format!("{REFUSED}{why}")),
+        };
         let once = self.exactly_once().is_enabled();
-        spec.exactly_once = once.then(|| self.exactly_once_of(&id));
+        spec.exactly_once = once.then(|| self.exactly_once_of(&id, &place));
+        spec.offsets = place.store;
         self.specs.insert(id.clone(), spec);
         match once {
             // It reads its offsets when it has fenced whoever could change them.
@@ -140,8 +149,8 @@ impl DistributedHerder {
         }
     }
 
-    fn fail_task(&mut self, id: TaskId, generation: u64, why: String) {
-        let state = TaskState::Failed(unresolved(why));
+    fn fail_task(&mut self, id: TaskId, generation: u64, trace: String) {
+        let state = TaskState::Failed(trace);
         self.work.report(Report::State { id, generation, state });
     }
 
@@ -150,7 +159,7 @@ impl DistributedHerder {
         let (id, generation) = (task.id.clone(), task.generation);
         match self.resolving.done(task) {
             None => {}
-            Some(Err(why)) => self.fail_task(id, generation, why),
+            Some(Err(why)) => self.fail_task(id, generation, unresolved(why)),
             Some(Ok(spec)) => {
                 let mut sources = Vec::new();
                 self.place(spec, &mut sources);

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use millrace_api::Config;
 use millrace_kafka::Cluster;
 use millrace_kafka::config::ClientConfig;
 use millrace_kafka::producer::fence_producers;
@@ -25,9 +26,11 @@ use millrace_worker::settings;
 
 use super::publishing::Refused;
 use super::{Ack, DistributedHerder};
+use crate::context::HerderContext;
 use crate::distributed_config::ExactlyOnceSupport;
 use crate::requests::{Answer, ErrorStatus, HerderError, Message, OffsetChange, Reply};
 use crate::stores::config_records;
+use crate::stores::connector_offsets::OffsetPlace;
 use crate::stores::topics::Which;
 
 /// For a whole round of fencing, as REST waits for it.
@@ -96,17 +99,33 @@ pub(super) struct Starts {
     questions: Vec<Question>,
 }
 
+/// Of a round of fencing, on the round's thread: config providers may take their time.
+fn admin_client(
+    context: &HerderContext,
+    connector: &Config,
+    name: &str,
+) -> Result<Cluster, String> {
+    let connector = context.config.providers.try_resolve(connector)?.config;
+    let client_id = format!("connector-worker-adminclient-{name}");
+    let map = settings::admin(&context.config.properties, &connector, client_id);
+    let parsed = ClientConfig::parse(&map).map_err(|problems| {
+        let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        list.join("; ")
+    })?;
+    Ok(Cluster::new(parsed.config))
+}
+
 impl DistributedHerder {
     pub(super) fn exactly_once(&self) -> ExactlyOnceSupport {
         ExactlyOnceSupport::of(&self.context.config.properties)
     }
 
     /// What a source task is told beside its settings.
-    pub(super) fn exactly_once_of(&self, id: &TaskId) -> ExactlyOnce {
-        let parsed = self.context.config.parsed();
+    pub(super) fn exactly_once_of(&self, id: &TaskId, place: &OffsetPlace) -> ExactlyOnce {
         ExactlyOnce {
             transactional_id: self.transactional_id(id),
-            offsets_topic: parsed.string("offset.storage.topic").to_owned(),
+            offsets_topic: place.topic.clone(),
+            offsets_servers: place.servers.clone(),
             clearance: Arc::new(Clearances(self.own_mailbox.clone())),
         }
     }
@@ -324,13 +343,7 @@ impl DistributedHerder {
     fn start_round(&self, name: &Arc<str>, number: u64, producers: usize) -> Result<(), String> {
         tracing::info!(connector = %name, producers, "fencing the producers of its earlier tasks");
         let connector = self.config.config(name).cloned().unwrap_or_default();
-        let connector = self.context.config.providers.try_resolve(&connector)?.config;
-        let client_id = format!("connector-worker-adminclient-{name}");
-        let map = settings::admin(&self.context.config.properties, &connector, client_id);
-        let parsed = ClientConfig::parse(&map).map_err(|problems| {
-            let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            list.join("; ")
-        })?;
+        let context = Arc::clone(&self.context);
         let ids: Vec<String> = (0..producers as u32)
             .map(|task| self.transactional_id(&TaskId { connector: Arc::clone(name), task }))
             .collect();
@@ -338,9 +351,12 @@ impl DistributedHerder {
         let mut options = rt::CoreOptions::new("fencing", None);
         options.runtime = Some(rt::RuntimeChoice::Epoll);
         let started = rt::start_core(options, move || async move {
-            let cluster = Cluster::new(parsed.config);
-            let outcome = fence_producers(&cluster, &ids, ROUND).await;
-            let outcome = outcome.map_err(|error| error.to_string());
+            let outcome = match admin_client(&context, &connector, &name) {
+                Ok(cluster) => {
+                    fence_producers(&cluster, &ids, ROUND).await.map_err(|error| error.to_string())
+                }
+                Err(why) => Err(why),
+            };
             let _ = acks.try_send(Ack::Fenced { name, number, outcome });
             // The connections' tasks end before their core does.
             rt::sleep(Duration::from_millis(10)).await;

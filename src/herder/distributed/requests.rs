@@ -13,7 +13,6 @@ use crate::requests::{
     PartitionOffset, Reply, Request, RestartScope,
 };
 use crate::stores::config_records;
-use crate::stores::topics::Which;
 use crate::validation_queue::{Job, Put, PutReply};
 
 impl DistributedHerder {
@@ -232,13 +231,10 @@ impl DistributedHerder {
         Ok(plan.shown)
     }
 
-    fn offsets(&mut self, name: &str, reply: Reply<Vec<PartitionOffset>>) {
+    fn offsets(&self, name: &str, reply: Reply<Vec<PartitionOffset>>) {
         let Some(config) = self.log.config().config(name).cloned() else {
             return reply.send(Err(HerderError::no_connector(name)));
         };
-        if let Err(error) = self.offsets_up_to_date(name) {
-            return reply.send(Err(error));
-        }
         self.desk.list(name, &config, reply);
     }
 
@@ -277,7 +273,6 @@ impl DistributedHerder {
         if !rests {
             return Err(not_at_rest(name));
         }
-        self.offsets_up_to_date(name)?;
         Ok(config)
     }
 
@@ -292,16 +287,5 @@ impl DistributedHerder {
             Err(error) => reply.send(Err(error)),
             Ok(config) => self.desk.alter(name, &config, changes, reply),
         }
-    }
-
-    /// What other workers' tasks stored is known here, too.
-    fn offsets_up_to_date(&mut self, name: &str) -> Answer<()> {
-        if self.plugin_of(name).is_some_and(|plugin| plugin.is_sink()) {
-            return Ok(());
-        }
-        let limit = std::time::Duration::from_secs(30);
-        self.read_to_end(Which::Offset, limit).map_err(|why| {
-            HerderError::internal(format!("Failed to retrieve offsets for connector {name}: {why}"))
-        })
     }
 }

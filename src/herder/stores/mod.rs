@@ -2,13 +2,15 @@
 //!
 //! What the records mean is decided without IO: [`config_log`], [`status_log`] and the formats in
 //! [`config_records`]. One thread, a core of its own on epoll, moves them: [`topic_log`] for each
-//! topic, [`topics`] to make and check them, [`offset_topic`] for tasks.
+//! topic, [`topics`] to make and check them, [`offset_topic`] for tasks, [`connector_offsets`] for
+//! connectors whose offsets are in a topic of their own.
 //!
 //! The wire client is ours: the ready-made one cannot set a topic's configuration or look at it, and
 //! knows neither Java's keystores nor all of SASL.
 
 pub mod config_log;
 pub mod config_records;
+pub mod connector_offsets;
 pub mod leader_writes;
 pub mod offset_topic;
 pub mod snapshot;
@@ -27,6 +29,7 @@ use millrace_kafka::producer::ProducerConfig;
 use millrace_net::rt;
 
 use crate::distributed_config::ExactlyOnceSupport;
+use connector_offsets::{ConnectorOffsetStores, Opening};
 use leader_writes::{LeaderWrite, LeaderWrites};
 use offset_topic::{OffsetMap, TopicOffsetStore};
 use topic_log::{Inbox, LogEvent, LogHandle, TopicLog};
@@ -53,7 +56,7 @@ pub struct Stores {
     pub offset: LogHandle,
     /// With exactly-once support: the only way for what the leader alone may write.
     pub leader: Option<LeaderWrites>,
-    pub offsets: Arc<TopicOffsetStore>,
+    pub offsets: Arc<ConnectorOffsetStores>,
     pub events: flume::Receiver<StoreEvent>,
 }
 
@@ -143,23 +146,26 @@ impl Stores {
         let (status, status_inbox) = LogHandle::new();
         let (offset, offset_inbox) = LogHandle::new();
         let map = OffsetMap::default();
-        let offsets = Arc::new(TopicOffsetStore { map: map.clone(), log: offset.clone() });
+        let shared = Arc::new(TopicOffsetStore { map: map.clone(), log: offset.clone() });
+        let (offsets, openings) = ConnectorOffsetStores::new(Arc::clone(&worker), shared);
+        let offsets = Arc::new(offsets);
         let mut options = rt::CoreOptions::new("internal-topics", None);
         // Cheap to park; nothing here is hot.
         options.runtime = Some(rt::RuntimeChoice::Epoll);
         let inboxes = [config_inbox, offset_inbox, status_inbox];
         rt::start_core(options, move || async move {
-            run(&worker, clients, inboxes, leader_writes, sender, map).await;
+            run(&worker, clients, inboxes, leader_writes, openings, sender, map).await;
         })?;
         Ok(Self { config, status, offset, leader, offsets, events })
     }
 }
 
 async fn run(
-    worker: &Config,
+    worker: &Arc<Config>,
     clients: Vec<(Which, Clients)>,
     inboxes: [Inbox; 3],
     leader_writes: Option<(ProducerConfig, flume::Receiver<LeaderWrite>)>,
+    openings: flume::Receiver<Opening>,
     herder: flume::Sender<StoreEvent>,
     map: OffsetMap,
 ) {
@@ -195,6 +201,8 @@ async fn run(
         }));
         tasks.push(rt::spawn(async move { log.write(writes).await }));
     }
+    let worker = Arc::clone(worker);
+    tasks.push(rt::spawn(async move { connector_offsets::serve(&worker, openings).await }));
     for task in tasks {
         task.await;
     }

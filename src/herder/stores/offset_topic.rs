@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrace_worker::command::SourceOffsetStore;
 
-use super::topic_log::{LogHandle, LogRecord};
+use super::topic_log::{LogHandle, LogRecord, Written};
 use crate::offset_requests::OffsetEntries;
 use crate::source_offsets;
 
@@ -64,5 +64,9 @@ impl SourceOffsetStore for TopicOffsetStore {
 impl OffsetEntries for TopicOffsetStore {
     fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         self.map.lock().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    fn refresh(&self, done: Written) {
+        self.log.when_read(done);
     }
 }

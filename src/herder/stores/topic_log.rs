@@ -61,17 +61,34 @@ pub(super) struct Write {
     pub done: Written,
 }
 
+/// A question for the topic's end, and who hears that it was reached.
+pub(super) enum Read {
+    /// Whoever gets the events.
+    Told(u64),
+    /// Somebody whom only the records matter to that are kept beside the log.
+    Awaited(Written),
+}
+
+impl Read {
+    /// Answers that it is not to be.
+    pub fn refuse(self, why: &str) {
+        if let Self::Awaited(done) = self {
+            done(Err(why.to_owned()));
+        }
+    }
+}
+
 /// Both ways into a log, from any thread.
 #[derive(Clone)]
 pub struct LogHandle {
     writes: flume::Sender<Write>,
-    reads: flume::Sender<u64>,
+    reads: flume::Sender<Read>,
 }
 
 /// The log's own ends of them.
 pub(super) struct Inbox {
     pub writes: flume::Receiver<Write>,
-    pub reads: flume::Receiver<u64>,
+    pub reads: flume::Receiver<Read>,
 }
 
 impl LogHandle {
@@ -90,7 +107,14 @@ impl LogHandle {
 
     /// Asks for [`LogEvent::AtEnd`] with this token. False: too many wait already.
     pub fn read_to_end(&self, token: u64) -> bool {
-        self.reads.try_send(token).is_ok()
+        self.reads.try_send(Read::Told(token)).is_ok()
+    }
+
+    /// Calls `done` when all that is in the topic now was handed over, or says why it was not.
+    pub fn when_read(&self, done: Written) {
+        if let Err(refused) = self.reads.try_send(Read::Awaited(done)) {
+            refused.into_inner().refuse("too many reads wait for the brokers");
+        }
     }
 }
 
@@ -106,7 +130,7 @@ impl TopicLog {
     /// Reads until the handles are gone, or `deliver` says that nobody listens any more.
     pub async fn read(
         &self,
-        reads: flume::Receiver<u64>,
+        reads: flume::Receiver<Read>,
         mut deliver: impl AsyncFnMut(LogEvent) -> bool,
     ) {
         let names = (0..self.partitions).map(|at| TopicPartition::new(&*self.topic, at));
@@ -193,7 +217,7 @@ pub(super) async fn append(
 
 /// A read to the end under way: where each partition ended when it was asked.
 struct Asked {
-    token: u64,
+    by: Read,
     ends: Vec<(TopicPartition, i64)>,
 }
 
@@ -206,7 +230,7 @@ struct Reader {
 }
 
 enum Step {
-    Asked(Result<u64, flume::RecvError>),
+    Asked(Result<Read, flume::RecvError>),
     Polled(Result<Vec<LogRecord>, String>),
 }
 
@@ -223,7 +247,7 @@ impl Reader {
     async fn follow(
         &mut self,
         consumer: &mut Consumer,
-        reads: &flume::Receiver<u64>,
+        reads: &flume::Receiver<Read>,
         deliver: &mut impl AsyncFnMut(LogEvent) -> bool,
     ) -> Result<(), String> {
         loop {
@@ -232,7 +256,7 @@ impl Reader {
             let step = or(asked, async { Step::Polled(poll(consumer, limit).await) }).await;
             let more = match step {
                 Step::Asked(Err(_)) => return Ok(()),
-                Step::Asked(Ok(token)) => self.ask(token, deliver).await,
+                Step::Asked(Ok(by)) => self.ask(by, deliver).await,
                 Step::Polled(records) => {
                     let records = records?;
                     self.note(&records);
@@ -252,19 +276,19 @@ impl Reader {
         }
     }
 
-    async fn ask(&mut self, token: u64, deliver: &mut impl AsyncFnMut(LogEvent) -> bool) -> bool {
+    async fn ask(&mut self, by: Read, deliver: &mut impl AsyncFnMut(LogEvent) -> bool) -> bool {
         let asked: Vec<_> = self.names.iter().map(|name| (name.clone(), LATEST)).collect();
         // Also where only what is committed is read: what is in an open transaction now may be
         // committed in a moment, and who asks is to see it, or that it was aborted.
         match list_offsets(&self.cluster, IsolationLevel::ReadUncommitted, &asked).await {
             Ok(listed) => {
                 let ends = listed.into_iter().map(|listed| (listed.name, listed.offset));
-                self.asked.push(Asked { token, ends: ends.collect() });
+                self.asked.push(Asked { by, ends: ends.collect() });
                 true
             }
             Err(error) => {
                 let outcome = Err(format!("cannot find out where the topic ends: {error}"));
-                deliver(LogEvent::AtEnd { token, outcome }).await
+                tell(by, outcome, deliver).await
             }
         }
     }
@@ -286,11 +310,26 @@ impl Reader {
         for one in asked {
             if !one.ends.iter().all(reached) {
                 self.asked.push(one);
-            } else if !deliver(LogEvent::AtEnd { token: one.token, outcome: Ok(()) }).await {
+            } else if !tell(one.by, Ok(()), deliver).await {
                 return false;
             }
         }
         true
+    }
+}
+
+/// False: nobody listens any more.
+async fn tell(
+    by: Read,
+    outcome: Result<(), String>,
+    deliver: &mut impl AsyncFnMut(LogEvent) -> bool,
+) -> bool {
+    match by {
+        Read::Told(token) => deliver(LogEvent::AtEnd { token, outcome }).await,
+        Read::Awaited(done) => {
+            done(outcome);
+            true
+        }
     }
 }
 

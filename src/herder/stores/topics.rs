@@ -97,9 +97,28 @@ pub fn new_topic(worker: &Config, which: Which) -> NewTopic {
 /// Sees to it that the topic is there and is what it must be; the number of its partitions. The error
 /// is the JVM's, with what to change.
 pub async fn prepare(cluster: &Cluster, worker: &Config, which: Which) -> Result<i32, String> {
+    prepare_as(cluster, worker, which, new_topic(worker, which), which.topic_key()).await
+}
+
+/// The same for a connector's own offset topic, which is made as the worker's is.
+pub async fn prepare_own_offsets(
+    cluster: &Cluster,
+    worker: &Config,
+    topic: &str,
+) -> Result<i32, String> {
+    let wanted = NewTopic { name: topic.to_owned(), ..new_topic(worker, Which::Offset) };
+    prepare_as(cluster, worker, Which::Offset, wanted, "offsets.storage.topic").await
+}
+
+async fn prepare_as(
+    cluster: &Cluster,
+    worker: &Config,
+    which: Which,
+    wanted: NewTopic,
+    key: &str,
+) -> Result<i32, String> {
     let admin = Admin::new(cluster.clone());
-    let wanted = new_topic(worker, which);
-    let (topic, key) = (wanted.name.as_str(), which.topic_key());
+    let topic = wanted.name.as_str();
     let unreachable = |error: millrace_kafka::KafkaError| {
         format!("Failed to look at the topic '{topic}' supplied via the '{key}' property: {error}")
     };
@@ -114,7 +133,7 @@ pub async fn prepare(cluster: &Cluster, worker: &Config, which: Which) -> Result
     if !found.contains_key(topic) {
         let made = admin.create_topics(std::slice::from_ref(&wanted)).await.map_err(unreachable)?;
         match made.into_iter().next() {
-            Some(Creation::Failed(error)) => return Err(not_made(&wanted, which, &error)),
+            Some(Creation::Failed(error)) => return Err(not_made(&wanted, which, key, &error)),
             Some(Creation::Created) => tracing::info!(
                 topic,
                 partitions = wanted.partitions,
@@ -135,11 +154,16 @@ pub async fn prepare(cluster: &Cluster, worker: &Config, which: Which) -> Result
              found {partitions} partitions."
         ));
     }
-    check_compaction(&admin, topic, which).await?;
+    check_compaction(&admin, topic, which, key).await?;
     Ok(partitions as i32)
 }
 
-fn not_made(wanted: &NewTopic, which: Which, error: &millrace_kafka::KafkaError) -> String {
+fn not_made(
+    wanted: &NewTopic,
+    which: Which,
+    key: &str,
+    error: &millrace_kafka::KafkaError,
+) -> String {
     let (topic, prefix) = (&wanted.name, which.prefix());
     let hint = match error.name() {
         "INVALID_REPLICATION_FACTOR" => format!(
@@ -154,13 +178,17 @@ fn not_made(wanted: &NewTopic, which: Which, error: &millrace_kafka::KafkaError)
         _ => String::new(),
     };
     format!(
-        "Error while attempting to create/find topic(s) '{topic}' supplied via the '{}' property: \
-         {error}{hint}",
-        which.topic_key()
+        "Error while attempting to create/find topic(s) '{topic}' supplied via the '{key}' property: \
+         {error}{hint}"
     )
 }
 
-async fn check_compaction(admin: &Admin, topic: &str, which: Which) -> Result<(), String> {
+async fn check_compaction(
+    admin: &Admin,
+    topic: &str,
+    which: Which,
+    key: &str,
+) -> Result<(), String> {
     let configs = match admin.topic_configs(topic).await {
         Ok(configs) => configs,
         // Who may not see it is believed, as by the JVM.
@@ -175,13 +203,14 @@ async fn check_compaction(admin: &Admin, topic: &str, which: Which) -> Result<()
     if policies == ["compact"] {
         return Ok(());
     }
-    let (key, purpose, policy) = (which.topic_key(), which.purpose(), policies.join(","));
+    let (purpose, policy) = (which.purpose(), policies.join(","));
+    let owner = if key == which.topic_key() { "Connect worker" } else { "connector" };
     Err(format!(
         "Topic '{topic}' supplied via the '{key}' property is required to have \
          'cleanup.policy=compact' to guarantee consistency and durability of {purpose}, but found \
          the topic currently has 'cleanup.policy={policy}'. Continuing would likely result in \
          eventually losing {purpose} and problems restarting this Connect cluster in the future. \
-         Change the '{key}' property in the Connect worker configurations to use a topic with \
+         Change the '{key}' property in the {owner} configurations to use a topic with \
          'cleanup.policy=compact'."
     ))
 }

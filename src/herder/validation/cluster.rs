@@ -1,5 +1,5 @@
-//! What only a worker of a cluster checks: names that would meet the workers' own group, what
-//! exactly-once delivery needs, and what is not supported there.
+//! What only a worker of a cluster checks: names that would meet the workers' own group, and what
+//! exactly-once delivery needs.
 
 use millrace_api::connector::{ConnectorPlugin, ExactlyOnceSupport};
 
@@ -13,19 +13,6 @@ impl Validator {
             return sink_group(check, group);
         }
         let given = |key: &str| check.config.get(key).map(|value| value.trim().to_owned());
-        // That of the worker is no other than without the key.
-        let worker = self.worker.properties.get("offset.storage.topic");
-        let own = given("offsets.storage.topic").filter(|topic| !topic.is_empty());
-        if let Some(topic) = own.filter(|topic| worker.is_none_or(|worker| worker.trim() != topic))
-        {
-            check.error(
-                "offsets.storage.topic",
-                format!(
-                    "Invalid value {topic} for configuration offsets.storage.topic: an offsets topic \
-                     of the connector's own is not supported yet; remove the key to use the worker's"
-                ),
-            );
-        }
         let required = given("exactly.once.support");
         if required.is_some_and(|value| value.eq_ignore_ascii_case("required")) {
             self.required(check, plugin);
@@ -139,8 +126,6 @@ mod tests {
         assert_eq!(errors("enabled", &[("exactly.once.support", "requested")]), []);
         let found = errors("disabled", &[("transaction.boundary", "Connector")]);
         assert_eq!(found[0].0, "transaction.boundary");
-        let found = errors("enabled", &[("offsets.storage.topic", "own")]);
-        assert_eq!(found[0].0, "offsets.storage.topic");
-        assert_eq!(errors("enabled", &[("offsets.storage.topic", "o")]), []);
+        assert_eq!(errors("enabled", &[("offsets.storage.topic", "own")]), []);
     }
 }
