@@ -1,5 +1,6 @@
 //! Where a batch's values live: one bump allocator and the schemas that the batch refers to.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -14,6 +15,7 @@ pub struct Arena {
     bump: Bump,
     schemas: FrozenVec<Arc<Schema>>,
     literals: FrozenVec<Arc<[u8]>>,
+    kept: FrozenVec<Box<dyn Any>>,
 }
 
 impl Arena {
@@ -26,6 +28,7 @@ impl Arena {
         self.bump.reset();
         self.schemas.as_mut().clear();
         self.literals.as_mut().clear();
+        self.kept.as_mut().clear();
     }
 
     /// Bytes that the arena holds from the system allocator.
@@ -58,6 +61,13 @@ impl Arena {
             return last;
         }
         self.literals.push_get(Arc::clone(bytes))
+    }
+
+    /// Keeps `owner` for the batch and lends it: of a buffer that the batch's values borrow from. It
+    /// is dropped at [`Arena::reset`]. For one or a few owners a batch: each is an allocation.
+    pub fn keep<T: Any>(&self, owner: T) -> &T {
+        let kept = self.kept.push_get(Box::new(owner));
+        kept.downcast_ref().expect("it was put there as this type")
     }
 
     pub fn alloc<T: Copy>(&self, value: T) -> &T {

@@ -5,6 +5,7 @@
 //! - `company`: two workers share the work, and one takes over from the other.
 //! - `exactly_once`: records of sources through kills and zombies, as readers of committed ones see
 //!   them; `transactions` has the producer alone.
+//! - `mirror`: MirrorMaker 2's source connector between two brokers.
 //! - `own_offsets`: a source whose offsets are in a topic of its own.
 //! - `rest`: the REST API beside the JVM's: request by request, through followers too.
 //! - `rough`: keys that change, records that make no sense, groups of others.
@@ -26,6 +27,8 @@ mod company;
 mod comparable;
 #[path = "distributed/exactly_once.rs"]
 mod exactly_once;
+#[path = "distributed/mirror.rs"]
+mod mirror;
 #[path = "parity/more_requests.rs"]
 mod more_requests;
 #[path = "distributed/own_offsets.rs"]

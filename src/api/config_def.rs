@@ -187,6 +187,8 @@ pub struct ConfigDef {
     pub keys: Vec<ConfigKey>,
     /// Further checks, of keys whose names the user chooses, and of keys against one another.
     pub whole: Option<fn(&Config) -> Vec<ConfigError>>,
+    /// Beginnings of further keys that count, such as those handed on to a client.
+    pub prefixes: &'static [&'static str],
 }
 
 impl ConfigDef {
@@ -204,6 +206,13 @@ impl ConfigDef {
     #[must_use]
     pub fn checked(mut self, check: fn(&Config) -> Vec<ConfigError>) -> Self {
         self.whole = Some(check);
+        self
+    }
+
+    /// With keys that begin so and are not defined one by one.
+    #[must_use]
+    pub fn with_prefixes(mut self, prefixes: &'static [&'static str]) -> Self {
+        self.prefixes = prefixes;
         self
     }
 

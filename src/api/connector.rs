@@ -1,5 +1,7 @@
 //! The contract of a connector: the half that plans.
 
+use std::time::Duration;
+
 use crate::Config;
 use crate::config_def::{ConfigDef, ConfigError};
 use crate::error::ConnectError;
@@ -10,12 +12,29 @@ use crate::source::{OffsetMap, SourceTask};
 /// partition is `{kafka_topic, kafka_partition}` and the offset `{kafka_offset}`.
 pub type WantedOffset = (OffsetMap, Option<OffsetMap>);
 
+/// What a connector that runs wants next; see [`Connector::tend`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tending {
+    /// When it is to be called again; `None`: never.
+    pub again: Option<Duration>,
+    /// What [`Connector::task_configs`] answers has changed: `requestTaskReconfiguration` of the JVM.
+    pub replan: bool,
+}
+
 /// Plans a connector's tasks. Lives on the control plane, never on a data core.
 pub trait Connector: Send {
     fn start(&mut self, config: &Config) -> Result<(), ConnectError>;
 
     /// The configurations of at most `tasks_max` tasks.
     fn task_configs(&mut self, tasks_max: usize) -> Result<Vec<Config>, ConnectError>;
+
+    /// Looks after what changes while the connector runs: topics that come and go, settings to be
+    /// kept alike. Called for the first time when the tasks are planned, then whenever it asks to
+    /// be, on the connector's own thread, where it may wait. Failures are its own to tell in the log,
+    /// and to try again.
+    fn tend(&mut self) -> Tending {
+        Tending::default()
+    }
 
     /// `alterOffsets`: checks offsets that a user wants while the connector is stopped, and carries
     /// them over into a system where the connector keeps offsets itself. `true` says that the

@@ -89,6 +89,9 @@ pub struct Outcome<'o> {
     pub refused: &'o [u32],
     /// Places of those that did not reach Kafka, or may not have. Sorted.
     pub lost: &'o [u32],
+    /// By place, the offset that each record got in its partition; −1 for those that have none, or
+    /// where the broker does not tell. Empty unless [`SourceTaskContext::want_offsets`] was said.
+    pub offsets: &'o [i64],
 }
 
 /// Hears what became of a poll.
@@ -104,6 +107,7 @@ pub struct SourceTaskContext {
     partitions: std::cell::RefCell<Vec<OffsetMap>>,
     stored: Box<StoredOffset>,
     listener: std::cell::RefCell<Option<Box<Listener>>>,
+    offsets_wanted: std::cell::Cell<bool>,
 }
 
 impl SourceTaskContext {
@@ -117,6 +121,7 @@ impl SourceTaskContext {
             partitions: std::cell::RefCell::default(),
             stored: Box::new(stored),
             listener: std::cell::RefCell::default(),
+            offsets_wanted: std::cell::Cell::default(),
         })
     }
 
@@ -141,6 +146,18 @@ impl SourceTaskContext {
     /// [`SourceTask::start`]. A poll of such a task may be dropped while it waits.
     pub fn listen(&self, listener: impl Fn(Outcome<'_>) + 'static) {
         self.listener.replace(Some(Box::new(listener)));
+    }
+
+    /// The listener also wants to know at which offsets Kafka has put the records
+    /// ([`Outcome::offsets`]): what `RecordMetadata.offset` is in the JVM. To be said in
+    /// [`SourceTask::start`].
+    pub fn want_offsets(&self) {
+        self.offsets_wanted.set(true);
+    }
+
+    /// For the worker: whether the listener asked for offsets.
+    pub fn wants_offsets(&self) -> bool {
+        self.offsets_wanted.get()
     }
 
     /// For the worker: whether somebody listens.

@@ -6,7 +6,8 @@
     feature = "datagen",
     feature = "elasticsearch",
     feature = "s3",
-    feature = "http-ingest"
+    feature = "http-ingest",
+    feature = "mirror"
 ))]
 use millrace_api::config_def::ConfigError;
 use millrace_api::connector::ConnectorPlugin;
@@ -16,7 +17,8 @@ use millrace_api::connector::ConnectorPlugin;
     feature = "datagen",
     feature = "elasticsearch",
     feature = "s3",
-    feature = "http-ingest"
+    feature = "http-ingest",
+    feature = "mirror"
 ))]
 use millrace_api::error::ConnectError;
 
@@ -28,6 +30,8 @@ pub mod elasticsearch;
 pub mod file;
 #[cfg(feature = "http-ingest")]
 pub mod http_ingest;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 #[cfg(feature = "null")]
 pub mod null;
 #[cfg(feature = "s3")]
@@ -51,6 +55,8 @@ pub fn plugins() -> Vec<ConnectorPlugin> {
     list.extend(file::PLUGINS);
     #[cfg(feature = "http-ingest")]
     list.push(http_ingest::SOURCE);
+    #[cfg(feature = "mirror")]
+    list.push(mirror::SOURCE);
     #[cfg(feature = "null")]
     list.push(null::SINK);
     #[cfg(feature = "s3")]
@@ -65,7 +71,8 @@ pub fn plugins() -> Vec<ConnectorPlugin> {
     feature = "datagen",
     feature = "elasticsearch",
     feature = "s3",
-    feature = "http-ingest"
+    feature = "http-ingest",
+    feature = "mirror"
 ))]
 fn refused(errors: Vec<ConfigError>) -> ConnectError {
     let texts: Vec<_> = errors.into_iter().map(|error| error.message).collect();

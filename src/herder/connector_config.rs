@@ -81,7 +81,10 @@ fn key(row: Row) -> ConfigKey {
 /// The framework's keys for a sink or a source, aliases not included.
 pub fn framework(sink: bool) -> ConfigDef {
     let kind = if sink { SINK } else { SOURCE };
-    ConfigDef { keys: FRAMEWORK.iter().chain(kind).map(|row| key(*row)).collect(), whole: None }
+    ConfigDef {
+        keys: FRAMEWORK.iter().chain(kind).map(|row| key(*row)).collect(),
+        ..ConfigDef::new()
+    }
 }
 
 /// A plug-in's own keys and then those of the framework that it does not define itself: what

@@ -100,7 +100,7 @@ fn run(instance: &Instance, stopped: &flume::Receiver<()>, herder: &flume::Sende
     let message =
         Message::Planned { name: Arc::clone(&instance.name), life: instance.life, outcome };
     if herder.send(message).is_ok() {
-        wait(instance, &given, stopped, herder);
+        wait(instance, &given, connector.as_mut(), stopped, herder);
     }
     if let Some(mut connector) = connector {
         let ended = guarded(|| {
@@ -120,6 +120,14 @@ fn plan(
 ) -> Result<Vec<Config>, String> {
     *given = instance.providers.try_resolve(&instance.config).map_err(unresolved)?;
     connector.start(&given.config).map_err(|error| error.trace())?;
+    tasks(instance, connector, given)
+}
+
+fn tasks(
+    instance: &Instance,
+    connector: &mut Box<dyn Connector>,
+    given: &Resolved,
+) -> Result<Vec<Config>, String> {
     let tasks = connector.task_configs(instance.tasks_max).map_err(|error| error.trace())?;
     Ok(tasks.into_iter().map(|task| complete(instance, &given.config, task)).collect())
 }
@@ -129,23 +137,35 @@ pub(crate) fn unresolved(why: String) -> String {
     format!("org.apache.kafka.common.config.ConfigException: {why}")
 }
 
-/// Until the instance is to stop, which the sender's drop tells. When a secret's time is over, it is
-/// asked for again; if it has changed, the connector restarts with its tasks
-/// (`config.action.reload`).
+/// Until the instance is to stop, which the sender's drop tells. Meanwhile the connector looks after
+/// what it asked to. When a secret's time is over, it is asked for again; if it has changed, the
+/// connector restarts with its tasks (`config.action.reload`).
 fn wait(
     instance: &Instance,
     given: &Resolved,
+    mut connector: Option<&mut Box<dyn Connector>>,
     stopped: &flume::Receiver<()>,
     herder: &flume::Sender<Message>,
 ) {
     let reload = instance.config.get("config.action.reload").map(|text| text.trim());
-    let mut ttl = given.ttl.filter(|_| reload != Some("none"));
-    while let Some(left) = ttl {
-        if stopped.recv_timeout(left + REFRESH) != Err(flume::RecvTimeoutError::Timeout) {
+    let expiry = |ttl: Duration| Instant::now().checked_add(ttl + REFRESH);
+    let mut expires = given.ttl.filter(|_| reload != Some("none")).and_then(expiry);
+    let mut tends = connector.is_some().then(Instant::now);
+    while let Some(next) = expires.into_iter().chain(tends).min() {
+        if stopped.recv_deadline(next) != Err(flume::RecvTimeoutError::Timeout) {
             return;
         }
+        let now = Instant::now();
+        if tends.is_some_and(|at| at <= now)
+            && let Some(connector) = connector.as_deref_mut()
+        {
+            tends = tend(instance, given, connector, herder);
+        }
+        if expires.is_none_or(|at| at > now) {
+            continue;
+        }
         match instance.providers.try_resolve(&instance.config) {
-            Ok(now) if now.config == given.config => ttl = now.ttl,
+            Ok(now) if now.config == given.config => expires = now.ttl.and_then(expiry),
             Ok(_) => {
                 tracing::info!(
                     connector = %instance.name,
@@ -155,11 +175,43 @@ fn wait(
             }
             Err(why) => {
                 tracing::warn!(connector = %instance.name, "a config provider failed: {why}");
-                ttl = Some(AGAIN);
+                expires = expiry(AGAIN);
             }
         }
     }
     let _ = stopped.recv();
+}
+
+/// Lets the connector look after its things and, where it wants that, plan its tasks anew; when it is
+/// to be called again. A connector that panics is left alone: its tasks go on.
+fn tend(
+    instance: &Instance,
+    given: &Resolved,
+    connector: &mut Box<dyn Connector>,
+    herder: &flume::Sender<Message>,
+) -> Option<Instant> {
+    let tended = guarded(|| {
+        let tending = connector.tend();
+        let plan = match tending.replan {
+            true => Some(tasks(instance, connector, given)?),
+            false => None,
+        };
+        Ok((tending.again, plan))
+    });
+    match tended {
+        Ok((again, plan)) => {
+            if let Some(plan) = plan {
+                let (name, life) = (Arc::clone(&instance.name), instance.life);
+                // A herder that has ended needs no plan.
+                let _ = herder.send(Message::Planned { name, life, outcome: Ok(plan) });
+            }
+            again.and_then(|wait| Instant::now().checked_add(wait))
+        }
+        Err(why) => {
+            tracing::error!(connector = %instance.name, why, "the connector's upkeep failed");
+            None
+        }
+    }
 }
 
 /// Asks for the restart until it is granted; it ends this instance.

@@ -293,7 +293,7 @@ impl State {
 
     // ---- events: what threads and cores report ----
 
-    /// A connector instance started and planned, or why it did not.
+    /// A connector instance started and planned, or why it did not; or planned anew while it runs.
     pub fn planned(
         &mut self,
         name: &str,
@@ -307,8 +307,10 @@ impl State {
         };
         let answer = match outcome.and_then(|plan| connector.within_limit(name, plan)) {
             Ok(plan) => {
-                connector.state = Instance::Running;
-                self.starts.connectors.count(true);
+                if !matches!(connector.state, Instance::Running) {
+                    connector.state = Instance::Running;
+                    self.starts.connectors.count(true);
+                }
                 self.replan(name, plan, now);
                 Ok(())
             }

@@ -176,7 +176,7 @@ fn config_def(own: &[Row]) -> ConfigDef {
     let key = |(name, type_, default, importance, check): Row| {
         ConfigKey::new(name, type_, default, importance, "").check(check)
     };
-    ConfigDef { keys: rows.into_iter().map(key).collect(), whole: None }
+    ConfigDef { keys: rows.into_iter().map(key).collect(), ..ConfigDef::new() }
 }
 
 impl WorkerConfig {

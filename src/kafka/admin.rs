@@ -40,7 +40,7 @@ pub enum Creation {
 
 /// Administration through a [`Cluster`].
 pub struct Admin {
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
 }
 
 impl Admin {

@@ -5,6 +5,7 @@
 //! `Send`. What decides (parsing of fetch responses, fetch sessions, assignment, membership) does no
 //! IO and is driven by what does.
 
+pub mod acls;
 pub mod admin;
 pub mod backoff;
 pub mod cluster;
@@ -25,6 +26,7 @@ pub mod partitions;
 pub mod producer;
 pub mod record_batch;
 mod sasl;
+pub mod topic_settings;
 mod transport;
 pub mod untrusted;
 pub mod versions;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use millrace_api::error::{ConnectError, Stage};
 use millrace_api::source::{Outcome, SourceRecord, SourceTaskContext};
-use millrace_kafka::producer::{Failure, Producer};
+use millrace_kafka::producer::{Failure, Placement, Producer};
 
 use crate::command::Progress;
 use crate::error_policy::ErrorPolicy;
@@ -73,7 +73,13 @@ impl Settlement {
         Self {
             committed: transactional.then_some(0),
             offset_records: 0,
-            acknowledgements: context.has_listener().then(Acknowledgements::default),
+            acknowledgements: context.has_listener().then(|| {
+                let offsets_wanted = context.wants_offsets();
+                if offsets_wanted {
+                    producer.tell_placements();
+                }
+                Acknowledgements { offsets_wanted, ..Acknowledgements::default() }
+            }),
             producer,
             policy,
             reporter,
@@ -133,6 +139,9 @@ impl Settlement {
         let acked = self.producer.acked_up_to();
         self.offsets.acknowledge(self.lost_from.map_or(acked, |lost| acked.min(lost)));
         if let Some(acknowledgements) = &mut self.acknowledgements {
+            for placement in self.producer.take_placements() {
+                acknowledgements.place(&placement);
+            }
             let visible = self.committed.map_or(acked, |committed| acked.min(committed));
             acknowledgements.acknowledge(visible, &self.context);
         }
@@ -188,12 +197,16 @@ fn last_offsets(records: &[SourceRecord<'_>]) -> Vec<(u32, Vec<u8>)> {
 struct Acknowledgements {
     polls: VecDeque<Poll>,
     next: u64,
+    /// The listener wants to know where the records are.
+    offsets_wanted: bool,
 }
 
 struct Poll {
     tickets: Range<u64>,
     sent: Sent,
     lost: Vec<u32>,
+    /// By place; empty unless wanted.
+    offsets: Vec<i64>,
 }
 
 impl Poll {
@@ -215,7 +228,8 @@ impl Acknowledgements {
     fn submit(&mut self, tickets: Range<u64>, records: usize, sent: Sent) {
         // What was not sent is lost to this life of the task.
         let lost = (sent.count as u32..records as u32).collect();
-        self.polls.push_back(Poll { tickets, sent, lost });
+        let offsets = if self.offsets_wanted { vec![-1; records] } else { Vec::new() };
+        self.polls.push_back(Poll { tickets, sent, lost, offsets });
     }
 
     fn lose(&mut self, tickets: &[Range<u64>]) {
@@ -229,11 +243,31 @@ impl Acknowledgements {
         }
     }
 
+    /// Takes note of where a batch's records are. Offsets in transactions have none here.
+    fn place(&mut self, placement: &Placement) {
+        let mut offset = placement.base_offset;
+        if offset < 0 {
+            return;
+        }
+        for range in &placement.tickets {
+            for poll in &mut self.polls {
+                let from = range.start.max(poll.tickets.start);
+                for ticket in from..range.end.min(poll.tickets.end) {
+                    let place = poll.place(ticket) as usize;
+                    if let Some(known) = poll.offsets.get_mut(place) {
+                        *known = offset + (ticket - range.start) as i64;
+                    }
+                }
+            }
+            offset += (range.end - range.start) as i64;
+        }
+    }
+
     fn acknowledge(&mut self, acked: u64, context: &SourceTaskContext) {
         while let Some(mut poll) = self.polls.pop_front_if(|first| first.tickets.end <= acked) {
             poll.lost.sort_unstable();
-            let (refused, lost) = (&poll.sent.refused, &poll.lost);
-            context.tell(Outcome { poll: self.next, refused, lost });
+            let (refused, lost, offsets) = (&poll.sent.refused, &poll.lost, &poll.offsets);
+            context.tell(Outcome { poll: self.next, refused, lost, offsets });
             self.next += 1;
         }
     }
@@ -244,6 +278,28 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+
+    #[test]
+    fn a_listener_that_wants_offsets_hears_them_by_place() {
+        let context = SourceTaskContext::new("t-0", |_| None);
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let there = Rc::clone(&heard);
+        context.listen(move |outcome| there.borrow_mut().push(outcome.offsets.to_vec()));
+        let mut polls = Acknowledgements { offsets_wanted: true, ..Acknowledgements::default() };
+        // Of four records the second has no ticket; the batch of the first and last goes on in the
+        // next poll.
+        polls.submit(5..8, 4, Sent { count: 4, dropped: vec![1], ..Sent::default() });
+        polls.submit(8..10, 2, Sent { count: 2, ..Sent::default() });
+        let placed = |tickets: &[Range<u64>], base_offset| Placement {
+            tickets: tickets.to_vec(),
+            base_offset,
+        };
+        polls.place(&placed(&[5..6, 7..9], 100));
+        polls.place(&placed(std::slice::from_ref(&(6..7)), 7));
+        polls.place(&placed(std::slice::from_ref(&(9..10)), -1));
+        polls.acknowledge(10, &context);
+        assert_eq!(*heard.borrow(), [vec![100, -1, 7, 101], vec![102, -1]]);
+    }
 
     #[test]
     fn outcomes_come_in_order_and_name_the_places_of_records_without_tickets() {

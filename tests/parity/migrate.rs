@@ -41,6 +41,16 @@ fn a_running_cluster_is_judged_and_not_touched() {
             "heartbeats.topic.replication.factor": "1", "emit.heartbeats.enabled": "false",
         }),
     );
+    create(
+        "mirrors",
+        json!({
+            "connector.class": "org.apache.kafka.connect.mirror.MirrorSourceConnector",
+            "source.cluster.alias": "a", "target.cluster.alias": "b", "enabled": "false",
+            "source.cluster.bootstrap.servers": kafka.bootstrap(),
+            "target.cluster.bootstrap.servers": kafka.bootstrap(),
+            "source.consumer.fetch.min.bytes": "1", "use.defaults.from": "source",
+        }),
+    );
     let properties = dir.path().join(format!("worker-{}.properties", worker.port));
     let check = |more: &[&str]| {
         let mut command = Command::new(binary());
@@ -58,6 +68,7 @@ fn a_running_cluster_is_judged_and_not_touched() {
     let verdict = |name: &str| report["connectors"][name]["verdict"].clone();
     assert_eq!(verdict("sink"), "runs-as-it-is", "{report:#}");
     assert_eq!(verdict("odd"), "runs-differently", "{report:#}");
+    assert_eq!(verdict("mirrors"), "runs-as-it-is", "{report:#}");
     let mirror = &report["connectors"]["mirror"];
     assert_eq!(mirror["verdict"], "cannot-run", "{report:#}");
     assert!(mirror["findings"].to_string().contains("is not built in"), "{report:#}");

@@ -243,6 +243,10 @@ fn judge(
             Err(error) => find(Verdict::CannotRun, error.message),
             Ok(infos) => {
                 let known = |key: &str| infos.configs.iter().any(|info| info.value.name == key);
+                let def = plugins.connector(&class).map(|plugin| (plugin.config_def)());
+                let own = def.map(|def| def.prefixes).unwrap_or_default();
+                let known =
+                    |key: &str| known(key) || own.iter().any(|prefix| key.starts_with(prefix));
                 for key in config.keys().filter(|key| !known(key) && !is_prefixed(key)) {
                     find(Verdict::RunsDifferently, format!("{key} is not known and is ignored"));
                 }

@@ -249,10 +249,10 @@ mod tests {
             desk.note(parts);
         }
         assert!(runs(&desk, 5).is_empty());
-        desk.settle(Outcome { poll: 0, refused: &[4], lost: &[] });
+        desk.settle(Outcome { poll: 0, refused: &[4], lost: &[], offsets: &[] });
         let verdicts = || all.iter().map(|one| one.verdict()).collect::<Vec<_>>();
         assert_eq!(verdicts(), [Some(Verdict::Acknowledged), None, None, None]);
-        desk.settle(Outcome { poll: 1, refused: &[0], lost: &[2] });
+        desk.settle(Outcome { poll: 1, refused: &[0], lost: &[2], offsets: &[] });
         let (refused, lost) = (Some(Verdict::Refused(1)), Some(Verdict::Lost));
         assert_eq!(verdicts(), [Some(Verdict::Acknowledged), refused, None, lost]);
     }

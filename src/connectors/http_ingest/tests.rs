@@ -111,7 +111,7 @@ fn served(settings: &[(&str, &str)], client: impl FnOnce(u16) + Send + 'static) 
             held = (held || !places("hold").is_empty()) && places("release").is_empty();
             if !held {
                 for (refused, lost) in untold.drain(..) {
-                    context.tell(Outcome { poll, refused: &refused, lost: &lost });
+                    context.tell(Outcome { poll, refused: &refused, lost: &lost, offsets: &[] });
                     poll += 1;
                 }
             }

@@ -312,7 +312,7 @@ impl Work {
         }
     }
 
-    /// An instance started and planned, or why it did not.
+    /// An instance started and planned, or why it did not; or planned anew while it runs.
     pub fn planned(&mut self, name: &Arc<str>, life: u64, outcome: Result<Vec<Config>, String>) {
         let Some(known) = self.connectors.get_mut(name).filter(|known| known.life == life) else {
             return;
@@ -320,9 +320,11 @@ impl Work {
         let subject = Subject::Connector(Arc::clone(name));
         match outcome {
             Ok(tasks) => {
-                known.instance = Instance::Running;
-                self.starts.connectors.count(true);
-                self.status(subject, "RUNNING", None);
+                if known.instance != Instance::Running {
+                    known.instance = Instance::Running;
+                    self.starts.connectors.count(true);
+                    self.status(subject, "RUNNING", None);
+                }
                 self.answer(name, &Ok(()));
                 self.deeds.push(Deed::Publish { name: Arc::clone(name), tasks });
             }

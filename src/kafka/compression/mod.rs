@@ -146,6 +146,12 @@ impl Scratch {
         self.bytes = Lent::default();
     }
 
+    /// The content with its memory; what is left is empty, and knows what was needed.
+    pub fn hand_over(&mut self) -> Self {
+        let usual = (self.used + PADDING).max(self.usual / 2).min(KEEP);
+        std::mem::replace(self, Self { usual, ..Self::default() })
+    }
+
     /// Bytes of content.
     pub fn used(&self) -> usize {
         self.used
@@ -154,6 +160,14 @@ impl Scratch {
     /// The content and whatever initialised bytes follow: [`PADDING`] or more of them.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Adds bytes that need no decompressing to the content; where they lie now.
+    pub fn append(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
+        let start = self.used;
+        self.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.advance(bytes.len());
+        start..self.used
     }
 
     /// Takes back what was appended since [`Scratch::used`] was `used`.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use millrace_net::rt::{Elapsed, Task, sleep, timeout};
 
 pub use handle::Handle;
-pub use polled::{Batch, Fetched, News, Polled, Segment, SegmentRecords};
+pub use polled::{Batch, Fetched, Loan, News, Polled, Segment, SegmentRecords};
 use polled::{Opened, Run};
 
 use crate::cluster::Cluster;
@@ -71,6 +71,8 @@ pub struct Consumer {
     scratch: Scratch,
     batches: Vec<Opened>,
     runs: Vec<Run>,
+    /// The fetcher whose batches were lent last.
+    lender: usize,
 }
 
 impl Consumer {
@@ -96,6 +98,7 @@ impl Consumer {
             scratch: Scratch::new(),
             batches: Vec::new(),
             runs: Vec::new(),
+            lender: 0,
         }
     }
 
@@ -183,6 +186,7 @@ impl Consumer {
             match polled {
                 Ok(Some(at)) => {
                     let at = at?;
+                    self.lender = at;
                     return Ok(Polled::Records(Fetched {
                         ring: &self.fetchers[at].ring,
                         scratch: &self.scratch,
@@ -212,6 +216,23 @@ impl Consumer {
         for fetcher in &mut self.fetchers {
             fetcher.held = false;
         }
+    }
+
+    /// What the last poll lent, to be kept beyond the next one. Decompressed batches go as they are,
+    /// with their memory; those that came uncompressed are copied, batch by batch, as their place is
+    /// where the next fetch goes. Empty if there was nothing, or it was taken back.
+    pub fn take_loan(&mut self) -> Loan {
+        if let Some(fetcher) = self.fetchers.get(self.lender) {
+            for Opened { batch, start, .. } in &mut self.batches {
+                if !batch.in_scratch() {
+                    batch.move_to(fetcher.ring.padded_from(*start), &mut self.scratch);
+                }
+            }
+        }
+        let (batches, runs) = (std::mem::take(&mut self.batches), std::mem::take(&mut self.runs));
+        let loan = Loan::new(self.scratch.hand_over(), batches, runs);
+        self.end_loan();
+        loan
     }
 
     /// Starts what partitions need, and fetchers for the brokers that lead them.

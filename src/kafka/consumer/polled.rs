@@ -78,6 +78,28 @@ impl<'a> Fetched<'a> {
     }
 }
 
+/// Everything of one poll, owned; the memory goes back to its core when it is dropped. See
+/// [`super::Consumer::take_loan`].
+pub struct Loan {
+    ring: Ring,
+    scratch: Scratch,
+    batches: Vec<Opened>,
+    runs: Vec<Run>,
+}
+
+impl Loan {
+    /// All batches must lie in the scratch.
+    pub(super) fn new(scratch: Scratch, batches: Vec<Opened>, runs: Vec<Run>) -> Self {
+        Self { ring: Ring::new(0), scratch, batches, runs }
+    }
+
+    /// The same batches as if they were just lent.
+    pub fn fetched(&self) -> Fetched<'_> {
+        let Self { ring, scratch, batches, runs } = self;
+        Fetched { ring, scratch, batches, runs }
+    }
+}
+
 /// Batches in a row of one partition.
 pub struct Segment<'a> {
     ring: &'a Ring,

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::batch::{Batch, Identity, Open, Tickets};
 use super::transaction::TransactionState;
-use super::{AppendError, Appended, Failure, ProducerConfig, Stats};
+use super::{AppendError, Appended, Failure, Placement, ProducerConfig, Stats};
 use crate::compression::Compressor;
 use crate::error::{ErrorKind, KafkaError};
 use crate::metadata::Metadata;
@@ -138,6 +138,8 @@ pub(super) struct Accumulator {
     /// How the acknowledged mark grew, and when, until somebody takes note.
     pub marks: VecDeque<(u64, Instant)>,
     last_mark: u64,
+    /// Where acknowledged batches are, for whoever asked to be told.
+    pub placed: Option<Vec<Placement>>,
 }
 
 impl Accumulator {
@@ -173,6 +175,7 @@ impl Accumulator {
             stats: Stats::default(),
             marks: VecDeque::new(),
             last_mark: 0,
+            placed: None,
         }
     }
 

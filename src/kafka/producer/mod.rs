@@ -128,6 +128,15 @@ pub struct Failure {
     pub error: KafkaError,
 }
 
+/// Where the records of one batch are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// In growing order; the records' offsets follow one another.
+    pub tickets: Vec<Range<u64>>,
+    /// Of the first record; −1 where the broker does not tell (`acks=0`).
+    pub base_offset: i64,
+}
+
 /// Counts since the producer was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -243,6 +252,18 @@ impl Producer {
     /// Waits until a request has had an outcome, for `limit` at most.
     pub async fn progress(&self, limit: Duration) {
         let _ = timeout(limit.min(LONGEST_WAIT), self.shared.progress.listen()).await;
+    }
+
+    /// From now on [`Self::take_placements`] tells offsets; to be taken often, as they are kept.
+    pub fn tell_placements(&self) {
+        self.shared.state.borrow_mut().placed.get_or_insert_default();
+    }
+
+    /// Where what was acknowledged since the last call is; those below [`Self::acked_up_to`] among
+    /// them.
+    pub fn take_placements(&self) -> Vec<Placement> {
+        let mut state = self.shared.state.borrow_mut();
+        state.placed.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// What was lost since the last call.

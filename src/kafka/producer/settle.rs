@@ -7,10 +7,13 @@ use std::time::Instant;
 use kafka_protocol::messages::ProduceResponse;
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 
+use super::Placement;
 use super::accumulator::{Accumulator, Flight, IdentityState};
 use super::batch::Batch;
 use crate::error::{ErrorKind, KafkaError};
 
+/// Of batches that a broker has, without a word on where.
+const UNKNOWN_OFFSET: i64 = -1;
 const CORRUPT_MESSAGE: i16 = 2;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const RECORD_LIST_TOO_LARGE: i16 = 18;
@@ -57,7 +60,7 @@ impl Accumulator {
         let answers = response.as_ref().map(by_partition);
         for (at, place, batch) in batches {
             let result = match &answers {
-                None => Ok(()),
+                None => Ok(UNKNOWN_OFFSET),
                 Some(answers) => {
                     let name = self.topics[at].name.clone();
                     check(answers.get(&(&*name, place as i32)).copied(), &name, place)
@@ -74,17 +77,17 @@ impl Accumulator {
         at: usize,
         place: usize,
         batch: Batch,
-        result: Result<(), KafkaError>,
+        result: Result<i64, KafkaError>,
         now: Instant,
     ) {
         let partition = &mut self.topics[at].partitions[place];
         partition.in_flight = partition.in_flight.saturating_sub(1);
         let error = match result {
-            Ok(()) => return self.acknowledge(batch),
+            Ok(base_offset) => return self.acknowledge(batch, base_offset),
             Err(error) => error,
         };
         match self.judge(at, place, &batch, &error) {
-            Verdict::Acknowledged => self.acknowledge(batch),
+            Verdict::Acknowledged => self.acknowledge(batch, UNKNOWN_OFFSET),
             Verdict::Divide => self.divide(at, place, batch, error),
             Verdict::Again if self.may_repeat(&batch, now) => self.repeat(at, place, batch, now),
             Verdict::AgainAnew if self.may_repeat(&batch, now) => {
@@ -139,10 +142,13 @@ impl Accumulator {
             && now.saturating_duration_since(batch.created) < self.config.delivery_timeout
     }
 
-    fn acknowledge(&mut self, batch: Batch) {
+    fn acknowledge(&mut self, batch: Batch, base_offset: i64) {
         self.used = self.used.saturating_sub(batch.bytes.len());
         self.unfinished.remove(&batch.tickets.first());
         self.stats.acknowledged += batch.count as u64;
+        if let Some(placed) = &mut self.placed {
+            placed.push(Placement { tickets: batch.tickets.into_ranges(), base_offset });
+        }
     }
 
     fn repeat(&mut self, at: usize, place: usize, mut batch: Batch, now: Instant) {
@@ -223,7 +229,7 @@ fn check(
     answer: Option<&PartitionProduceResponse>,
     topic: &str,
     place: usize,
-) -> Result<(), KafkaError> {
+) -> Result<i64, KafkaError> {
     let Some(answer) = answer else {
         let why = format!("no answer about {topic}-{place}");
         return Err(KafkaError::new(ErrorKind::Retriable, why));
@@ -239,5 +245,6 @@ fn check(
             context = format!("{context}; record {}: {message}", record.batch_index);
         }
     }
-    KafkaError::check(answer.error_code, "Produce", &context)
+    KafkaError::check(answer.error_code, "Produce", &context)?;
+    Ok(answer.base_offset)
 }

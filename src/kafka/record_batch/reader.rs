@@ -68,6 +68,13 @@ impl OpenBatch {
         Ok(batch)
     }
 
+    /// Copies the records to `scratch`, if they lie in the batch's own `bytes`.
+    pub fn move_to(&mut self, bytes: &[u8], scratch: &mut Scratch) {
+        if let Place::Batch(range) = &self.place {
+            self.place = Place::Scratch(scratch.append(&bytes[range.clone()]));
+        }
+    }
+
     /// The records, given the `bytes` and the `scratch` that the batch was opened with (`bytes` may
     /// have moved; a `scratch` cleared since then gives errors or other records, never a panic).
     pub fn records<'a>(&self, bytes: &'a [u8], scratch: &'a Scratch) -> Records<'a> {
