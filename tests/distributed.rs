@@ -2,6 +2,7 @@
 //! the JVM's workers over the same topics.
 //!
 //! - `alone`: one worker: what is kept through kills, refused at the start, shown over REST.
+//! - `away`: brokers that are away, and who waits for them.
 //! - `company`: two workers share the work, and one takes over from the other.
 //! - `exactly_once`: records of sources through kills and zombies, as readers of committed ones see
 //!   them; `transactions` has the producer alone.
@@ -16,6 +17,8 @@
 mod alone;
 #[path = "distributed/answers.rs"]
 mod answers;
+#[path = "distributed/away.rs"]
+mod away;
 #[path = "parity/clients.rs"]
 mod clients;
 #[path = "distributed/cluster_requests.rs"]

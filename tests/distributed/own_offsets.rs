@@ -55,9 +55,9 @@ fn wait_for_offset(worker: &ClusterWorker, topics: [&str; 2], position: Option<u
     }
 }
 
-/// From the worker's topic to the connector's own, to the other kind of worker and back, and to where a
-/// user wants it to be.
-fn moves_to_a_topic_of_its_own(group: &str, more: &str) {
+/// From the worker's topic to the connector's own, to the next worker and back, and to where a user
+/// wants it to be.
+fn moves_to_a_topic_of_its_own(group: &str, next: Kind, more: &str) {
     let dir = tempfile::tempdir().expect("a folder");
     let (input, _) = files(dir.path());
     let (topic, own, shared) =
@@ -81,10 +81,10 @@ fn moves_to_a_topic_of_its_own(group: &str, more: &str) {
     wait_for_offset(&ours, [&own, &shared], Some(42));
     ours.stop();
     append(&input, 6..9);
-    let jvm = start(Kind::Jvm, dir.path(), group, more);
+    let other = start(next, dir.path(), group, more);
     wait_for_lines(&topic, 9);
-    wait_for_offset(&jvm, [&own, &shared], Some(63));
-    jvm.stop();
+    wait_for_offset(&other, [&own, &shared], Some(63));
+    other.stop();
     append(&input, 9..10);
     let ours = start(Kind::Ours, dir.path(), group, more);
     wait_for_lines(&topic, 10);
@@ -103,12 +103,12 @@ fn moves_to_a_topic_of_its_own(group: &str, more: &str) {
 
 #[test]
 fn offsets_move_to_a_topic_of_the_connectors_own() {
-    moves_to_a_topic_of_its_own("own-plain", "");
+    moves_to_a_topic_of_its_own("own-plain", Kind::Ours, "");
 }
 
 #[test]
 fn offsets_of_transactions_move_to_a_topic_of_the_connectors_own() {
-    moves_to_a_topic_of_its_own("own-once", ENABLED);
+    moves_to_a_topic_of_its_own("own-once", Kind::Jvm, ENABLED);
 }
 
 /// The task fails with the JVM's words, and starts when the topic is as it must be.

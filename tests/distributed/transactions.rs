@@ -19,6 +19,8 @@ fn producer(bootstrap: &str, id: &str) -> Producer {
         ("enable.idempotence", "true"),
         ("linger.ms", "0"),
         ("max.block.ms", "30000"),
+        // None ends by time.
+        ("transaction.timeout.ms", "600000"),
     ];
     let map: BTreeMap<String, String> =
         settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
@@ -27,9 +29,13 @@ fn producer(bootstrap: &str, id: &str) -> Producer {
 }
 
 async fn append(producer: &Producer, topic: &str, value: &str) {
+    append_keyed(producer, topic, None, value).await;
+}
+
+async fn append_keyed(producer: &Producer, topic: &str, key: Option<&str>, value: &str) {
     loop {
-        let value = Some(value.as_bytes());
-        match producer.append(topic, Some(0), 1, None, value, NO_HEADERS) {
+        let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
+        match producer.append(topic, Some(0), 1, key, value, NO_HEADERS) {
             Ok(_) => return,
             Err(error) if error.is_wait() => producer.ready().await.expect("room"),
             Err(error) => panic!("{error}"),
@@ -104,6 +110,30 @@ pub fn exercise(bootstrap: &str, topic: &str) {
         (0..10).map(|at| format!("first {}.{}", at / 2, at % 2)).collect();
     expected.extend(["second".to_owned(), "third".to_owned()]);
     assert_eq!(committed(bootstrap, topic), expected);
+}
+
+/// A source offset in a transaction that is open when this returns, and committed when what it returns
+/// is dropped.
+pub fn open_transaction(bootstrap: &str, topic: &str) -> std::sync::mpsc::Sender<()> {
+    let (opened, open) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+    let mut options = rt::CoreOptions::new("open", None);
+    options.runtime = Some(rt::RuntimeChoice::Epoll);
+    rt::start_core(options, move || async move {
+        let producer = producer(&bootstrap, &format!("{topic}-open"));
+        producer.init_transactions().await.expect("the id");
+        append_keyed(&producer, &topic, Some(r#"["open",{"p":1}]"#), r#"{"o":1}"#).await;
+        producer.flush().await.expect("sent");
+        let _ = opened.send(());
+        // The core has nothing else to do, and the brokers know when a transaction has to end.
+        let _ = ended.recv();
+        let _ = producer.commit_transaction().await;
+        rt::sleep(std::time::Duration::from_millis(10)).await;
+    })
+    .expect("a core");
+    open.recv().expect("the core panicked: see above");
+    end
 }
 
 /// What readers of `read_committed` see of the topic now.
