@@ -9,10 +9,11 @@ use serde_json::json;
 use super::LIMIT;
 use super::transactions::open_transaction;
 use super::worker::{
-    append, ask, create, files, launch, sink, source, wait_for_lines, wait_for_state,
+    QUICK, append, ask, create, files, launch, sink, source, wait_for_lines, wait_for_state,
 };
-use crate::rig::distributed::Kind;
-use crate::rig::worker::get;
+use crate::rig::distributed::{ClusterWorker, Kind};
+use crate::rig::kafka::Kafka;
+use crate::rig::worker::{call, get};
 use crate::rig::{kafka, wait_for};
 
 /// Eight users who ask for a connector's offsets, again and again until it is over.
@@ -108,5 +109,54 @@ fn an_open_transaction_keeps_those_who_ask_for_offsets_waiting_alone() {
         let answer = get(ours.port, "/connectors/src/offsets").expect("an answer");
         answer.1["offsets"][0]["offset"] == json!({"position": 21})
     });
+    ours.stop();
+}
+
+/// The broker of the whole cluster is killed and comes back. Meanwhile the worker tells what it knows,
+/// is not healthy, as the JVM's is not, and keeps what it is told until that can be written.
+#[test]
+fn a_worker_lives_through_the_death_of_its_broker() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (input, output) = files(dir.path());
+    let (group, topic) = ("away-killed", "away-killed-lines");
+    let kafka = Kafka::start();
+    kafka.create_topic(topic, 1);
+    let mut ours = ClusterWorker::launch(Kind::Ours, dir.path(), &kafka.bootstrap(), group, QUICK);
+    ours.wait();
+    let (port, id) = (ours.port, ours.id());
+    append(&input, 0..3);
+    create(port, "src", source(&input, topic));
+    create(port, "snk", sink(&output, topic));
+    wait_for_lines(&output, 3);
+    assert_eq!(get(port, "/health").expect("an answer").0, 200);
+    kafka.stop();
+    wait_for("its work to be given up", LIMIT, || {
+        ours.process.log().contains("stopping all connectors and tasks, others may run them soon")
+    });
+    for path in
+        ["/connectors", "/connectors/src", "/connectors/src/tasks", "/connectors/src/status"]
+    {
+        assert_eq!(get(port, path).expect("an answer").0, 200, "{path}");
+    }
+    let (status, answer) = get(port, "/health").expect("an answer");
+    let message = answer["message"].as_str().unwrap_or_default();
+    let expected = "Worker was unable to handle this request and may be unable to handle other \
+                    requests. The worker is currently ensuring membership in the cluster, which began";
+    assert!(status == 500 && message.starts_with(expected), "{status} {answer}");
+    // It is written, or refused after 30 s, when the broker may not be back yet on a busy machine.
+    let told = std::thread::spawn(move || call(port, "PUT", "/connectors/src/pause", ""));
+    kafka.start_again();
+    let (status, answer) = told.join().expect("no panic").expect("an answer");
+    let late = json!("Error writing target state to Kafka");
+    assert!(status == 202 || (status == 500 && answer["message"] == late), "{status} {answer}");
+    ask(port, "PUT", "/connectors/src/pause", "", 202);
+    wait_for_state(port, "src", 1, "PAUSED", std::slice::from_ref(&id));
+    append(&input, 3..6);
+    ask(port, "PUT", "/connectors/src/resume", "", 202);
+    wait_for_lines(&output, 6);
+    for name in ["src", "snk"] {
+        wait_for_state(port, name, 1, "RUNNING", std::slice::from_ref(&id));
+    }
+    assert_eq!(get(port, "/health").expect("an answer").0, 200);
     ours.stop();
 }

@@ -19,6 +19,8 @@ pub(super) struct Revoking {
     limit: Instant,
 }
 
+/// The stage of a worker that is in no group, in the JVM's words.
+pub(super) const SEEKING: &str = "ensuring membership in the cluster";
 /// Attempts to catch up with the config topic before the work is given up.
 const ATTEMPTS: u32 = 5;
 
@@ -51,6 +53,7 @@ impl DistributedHerder {
                 tracing::error!(
                     "{why}; stopping all connectors and tasks, others may run them soon"
                 );
+                self.context.stage.begin(SEEKING);
                 self.resolved = false;
                 self.assignment = None;
                 self.claim_or_relinquish();

@@ -19,8 +19,9 @@ impl DistributedHerder {
     /// The request has to wait for the topics to be read, or for a rebalance to end.
     pub(super) fn waits(&self, request: &Request) -> bool {
         match request {
-            Request::Health(_)
-            | Request::Metrics(_)
+            // As with the JVM's, who is in no group is of no use to anybody for now.
+            Request::Health(_) => self.phase == Phase::Running && self.assignment.is_none(),
+            Request::Metrics(_)
             | Request::InternalAccess(_)
             | Request::Validate { .. }
             | Request::Put { .. }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use millrace_api::Config;
 use millrace_worker::command::TargetState;
 
+use super::rebalancing::SEEKING;
 use super::{DistributedHerder, Phase};
 use crate::membership::{MembershipHandle, MembershipSettings};
 use crate::requests::{Answer, HerderError};
@@ -134,7 +135,7 @@ impl DistributedHerder {
                 self.member = Some(member);
                 self.member_events = member_events;
                 self.phase = Phase::Running;
-                context.stage.begin("joining the group");
+                context.stage.begin(SEEKING);
                 context.stage.ready();
                 tracing::info!(url = &**url, "Herder started");
             }
