@@ -4,6 +4,7 @@
 //! - `alone`: one worker: what is kept through kills, refused at the start, shown over REST.
 //! - `away`: brokers that are away, and who waits for them.
 //! - `company`: two workers share the work, and one takes over from the other.
+//! - `delayed`: what is answered while a rebalance waits for a worker to come back.
 //! - `exactly_once`: records of sources through kills and zombies, as readers of committed ones see
 //!   them; `transactions` has the producer alone.
 //! - `mirror`: MirrorMaker 2's source connector between two brokers.
@@ -28,6 +29,8 @@ mod cluster_requests;
 mod company;
 #[path = "parity/comparable.rs"]
 mod comparable;
+#[path = "distributed/delayed.rs"]
+mod delayed;
 #[path = "distributed/exactly_once.rs"]
 mod exactly_once;
 #[path = "distributed/mirror.rs"]
