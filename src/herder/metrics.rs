@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use millrace_api::Config;
 use millrace_api::config_def::split_list;
 use millrace_api::plugin::Plugins;
-use millrace_worker::metrics::{Measurement, ProcessFigures};
+use millrace_worker::metrics::{Measurement, ProcessFigures, Sampled, Sampling, Windows};
 
 use crate::state::State;
 
@@ -16,6 +17,8 @@ use crate::state::State;
 pub struct WorkerMetrics {
     pub connectors: Vec<ConnectorMetrics>,
     pub starts: Starts,
+    /// Of a worker of a cluster.
+    pub rebalances: Option<RebalanceFigures>,
     pub process: ProcessFigures,
     /// The cores' answers on their way; `None` where no engine runs.
     pub measurement: Option<Measurement>,
@@ -63,6 +66,74 @@ impl Outcomes {
 
     pub fn attempts(&self) -> u64 {
         self.succeeded + self.failed
+    }
+}
+
+/// `connect-worker-rebalance-metrics`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RebalanceFigures {
+    /// `EAGER`, `COMPATIBLE` or `SESSIONED`.
+    pub protocol: &'static str,
+    /// The leader's address; empty while none is known.
+    pub leader: String,
+    /// The group's generation, -1 before the first.
+    pub epoch: i32,
+    pub completed: u64,
+    pub rebalancing: bool,
+    /// Of those that came to their end, milliseconds.
+    pub time: Sampling,
+    /// Infinite before the first.
+    pub since_last_ms: f64,
+}
+
+/// Rebalances as the herder lives through them.
+pub(crate) struct Rebalances {
+    windows: Windows,
+    completed: u64,
+    began: Option<Instant>,
+    last: Option<Instant>,
+    times: Sampled,
+}
+
+impl Rebalances {
+    pub fn new(worker: &Config) -> Self {
+        let windows = Windows::of(worker);
+        Self { windows, completed: 0, began: None, last: None, times: Sampled::default() }
+    }
+
+    /// One begins, unless one is under way that has not come to its end.
+    pub fn begin(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
+    }
+
+    pub fn end(&mut self, now: Instant) {
+        let Some(began) = self.began.take() else { return };
+        self.completed += 1;
+        self.last = Some(now);
+        let took = now.saturating_duration_since(began);
+        self.times.record(self.windows, now, took.as_secs_f64() * 1000.0);
+    }
+
+    pub fn figures(
+        &self,
+        protocol: &'static str,
+        leader: String,
+        epoch: i32,
+        now: Instant,
+    ) -> RebalanceFigures {
+        let since = |last: Instant| now.saturating_duration_since(last).as_secs_f64() * 1000.0;
+        RebalanceFigures {
+            protocol,
+            leader,
+            epoch,
+            completed: self.completed,
+            rebalancing: self.began.is_some(),
+            time: Sampling {
+                average: self.times.average(self.windows, now),
+                most: self.times.most(self.windows, now),
+            },
+            since_last_ms: self.last.map_or(f64::INFINITY, since),
+        }
     }
 }
 

@@ -297,6 +297,7 @@ impl StandaloneHerder {
         WorkerMetrics {
             connectors: metrics::connectors(&self.state, &config.properties, plugins),
             starts: self.state.starts(),
+            rebalances: None,
             process: ProcessFigures::read(),
             measurement: self.runner.measure(),
         }

@@ -95,6 +95,9 @@ fn render(measured: &Measured, format: Format, dropped_lines: u64) -> String {
     let Measured { worker, snapshot, lost, shares, .. } = measured;
     let mut out = Exposition::new(format);
     connect::worker(&mut out, &worker.connectors, &worker.starts);
+    if let Some(rebalances) = &worker.rebalances {
+        connect::rebalances(&mut out, rebalances);
+    }
     let tasks = snapshot.tasks();
     for connector in &worker.connectors {
         connect::connector(&mut out, connector);

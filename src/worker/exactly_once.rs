@@ -242,6 +242,7 @@ impl WorkerSourceTask {
             return self.task.commit().await;
         }
         let started = Instant::now();
+        let records = self.settlement.uncommitted();
         self.settlement.reporter.metrics().counts().commit_begun();
         let committed = commit(&self.settlement.producer, offsets_topic, &entries);
         let reporter = &self.settlement.reporter;
@@ -252,6 +253,7 @@ impl WorkerSourceTask {
         metrics.counts().commit_ended(matches!(outcome, Some(Ok(()))).then_some(took));
         match outcome {
             Some(Ok(())) => {
+                self.settlement.reporter.metrics().counts().transaction(records);
                 self.settlement.committed(entries.len() as u64)?;
                 account::aside(|| self.store.committed(entries));
                 self.task.commit().await

@@ -20,11 +20,15 @@ use millrace_net::account::Account;
 use crate::command::TaskId;
 
 pub(crate) use counts::Counts;
-pub use counts::{ErrorCounts, Memory, ProducerCounts, Rated, Sampling, TableFigures, TaskFigures};
+pub use counts::{
+    ErrorCounts, Memory, ProducerCounts, Rated, Sampling, TableFigures, TaskFigures,
+    TransactionSizes,
+};
 pub use distribution::{Distribution, IntervalLog};
 pub use latency::LatencyStage;
 pub(crate) use latency::{Detail, Latencies, Span};
 pub use process::ProcessFigures;
+pub use sampled::{Sampled, Windows};
 pub(crate) use snapshot::Asking;
 pub use snapshot::{CoreSnapshot, LostCores, Measurement, Scope, Snapshot, TaskSnapshot};
 

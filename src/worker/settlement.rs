@@ -71,7 +71,7 @@ impl Settlement {
         transactional: bool,
     ) -> Self {
         Self {
-            committed: transactional.then_some(0),
+            committed: transactional.then(|| producer.next_ticket()),
             offset_records: 0,
             acknowledgements: context.has_listener().then(|| {
                 let offsets_wanted = context.wants_offsets();
@@ -148,6 +148,11 @@ impl Settlement {
         let acknowledged = self.producer.stats().acknowledged;
         self.progress.records_out = acknowledged.saturating_sub(self.offset_records);
         outcome
+    }
+
+    /// The records of the open transaction, before its offsets are among them.
+    pub(crate) fn uncommitted(&self) -> u64 {
+        self.producer.next_ticket() - self.committed.unwrap_or_default()
     }
 
     /// Takes note that a transaction was committed, so many offsets with it.

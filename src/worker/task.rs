@@ -374,6 +374,9 @@ async fn source(
     let policy =
         ErrorPolicy::new(Rc::clone(reporter.metrics()), ErrorSettings::of(&spec.connector));
     let transactions = spec.exactly_once.as_ref().map(|once| Transactions::of(spec, once));
+    if transactions.is_some() {
+        reporter.metrics().counts().has_transactions();
+    }
     Ok(Some(WorkerSourceTask {
         task,
         settlement: Settlement::new(producer, policy, reporter, context, transactions.is_some()),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::LIMIT;
 use super::transactions::{committed, exercise};
-use super::worker::{append, ask, create, files, launch, source, states, wait_for_state};
+use super::worker::{append, ask, create, files, launch, metrics, source, states, wait_for_state};
 use crate::rig::distributed::{ClusterWorker, Kind};
 use crate::rig::worker::{call, get};
 use crate::rig::{kafka, wait_for};
@@ -214,6 +214,9 @@ fn sets_of_tasks_follow_one_another() {
     ask(first.port, "PUT", "/connectors/gen/config", &config(4).to_string(), 200);
     fenced(4);
     assert_eq!(first_committed("once-sets-records", "end", 100).len(), 100);
+    for worker in [&first, &second] {
+        has_samples(worker, &first);
+    }
     let kept: Vec<String> = records(&topic)
         .into_iter()
         .filter(|record| record.starts_with("tasks-fencing-") || record.starts_with("commit-"))
@@ -245,6 +248,37 @@ fn sets_of_tasks_follow_one_another() {
     }
     first.stop();
     second.stop();
+}
+
+/// What Kafka Connect measures of transactions, and of rebalances.
+fn has_samples(worker: &ClusterWorker, leader: &ClusterWorker) {
+    let leads = format!("leader_name=\"http://{}/\"", leader.id());
+    let expected = [
+        "source_task_metrics_transaction_size_min{connector=\"gen\"",
+        "source_task_metrics_transaction_size_avg{connector=\"gen\"",
+        "source_task_metrics_transaction_size_max{connector=\"gen\"",
+        "connect_worker_rebalance_metrics_connect_protocol{connect_protocol=\"SESSIONED\"} 1",
+        &format!("connect_worker_rebalance_metrics_leader_name{{{leads}}} 1"),
+        "connect_worker_rebalance_metrics_epoch ",
+        "connect_worker_rebalance_metrics_completed_rebalances_total ",
+        "connect_worker_rebalance_metrics_rebalancing ",
+        "connect_worker_rebalance_metrics_rebalance_avg_time_ms ",
+        "connect_worker_rebalance_metrics_rebalance_max_time_ms ",
+        "connect_worker_rebalance_metrics_time_since_last_rebalance_ms ",
+    ];
+    let mut missing = Vec::new();
+    wait_for("samples of transactions and rebalances", LIMIT, || {
+        let all = metrics(worker.port);
+        let there = |name: &str| {
+            let start = format!("kafka_connect_{name}");
+            all.iter().any(|line| line.starts_with(&start) && !line.ends_with(" NaN"))
+        };
+        missing = expected.iter().filter(|name| !there(name)).collect();
+        if !missing.is_empty() {
+            eprintln!("{}: no {missing:?}", worker.port);
+        }
+        missing.is_empty()
+    });
 }
 
 /// One group, one mode, two kinds of workers: each reads the other's offsets, and fences it.

@@ -112,6 +112,7 @@ pub fn exercise(bootstrap: &str, topic: &str) {
     assert_eq!(committed(bootstrap, topic), expected);
 }
 
+#[allow(dead_code, reason = "the embedded broker's tests include this file, too")]
 /// A source offset in a transaction that is open when this returns, and committed when what it returns
 /// is dropped.
 pub fn open_transaction(bootstrap: &str, topic: &str) -> std::sync::mpsc::Sender<()> {

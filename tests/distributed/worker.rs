@@ -1,6 +1,7 @@
 //! Distributed workers with short times, and what these tests ask of any.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -103,6 +104,16 @@ pub fn wait_for_state(port: u16, name: &str, tasks: usize, state: &str, workers:
         }
         in_state(&last)
     });
+}
+
+/// The samples of `/metrics`, a line each.
+pub fn metrics(port: u16) -> Vec<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the worker listens");
+    let request = "GET /metrics HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer.lines().filter(|line| line.starts_with("kafka_")).map(str::to_owned).collect()
 }
 
 pub fn files(dir: &Path) -> (PathBuf, PathBuf) {

@@ -34,6 +34,7 @@ use crate::assignor::{Assignor, Owners};
 use crate::connector_thread::ConnectorThread;
 use crate::context::{HerderContext, HerderHandle};
 use crate::membership::{Assigned, MemberEvent, MembershipHandle};
+use crate::metrics::Rebalances;
 use crate::offset_requests::OffsetDesk;
 use crate::requests::{HerderError, Mailbox, Message, Reply, Request};
 use crate::resolving::Resolving;
@@ -124,6 +125,7 @@ pub struct DistributedHerder {
     /// The last round's outcome; `None` before the first and after the group was lost.
     assignment: Option<Assigned>,
     generation: i32,
+    rebalances: Rebalances,
     /// The work of [`Self::assignment`] was started and nothing else is under way.
     resolved: bool,
     /// Revoked work that is on its way out.
@@ -212,6 +214,7 @@ impl DistributedHerder {
             owners: Owners::default(),
             assignment: None,
             generation: -1,
+            rebalances: Rebalances::new(&context.config.properties),
             resolved: false,
             revoking: None,
             catch_up_at: None,

@@ -29,6 +29,7 @@ impl DistributedHerder {
         match event {
             MemberEvent::Prepare { reply } => {
                 self.context.stage.begin("rebalancing");
+                self.rebalances.begin(Instant::now());
                 self.resolved = false;
                 // The round that comes shares out what is known now.
                 self.updates.rebalance = false;
@@ -142,6 +143,7 @@ impl DistributedHerder {
         }
         self.resolved = !goes_on;
         if self.resolved {
+            self.rebalances.end(Instant::now());
             self.context.stage.end();
         }
     }

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use millrace_worker::command::TaskId;
 use millrace_worker::metrics::ProcessFigures;
 
 use super::DistributedHerder;
-use crate::metrics::{self, Local, WorkerMetrics};
+use crate::connect_protocol::ConnectProtocol;
+use crate::metrics::{self, Local, RebalanceFigures, WorkerMetrics};
 use crate::requests::{
     Answer, ConnectorInfo, ConnectorStateInfo, ConnectorTaskId, HerderError, Request, RestartScope,
     StateInfo, TaskInfo,
@@ -124,6 +126,22 @@ impl DistributedHerder {
         Ok(RestartPlan { connector, tasks, shown })
     }
 
+    fn rebalance_figures(&self) -> RebalanceFigures {
+        // Before the first round: what this worker would take.
+        let setting = || {
+            let given = self.context.config.parsed().string("connect.protocol").to_owned();
+            ConnectProtocol::of_setting(&given)
+        };
+        let protocol = self.assignment.as_ref().map(|known| known.protocol).or_else(setting);
+        let protocol = match protocol {
+            Some(ConnectProtocol::Eager) => "EAGER",
+            Some(ConnectProtocol::Compatible) => "COMPATIBLE",
+            Some(ConnectProtocol::Sessioned) | None => "SESSIONED",
+        };
+        let leader = self.leader_url().map_or_else(String::new, |url| url.to_string());
+        self.rebalances.figures(protocol, leader, self.generation, Instant::now())
+    }
+
     /// What runs on this worker; a connector whose tasks alone are here is there with its status.
     fn metrics(&self) -> WorkerMetrics {
         let mut tasks: BTreeMap<&Arc<str>, Vec<(u32, String)>> = BTreeMap::new();
@@ -152,6 +170,7 @@ impl DistributedHerder {
         WorkerMetrics {
             connectors: names.into_iter().filter_map(of).collect(),
             starts: self.work.starts(),
+            rebalances: Some(self.rebalance_figures()),
             process: ProcessFigures::read(),
             measurement: self.runner.measure(),
         }

@@ -5,7 +5,7 @@
 //! attribute's name.
 
 use millrace_herder::measured::{TaskFigures, TaskSnapshot};
-use millrace_herder::metrics::{ConnectorMetrics, Outcomes, Starts};
+use millrace_herder::metrics::{ConnectorMetrics, Outcomes, RebalanceFigures, Starts};
 
 use super::exposition::{Exposition, Kind, Labels};
 
@@ -85,6 +85,28 @@ pub(super) fn worker(out: &mut Exposition, connectors: &[ConnectorMetrics], star
             ("task-startup-failure-total", Counter, "Starts that failed.", failed),
             ("task-startup-success-percentage", Gauge, "Their share, 0 to 1.", success),
             ("task-startup-failure-percentage", Gauge, "Their share, 0 to 1.", failure),
+        ],
+    );
+}
+
+/// `connect-worker-rebalance-metrics` of a worker of a cluster.
+pub(super) fn rebalances(out: &mut Exposition, figures: &RebalanceFigures) {
+    const TYPE: &str = "connect-worker-rebalance-metrics";
+    text(out, TYPE, &[], ("connect-protocol", "How the group shares out.", figures.protocol));
+    text(out, TYPE, &[], ("leader-name", "The leader's address.", &figures.leader));
+    let rebalancing = f64::from(u8::from(figures.rebalancing));
+    let (average, most) = (figures.time.average, figures.time.most);
+    bean(
+        out,
+        TYPE,
+        &[],
+        &[
+            ("epoch", Gauge, "The group's generation.", f64::from(figures.epoch)),
+            ("completed-rebalances-total", Counter, "Rebalances.", figures.completed as f64),
+            ("rebalancing", Gauge, "1 while one is under way.", rebalancing),
+            ("rebalance-avg-time-ms", Gauge, "Time of a rebalance.", average),
+            ("rebalance-max-time-ms", Gauge, "Time of the slowest.", most),
+            ("time-since-last-rebalance-ms", Gauge, "Since the last.", figures.since_last_ms),
         ],
     );
 }
@@ -220,7 +242,7 @@ fn sink_rows(task: &TaskFigures) -> Vec<Row> {
 
 fn source_rows(task: &TaskFigures) -> Vec<Row> {
     let active = task.active_sampled;
-    vec![
+    let mut rows = vec![
         ("source-record-poll-total", Counter, "Records polled.", task.read.total as f64),
         ("source-record-poll-rate", Gauge, "Records a second.", task.read.rate),
         ("source-record-write-total", Counter, "Acknowledged records.", task.sent.total as f64),
@@ -230,7 +252,15 @@ fn source_rows(task: &TaskFigures) -> Vec<Row> {
         ("source-record-active-count-avg", Gauge, "On average lately.", active.average),
         ("poll-batch-avg-time-ms", Gauge, "Time of a poll.", task.batch_time.average),
         ("poll-batch-max-time-ms", Gauge, "Time of the slowest.", task.batch_time.most),
-    ]
+    ];
+    if let Some(sizes) = task.transactions {
+        rows.extend([
+            ("transaction-size-min", Gauge, "Records of the smallest transaction.", sizes.least),
+            ("transaction-size-avg", Gauge, "Records a transaction.", sizes.average),
+            ("transaction-size-max", Gauge, "Records of the largest transaction.", sizes.most),
+        ]);
+    }
+    rows
 }
 
 /// The clients' figures that we have, under the Java clients' names.

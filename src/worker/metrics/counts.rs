@@ -17,6 +17,14 @@ pub struct Sampling {
     pub most: f64,
 }
 
+/// Records of the transactions that were committed within the windows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TransactionSizes {
+    pub least: f64,
+    pub average: f64,
+    pub most: f64,
+}
+
 /// A total since the task's start and its rate a second over the windows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rated {
@@ -111,6 +119,8 @@ pub struct TaskFigures {
     pub lags: Vec<(String, i32, i64)>,
     pub errors: ErrorCounts,
     pub producer: Option<ProducerCounts>,
+    /// Of a task with transactions.
+    pub transactions: Option<TransactionSizes>,
     pub memory: Memory,
     pub tables: Vec<TableFigures>,
 }
@@ -137,6 +147,7 @@ pub(crate) struct Counts {
     pub lags: Vec<(millrace_kafka::partitions::TopicPartition, i64)>,
     pub errors: ErrorCounts,
     pub producer: Option<ProducerCounts>,
+    transactions: Option<Sampled>,
     pub memory: Memory,
     pub tables: Vec<TableFigures>,
 }
@@ -183,6 +194,7 @@ impl Counts {
             lags: Vec::new(),
             errors: ErrorCounts::default(),
             producer: None,
+            transactions: None,
             memory: Memory::default(),
             tables: Vec::new(),
         }
@@ -226,6 +238,17 @@ impl Counts {
         }
     }
 
+    /// The task has transactions, so that there are figures of them before the first ends.
+    pub(crate) fn has_transactions(&mut self) {
+        self.transactions.get_or_insert_default();
+    }
+
+    /// A transaction of so many records was committed.
+    pub(crate) fn transaction(&mut self, records: u64) {
+        let sizes = self.transactions.get_or_insert_default();
+        sizes.record(self.windows, Instant::now(), records as f64);
+    }
+
     /// A try of some step failed for `records` records.
     pub(crate) fn failed(&mut self, records: u64) {
         self.errors.failures += records;
@@ -265,6 +288,11 @@ impl Counts {
             lags: self.lags.iter().map(lag).collect(),
             errors: self.errors,
             producer: self.producer,
+            transactions: self.transactions.as_ref().map(|sizes| TransactionSizes {
+                least: sizes.least(windows, now),
+                average: sizes.average(windows, now),
+                most: sizes.most(windows, now),
+            }),
             memory: self.memory,
             tables: self.tables.clone(),
         }
@@ -295,6 +323,13 @@ mod tests {
         assert_eq!((figures.commit_success, figures.commit_failure), (0.5, 0.5));
         assert_eq!((figures.commits.total, figures.commit_seq_no), (1, 2));
         assert!(figures.errors.failures == 2 && figures.errors.last > 1_600_000_000_000);
+        assert_eq!(figures.transactions, None);
+        counts.has_transactions();
+        assert!(counts.figures().transactions.is_some_and(|sizes| sizes.most.is_nan()));
+        counts.transaction(2);
+        counts.transaction(4);
+        let sizes = TransactionSizes { least: 2.0, average: 3.0, most: 4.0 };
+        assert_eq!(counts.figures().transactions, Some(sizes));
         assert!(figures.running_ratio > 0.0 && figures.pause_ratio == 0.0);
     }
 }

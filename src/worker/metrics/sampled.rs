@@ -11,13 +11,14 @@ const MOST: usize = 1000;
 
 /// How many windows, and how long each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Windows {
+pub struct Windows {
     length: Duration,
     count: usize,
 }
 
 impl Windows {
-    pub(crate) fn of(worker: &Config) -> Self {
+    /// By the worker's properties.
+    pub fn of(worker: &Config) -> Self {
         let number = |key: &str| worker.get(key).and_then(|text| text.trim().parse::<u64>().ok());
         let length = number("metrics.sample.window.ms").unwrap_or(30_000).max(1);
         let count = number("metrics.num.samples").unwrap_or(2) as usize;
@@ -34,27 +35,31 @@ struct Window {
     started: Instant,
     events: u64,
     sum: f64,
+    least: f64,
     most: f64,
 }
 
 /// Values that came within the windows.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sampled(VecDeque<Window>);
+pub struct Sampled(VecDeque<Window>);
 
 impl Sampled {
-    pub(crate) fn record(&mut self, windows: Windows, now: Instant, value: f64) {
+    /// A value that has come now.
+    pub fn record(&mut self, windows: Windows, now: Instant, value: f64) {
         if let Some(last) = self.0.back_mut()
             && now.saturating_duration_since(last.started) < windows.length
         {
             last.events += 1;
             last.sum += value;
+            last.least = last.least.min(value);
             last.most = last.most.max(value);
             return;
         }
         if self.0.len() == windows.count {
             self.0.pop_front();
         }
-        self.0.push_back(Window { started: now, events: 1, sum: value, most: value });
+        let window = Window { started: now, events: 1, sum: value, least: value, most: value };
+        self.0.push_back(window);
     }
 
     fn fresh(&self, windows: Windows, now: Instant) -> impl Iterator<Item = &Window> {
@@ -64,14 +69,19 @@ impl Sampled {
     }
 
     /// NaN when nothing came, as in the JVM.
-    pub(crate) fn average(&self, windows: Windows, now: Instant) -> f64 {
+    pub fn average(&self, windows: Windows, now: Instant) -> f64 {
         let total = |(events, sum), window: &Window| (events + window.events, sum + window.sum);
         let (events, sum) = self.fresh(windows, now).fold((0, 0.0), total);
         if events == 0 { f64::NAN } else { sum / events as f64 }
     }
 
     /// NaN when nothing came.
-    pub(crate) fn most(&self, windows: Windows, now: Instant) -> f64 {
+    pub(crate) fn least(&self, windows: Windows, now: Instant) -> f64 {
+        self.fresh(windows, now).map(|window| window.least).fold(f64::NAN, f64::min)
+    }
+
+    /// NaN when nothing came.
+    pub fn most(&self, windows: Windows, now: Instant) -> f64 {
         self.fresh(windows, now).map(|window| window.most).fold(f64::NAN, f64::max)
     }
 
@@ -131,6 +141,7 @@ mod tests {
         let later = start + Duration::from_secs(31);
         sampled.record(windows, later, 6.0);
         assert_eq!((sampled.average(windows, later), sampled.most(windows, later)), (12.0, 20.0));
+        assert_eq!(sampled.least(windows, later), 6.0);
         let later = start + Duration::from_secs(61);
         assert_eq!((sampled.average(windows, later), sampled.most(windows, later)), (6.0, 6.0));
         assert!(sampled.average(windows, start + Duration::from_secs(200)).is_nan());
