@@ -1,5 +1,6 @@
 //! Tasks of a worker in this process, with connectors made for trouble, on the embedded broker.
 //!
+//! - `cluster`: a task that holds its core, in a worker of a cluster with exactly-once support.
 //! - `hostile`: a task that panics fails alone.
 //! - `greedy`: so does one that does not give its core back, and one that takes all memory.
 //! - `rebalance`: a task keeps working on what it keeps.
@@ -8,6 +9,8 @@
 //! The embedded broker stands in for Kafka: it can be made to misbehave, and is there at once. What
 //! leans on Kafka's own behaviour goes to the real one.
 
+#[path = "isolation/cluster.rs"]
+mod cluster;
 #[path = "isolation/greedy.rs"]
 mod greedy;
 #[path = "isolation/hostile.rs"]
