@@ -269,37 +269,60 @@ impl Placement {
             tracing::warn!(%error, "no other core on this engine can be started; trying epoll");
             self.core(at)
         })?;
-        let cpu = self.options.cpus[at];
         let holder = self.holder(at);
-        let mut old = std::mem::replace(&mut self.cores[at], fresh);
-        self.cores[at].tasks = old.tasks;
-        let number = old.thread.watch().turn().account;
-        let trace = if *cause == Cause::Died {
-            old.thread.watch().bury();
-            let why = old.thread.join().err().unwrap_or_else(|| "it ended".to_owned());
-            died(cpu, &why)
-        } else {
-            old.thread.watch().give_up(&format!("lost-{cpu}"));
-            self.lost.push(old.thread);
-            self.trace(cpu, cause, holder.as_ref().map(|(_, _, life)| life.bound))
-        };
+        let Core { thread, tasks, leaving, .. } = std::mem::replace(&mut self.cores[at], fresh);
+        self.cores[at].tasks = tasks;
+        let number = thread.watch().turn().account;
+        let trace = self.let_go(at, thread, cause, holder.as_ref().map(|(.., life)| life.bound));
         self.lost_total += 1;
         let room = self.has_room();
         self.cores[at].thread.watch().allow_stop(room);
         // Of a panic that is nobody's, everybody would only die again.
-        let all_fail = *cause == Cause::Died && holder.is_none();
+        let guilty = (*cause != Cause::Died || holder.is_some()).then_some(number);
+        let mut loss = self.start_anew(at, guilty, &trace);
+        for (id, generation, life) in leaving.into_iter().filter(|(.., life)| !life.has_ended()) {
+            let state = if life.number == number { failed(&trace) } else { TaskState::Unassigned };
+            loss.reports.push(Report::State { id, generation, state });
+        }
+        let whose = holder.map_or_else(|| "no task".to_owned(), |(id, ..)| id.to_string());
+        let others = loss.deliveries.len();
+        loss.what = format!("{whose}: {trace}. {others} other tasks of the core start anew");
+        Ok(loss)
+    }
+
+    /// Lets the lost core's thread end by itself, as it has, or will when it comes back; why it is lost.
+    fn let_go(
+        &mut self,
+        at: usize,
+        thread: CoreThread,
+        cause: &Cause,
+        bound: Option<MemoryBound>,
+    ) -> String {
+        let cpu = self.options.cpus[at];
+        if *cause == Cause::Died {
+            thread.watch().bury();
+            let why = thread.join().err().unwrap_or_else(|| "it ended".to_owned());
+            return died(cpu, &why);
+        }
+        thread.watch().give_up(&format!("lost-{cpu}"));
+        self.lost.push(thread);
+        self.trace(cpu, cause, bound)
+    }
+
+    /// New lives for the tasks of a core that was lost, but for the `guilty` one, which fails; `None`:
+    /// all fail.
+    fn start_anew(&mut self, at: usize, guilty: Option<u32>, trace: &str) -> Loss {
         let mut loss = Loss { deliveries: Vec::new(), reports: Vec::new(), what: String::new() };
-        let state =
-            |id: &TaskId, generation, state| Report::State { id: id.clone(), generation, state };
-        let failed = || TaskState::Failed(ConnectError::fatal(trace.clone()).trace());
         for placed in self.placed.values_mut().filter(|placed| placed.core == at) {
             if placed.life.has_ended() {
                 continue;
             }
             // A start of it that is still on its way is void.
             placed.life.end();
-            if all_fail || placed.life.number == number {
-                loss.reports.push(state(&placed.spec.id, placed.spec.generation, failed()));
+            if guilty.is_none_or(|number| placed.life.number == number) {
+                let TaskSpec { id, generation, .. } = &placed.spec;
+                let (id, generation, state) = (id.clone(), *generation, failed(trace));
+                loss.reports.push(Report::State { id, generation, state });
                 continue;
             }
             let member = placed.life.member();
@@ -307,14 +330,7 @@ impl Placement {
             let command = Command::Start(Box::new(placed.spec.clone()), Arc::clone(&placed.life));
             loss.deliveries.push((at, command));
         }
-        for (id, generation, life) in old.leaving.drain(..).filter(|(.., life)| !life.has_ended()) {
-            let end = if life.number == number { failed() } else { TaskState::Unassigned };
-            loss.reports.push(state(&id, generation, end));
-        }
-        let whose = holder.map_or_else(|| "no task".to_owned(), |(id, ..)| id.to_string());
-        let others = loss.deliveries.len();
-        loss.what = format!("{whose}: {trace}. {others} other tasks of the core start anew");
-        Ok(loss)
+        loss
     }
 
     /// What the status of the task says that has cost its core.
@@ -348,6 +364,10 @@ impl Placement {
         let cores = std::mem::take(&mut self.cores);
         (cores.into_iter().map(|core| (core.mailbox, core.thread)).collect(), self.grace)
     }
+}
+
+fn failed(trace: &str) -> TaskState {
+    TaskState::Failed(ConnectError::fatal(trace).trace())
 }
 
 fn died(cpu: usize, why: &str) -> String {

@@ -10,12 +10,12 @@ use super::rebalancing::SEEKING;
 use super::{DistributedHerder, Phase};
 use crate::membership::{MembershipHandle, MembershipSettings};
 use crate::requests::{Answer, HerderError};
-use crate::stores::StoreEvent;
 use crate::stores::config_log::ConfigEvent;
 use crate::stores::config_records::{self, Produced};
 use crate::stores::leader_writes;
 use crate::stores::topic_log::{LogEvent, LogRecord};
 use crate::stores::topics::Which;
+use crate::stores::{StoreEvent, listed};
 
 /// How long a write with what it waits for may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -117,11 +117,8 @@ impl DistributedHerder {
         let (Some(url), Some(id)) = (context.advertised_url.get(), context.worker_id.get()) else {
             return;
         };
-        let started =
-            MembershipSettings::of(&context.config.properties, url, id).map_err(|problems| {
-                let list = problems.iter().map(|one| format!("{}: {}", one.key, one.why));
-                list.collect::<Vec<_>>().join("; ")
-            });
+        let started = MembershipSettings::of(&context.config.properties, url, id)
+            .map_err(|problems| listed(&problems));
         let (events, member_events) = flume::bounded(MEMBER_EVENTS);
         let started = started.and_then(|mut settings| {
             // Cheap to park; nothing here is hot.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::MembershipSettings;
 use crate::connect_protocol::{Assignment, WorkerState};
+use crate::stores::listed;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -43,11 +44,8 @@ pub struct WorkerOutlook {
 /// # Errors
 /// A setting is wrong, or the coordinator cannot be asked; in words for the user.
 pub fn look(worker: &Config, limit: Duration) -> Result<GroupOutlook, String> {
-    let settings =
-        MembershipSettings::of(worker, "http://localhost/", "migrate-check").map_err(|all| {
-            let list: Vec<_> = all.iter().map(|one| format!("{}: {}", one.key, one.why)).collect();
-            list.join("; ")
-        })?;
+    let settings = MembershipSettings::of(worker, "http://localhost/", "migrate-check")
+        .map_err(|all| listed(&all))?;
     let group = settings.group_id.clone();
     let (sender, answer) = flume::bounded(1);
     let mut options = rt::CoreOptions::new("group", None);

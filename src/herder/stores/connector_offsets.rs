@@ -24,6 +24,7 @@ use millrace_net::rt;
 use millrace_worker::command::{SourceOffsetStore, TaskId};
 use millrace_worker::settings;
 
+use super::listed;
 use super::offset_topic::{OffsetMap, TopicOffsetStore};
 use super::topic_log::{Inbox, LogEvent, LogHandle, TopicLog, Written};
 use super::topics::{self, Which};
@@ -159,9 +160,7 @@ impl ConnectorOffsetStores {
             return Ok(store);
         }
         let clients = settings.clients().map_err(|problems| {
-            let list = problems.iter().map(|one| format!("{}: {}", one.key, one.why));
-            let list: Vec<_> = list.collect();
-            format!("The clients of the offsets topic {}: {}", settings.topic, list.join("; "))
+            format!("The clients of the offsets topic {}: {}", settings.topic, listed(&problems))
         })?;
         let (log, inbox) = LogHandle::new();
         let map = OffsetMap::default();

@@ -38,6 +38,12 @@ use topics::Which;
 /// Events that wait for the herder before reading waits for it.
 const WAITING: usize = 1024;
 
+/// Wrong settings in one line.
+pub(crate) fn listed(problems: &[ConfigProblem]) -> String {
+    let list = problems.iter().map(|one| format!("{}: {}", one.key, one.why));
+    list.collect::<Vec<_>>().join("; ")
+}
+
 /// What the stores tell the herder.
 #[derive(Debug)]
 pub enum StoreEvent {
@@ -132,9 +138,7 @@ impl Stores {
     /// A client setting is wrong ([`check`] tells them apart), or there is no thread.
     pub fn start(worker: Arc<Config>) -> std::io::Result<Self> {
         let problems = |problems: Vec<ConfigProblem>| {
-            let list = problems.iter().map(|one| format!("{}: {}", one.key, one.why));
-            let list: Vec<_> = list.collect();
-            std::io::Error::new(std::io::ErrorKind::InvalidInput, list.join("; "))
+            std::io::Error::new(std::io::ErrorKind::InvalidInput, listed(&problems))
         };
         let clients = all_clients(&worker).map_err(problems)?;
         let leader_producer = leader_producer(&worker).map_err(problems)?;
@@ -218,13 +222,7 @@ async fn prepare(
     let mut map: BTreeMap<String, String> = worker.clone();
     let group = worker.get("group.id").map_or("connect", |group| group.trim());
     map.insert("client.id".to_owned(), format!("{group}-shared-admin"));
-    let parsed = ClientConfig::parse(&map).map_err(|problems| {
-        problems
-            .iter()
-            .map(|one| format!("{}: {}", one.key, one.why))
-            .collect::<Vec<_>>()
-            .join("; ")
-    })?;
+    let parsed = ClientConfig::parse(&map).map_err(|problems| listed(&problems))?;
     let cluster = Cluster::new(parsed.config);
     let mut logs = Vec::new();
     for (which, Clients { topic, consumer, producer }) in clients {

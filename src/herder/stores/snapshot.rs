@@ -14,7 +14,7 @@ use super::config_log::{ClusterConfig, ConfigLog};
 use super::status_log::StatusLog;
 use super::topic_log::{LogEvent, LogHandle, LogRecord, TopicLog};
 use super::topics::Which;
-use super::{Clients, clients};
+use super::{Clients, clients, listed};
 use crate::source_offsets;
 
 /// Records that nobody understands and that are told one by one.
@@ -99,10 +99,8 @@ fn read<S: Send + 'static>(
     mut state: S,
     apply: impl Fn(&mut S, &LogRecord) -> Result<(), String> + Send + 'static,
 ) -> Result<(S, TopicSize), String> {
-    let Clients { topic, consumer, producer } = clients(worker, which).map_err(|all| {
-        let list: Vec<_> = all.iter().map(|one| format!("{}: {}", one.key, one.why)).collect();
-        list.join("; ")
-    })?;
+    let Clients { topic, consumer, producer } =
+        clients(worker, which).map_err(|all| listed(&all))?;
     if topic.is_empty() {
         return Err(format!("{} is not set", which.topic_key()));
     }
