@@ -54,7 +54,9 @@ impl Need {
 /// 1. **start**: once, on the core where the task will stay. Connect, check what can be checked.
 /// 2. **open**: each time partitions are newly assigned.
 /// 3. **put**: with each batch, in offset order per partition, and with an empty one when a poll
-///    brings nothing: the place for time-based work. It may wait for the outside world. Returning
+///    brings nothing: the place for time-based work. While something that was put is not durable and
+///    committed, or [`SinkTaskContext::timeout`] asks for it, that is at least once a second, else
+///    once or twice a minute. It may wait for the outside world. Returning
 ///    `Ok` takes responsibility for the records, not yet for their durability. A
 ///    [`crate::error::ErrorKind::Retriable`] error brings the *same* batch again after a back-off.
 /// 4. **pre_commit**: asked periodically and before partitions are given up. `consumed` is what

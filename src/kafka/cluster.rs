@@ -11,7 +11,7 @@ use kafka_protocol::protocol::{Request, StrBytes};
 use millrace_net::rt::sleep;
 
 use crate::backoff::{Backoff, RetryAt};
-use crate::config::{ClientConfig, ConsumerConfig};
+use crate::config::{ClientConfig, ConsumerConfig, Server};
 use crate::connection::Connection;
 use crate::error::{ErrorKind, KafkaError};
 use crate::local::Bell;
@@ -43,7 +43,8 @@ struct Inner {
     pool: RefCell<HashMap<(i32, Purpose), Connection>>,
     /// Nodes that could not be reached lately.
     retries: RefCell<HashMap<i32, RetryAt>>,
-    bootstrap: RefCell<Option<Connection>>,
+    /// Until a broker is known.
+    bootstrap: RefCell<Option<(Server, Connection)>>,
     next_server: Cell<usize>,
 }
 
@@ -194,6 +195,7 @@ impl Cluster {
         }
         let merged = Rc::new(inner.metadata.borrow().merged(&response, all));
         *inner.metadata.borrow_mut() = merged.clone();
+        self.adopt_bootstrap(&merged);
         inner.refreshed.set(Some(Instant::now()));
         Ok(merged)
     }
@@ -259,8 +261,8 @@ impl Cluster {
 
     /// The next bootstrap server's connection.
     async fn bootstrap(&self) -> Result<Connection, KafkaError> {
-        let live = self.0.bootstrap.borrow().clone().filter(is_usable);
-        if let Some(open) = live {
+        let live = self.0.bootstrap.borrow().clone();
+        if let Some((_, open)) = live.filter(|(_, open)| is_usable(open)) {
             return Ok(open);
         }
         let servers = &self.0.config.bootstrap_servers;
@@ -270,8 +272,18 @@ impl Cluster {
             .get(turn % servers.len().max(1))
             .ok_or_else(|| KafkaError::config("bootstrap.servers names no server"))?;
         let open = Connection::open(&server.host, server.port, -1, &self.0.config).await?;
-        *self.0.bootstrap.borrow_mut() = Some(open.clone());
+        *self.0.bootstrap.borrow_mut() = Some((server.clone(), open.clone()));
         Ok(open)
+    }
+
+    /// Brokers are known: the bootstrap server's connection is that broker's from now on, or closed.
+    fn adopt_bootstrap(&self, metadata: &Metadata) {
+        let Some((server, open)) = self.0.bootstrap.borrow_mut().take() else { return };
+        let address = |broker: &&Broker| broker.host == server.host && broker.port == server.port;
+        if let Some(broker) = metadata.brokers.values().find(address) {
+            let purpose = (broker.node, Purpose::General);
+            self.0.pool.borrow_mut().entry(purpose).or_insert(open);
+        }
     }
 
     /// The broker's address.

@@ -202,15 +202,21 @@ async fn serve(inner: Rc<Inner>, mut transport: Transport) {
             return Poll::Ready(error);
         }
         loop {
-            match transport.poll_read(cx, assembler.space()) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => return Poll::Ready(inner.session.closed()),
-                Poll::Ready(Ok(read)) => {
-                    if let Err(error) = assembler.filled(read, |frame| inner.deliver(frame)) {
-                        return Poll::Ready(error);
+            let step = BUFFER.with_borrow_mut(|buffer| {
+                match transport.poll_read(cx, assembler.space(buffer)) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(0)) => Poll::Ready(Err(inner.session.closed())),
+                    Poll::Ready(Ok(read)) => {
+                        let deliver = |frame| inner.deliver(frame);
+                        Poll::Ready(assembler.filled(read, buffer, deliver))
                     }
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(transport.failure(&error))),
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(transport.failure(&error)),
+            });
+            match step {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(error),
             }
         }
     })
@@ -246,11 +252,15 @@ fn write_outgoing(
     }
 }
 
+thread_local! {
+    /// What arrives lies here for a moment only: one for all connections of the core.
+    static BUFFER: RefCell<[u8; READ_BYTES]> = const { RefCell::new([0; READ_BYTES]) };
+}
+
 /// Cuts the stream into responses. Short ones are copied out of a small buffer; the rest of a long
 /// one is read where it stays.
 #[derive(Default)]
 struct Assembler {
-    buffer: Vec<u8>,
     prefix: [u8; 4],
     prefix_len: usize,
     frame: BytesMut,
@@ -260,36 +270,34 @@ struct Assembler {
 }
 
 impl Assembler {
-    /// Where the next bytes go.
-    fn space(&mut self) -> &mut [u8] {
+    /// Where the next bytes go: `buffer`, or the frame itself.
+    fn space<'a>(&'a mut self, buffer: &'a mut [u8]) -> &'a mut [u8] {
         if self.want - self.have > READ_BYTES {
             if self.frame.len() == self.have {
                 self.frame.resize((self.have + GROW_BYTES).min(self.want), 0);
             }
             return &mut self.frame[self.have..];
         }
-        self.buffer.resize(READ_BYTES, 0);
-        &mut self.buffer
+        buffer
     }
 
     /// Takes the `read` bytes that [`Self::space`] got.
     fn filled(
         &mut self,
         read: usize,
+        buffer: &[u8],
         mut deliver: impl FnMut(Bytes) -> Result<(), KafkaError>,
     ) -> Result<(), KafkaError> {
         if self.want - self.have > READ_BYTES {
             self.have += read;
             return self.end_frame(&mut deliver);
         }
-        let buffer = std::mem::take(&mut self.buffer);
         let mut rest = &buffer[..read];
-        let mut outcome = Ok(());
-        while !rest.is_empty() && outcome.is_ok() {
-            outcome = self.take(&mut rest).and_then(|()| self.end_frame(&mut deliver));
+        while !rest.is_empty() {
+            self.take(&mut rest)?;
+            self.end_frame(&mut deliver)?;
         }
-        self.buffer = buffer;
-        outcome
+        Ok(())
     }
 
     /// Moves bytes of the length, or of the frame, from `rest`.
@@ -332,15 +340,15 @@ mod tests {
     use super::*;
 
     fn pour(stream: &[u8], cut: usize) -> Result<Vec<Bytes>, KafkaError> {
-        let mut assembler = Assembler::default();
+        let (mut assembler, mut buffer) = (Assembler::default(), [0; READ_BYTES]);
         let mut frames = Vec::new();
         let mut rest = stream;
         while !rest.is_empty() {
-            let space = assembler.space();
+            let space = assembler.space(&mut buffer);
             let part = rest.len().min(cut).min(space.len());
             space[..part].copy_from_slice(&rest[..part]);
             rest = &rest[part..];
-            assembler.filled(part, |frame| {
+            assembler.filled(part, &buffer, |frame| {
                 frames.push(frame);
                 Ok(())
             })?;

@@ -1,7 +1,8 @@
 //! What is known of the cluster: brokers, topics, who leads which partition. No IO.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::{Rc, Weak};
 
 use kafka_protocol::messages::metadata_response::{MetadataResponse, MetadataResponsePartition};
 
@@ -34,7 +35,33 @@ pub struct Topic {
     pub internal: bool,
     /// The broker's code, as 3 `UNKNOWN_TOPIC_OR_PARTITION`; 0 if all is well.
     pub error: i16,
-    pub partitions: Vec<Partition>,
+    /// Shared by all clients of the core that were told the same.
+    pub partitions: Rc<[Partition]>,
+}
+
+thread_local! {
+    /// What each topic's partitions were when a client of this core heard of them last. A thousand
+    /// tasks that read one topic of a thousand partitions would hold a million of them otherwise.
+    static KNOWN: RefCell<HashMap<Rc<str>, Weak<[Partition]>>> = RefCell::default();
+}
+
+/// Names that are remembered before those that nobody holds any more are forgotten.
+const MOST_FORGOTTEN: usize = 64;
+
+/// The same partitions, in memory that others hold already if they were told the same.
+fn shared(topic: &Rc<str>, partitions: Vec<Partition>) -> Rc<[Partition]> {
+    KNOWN.with_borrow_mut(|known| {
+        let before = known.get(topic).and_then(Weak::upgrade);
+        if let Some(same) = before.filter(|before| **before == *partitions) {
+            return same;
+        }
+        if known.len() >= MOST_FORGOTTEN && known.len().is_power_of_two() {
+            known.retain(|_, partitions| partitions.strong_count() > 0);
+        }
+        let partitions: Rc<[Partition]> = partitions.into();
+        known.insert(topic.clone(), Rc::downgrade(&partitions));
+        partitions
+    })
 }
 
 /// One state of knowledge; never changed, replaced by a newer one.
@@ -86,7 +113,7 @@ impl Metadata {
             let name: Rc<str> = name.as_str().into();
             let before =
                 self.topics.get(&name).filter(|before| before.id == topic.topic_id.as_u128());
-            let partitions = self.partitions(&topic.partitions, before);
+            let partitions = shared(&name, self.partitions(&topic.partitions, before));
             let topic = Topic {
                 id: topic.topic_id.as_u128(),
                 internal: topic.is_internal,
@@ -183,6 +210,15 @@ mod tests {
         other.topics.get_mut("t").unwrap().id = 9;
         let recreated = other.merged(&response(2, 0), false);
         assert_eq!(recreated.leader("t", 0), Some((2, 0)), "a new topic of the same name");
+    }
+
+    #[test]
+    fn clients_that_were_told_the_same_share_it() {
+        let told = |leader| Metadata::default().merged(&response(leader, 1), false);
+        let (one, two, other) = (told(1), told(1), told(2));
+        let partitions = |metadata: &Metadata| metadata.topics["t"].partitions.clone();
+        assert!(Rc::ptr_eq(&partitions(&one), &partitions(&two)));
+        assert_eq!((one.leader("t", 0), other.leader("t", 0)), (Some((1, 1)), Some((2, 1))));
     }
 
     #[test]

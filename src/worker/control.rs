@@ -1,8 +1,12 @@
 //! What a core tells a running task, seen by the task between two batches.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
+
+use millrace_net::rt;
 
 /// Shared between the core's command loop and one task. Plain cells: both live on one core.
 #[derive(Default)]
@@ -10,6 +14,10 @@ pub(crate) struct Control {
     stop: Cell<bool>,
     pause: Cell<bool>,
     stop_by: Cell<Option<Instant>>,
+    /// Counts what the core said, so that nothing is missed between a look and a wait.
+    calls: Cell<u64>,
+    /// Of what waits to be called: the task, or a step of it.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 impl Control {
@@ -23,6 +31,7 @@ impl Control {
     pub(crate) fn stop(&self, grace: Duration) {
         self.stop.set(true);
         self.stop_by.set(Some(Instant::now() + grace));
+        self.call();
     }
 
     pub(crate) fn stopping(&self) -> bool {
@@ -38,6 +47,43 @@ impl Control {
 
     pub(crate) fn pause(&self, paused: bool) {
         self.pause.set(paused);
+        self.call();
+    }
+
+    fn call(&self) {
+        self.calls.update(|calls| calls + 1);
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// How often the core has spoken: to be noted before a look at what it said, for
+    /// [`Self::unless_called`].
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.get()
+    }
+
+    /// What `future` gives, or `None` as soon as the core has said more than `heard`. The future is
+    /// dropped then.
+    pub(crate) async fn unless_called<T>(
+        &self,
+        heard: u64,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| {
+            if self.calls.get() != heard {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            let mut waiting = self.waiting.borrow_mut();
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     pub(crate) fn paused(&self) -> bool {
@@ -52,11 +98,52 @@ impl Control {
             if left.is_zero() {
                 return true;
             }
-            millrace_net::rt::sleep(left.min(HEARING)).await;
+            self.unless_called(self.calls(), rt::sleep(left)).await;
         }
         false
     }
 }
 
-/// How long a task may be deaf to its core.
+/// How long a task may be deaf to its core where it waits for something that cannot be interrupted,
+/// and how often a sink is asked that holds what is not durable.
 pub(crate) const HEARING: Duration = Duration::from_millis(100);
+
+/// The longest wait of a task that has nothing to do, unless it commits before that.
+pub(crate) const RESTING: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millrace_net::rt::{CoreOptions, sleep, spawn, start_core};
+
+    fn on_core<F: Future<Output = ()> + 'static>(main: impl FnOnce() -> F + Send + 'static) {
+        start_core(CoreOptions::new("control", None), main).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn what_the_core_says_ends_a_wait_at_once_and_is_not_missed() {
+        on_core(|| async {
+            let control = Control::new(false);
+            let heard = control.calls();
+            let waits = Rc::clone(&control);
+            let waiting = spawn(async move {
+                let forever = std::future::pending::<()>();
+                let outcome = waits.unless_called(heard, forever).await;
+                // A sleep goes on after a pause and ends with a stop.
+                (outcome, waits.sleep(Duration::from_secs(3600)).await)
+            });
+            sleep(Duration::from_millis(1)).await;
+            control.pause(true);
+            sleep(Duration::from_millis(1)).await;
+            control.pause(false);
+            sleep(Duration::from_millis(1)).await;
+            assert!(control.waiting.borrow().len() <= 1, "a waker is kept once");
+            control.stop(Duration::ZERO);
+            assert_eq!(waiting.await, (None, false));
+            // Said before the wait began.
+            let late = control.unless_called(heard, std::future::pending::<()>()).await;
+            assert_eq!(late, None);
+            assert_eq!(control.unless_called(control.calls(), async { 7 }).await, Some(7));
+        });
+    }
+}

@@ -14,6 +14,7 @@ mod outgoing;
 mod placement;
 mod plan;
 mod reporter;
+mod rest;
 mod schema_registry;
 mod sending;
 pub mod settings;

@@ -13,10 +13,11 @@ use millrace_net::rt;
 
 use crate::bounds::BoundedJob;
 use crate::command::{Progress, TaskState};
-use crate::control::{Control, HEARING};
+use crate::control::{Control, HEARING, RESTING};
 use crate::kafka_errors::consume_error;
 use crate::metrics::{LatencyStage, Memory, Span as Times};
 use crate::reporter::Reporter;
+use crate::rest::Rest;
 use crate::sink_assignment::{Assignment, Occasion};
 use crate::sink_batch::{Conversion, Errors, recycle};
 use crate::sink_offsets::SinkOffsets;
@@ -56,6 +57,7 @@ pub(crate) struct WorkerSinkTask {
     pub most_records: usize,
     /// That the last batch's values took.
     pub arena_bytes: usize,
+    pub rest: Rest,
     /// When each segment's records were produced; kept for its memory.
     pub times: Vec<Times>,
 }
@@ -94,6 +96,7 @@ impl WorkerSinkTask {
     }
 
     async fn iteration(&mut self) -> Result<Flow, ConnectError> {
+        let heard = self.control.calls();
         self.follow_pause();
         self.commit_if_due().await?;
         self.report_if_due();
@@ -101,10 +104,15 @@ impl WorkerSinkTask {
         if self.is_finished() {
             return Ok(Flow::Finished);
         }
-        let wait = self.context.take_timeout().unwrap_or(HEARING).min(HEARING);
+        let wait = self.patience();
         let asked = Instant::now();
-        match self.consumer.poll(wait).await.map_err(consume_error)? {
+        let poll = self.consumer.poll(wait);
+        let Some(polled) = self.control.unless_called(heard, poll).await else {
+            return Ok(Flow::GoOn);
+        };
+        match polled.map_err(consume_error)? {
             Polled::Records(fetched) => {
+                self.rest.stir();
                 let fetched_in = asked.elapsed();
                 self.reporter.metrics().latency().took(LatencyStage::FetchWait, fetched_in);
                 let Workspace { arena, records } = Workspace::take();
@@ -138,13 +146,27 @@ impl WorkerSinkTask {
                 self.consumer.end_loan();
                 delivered?;
             }
-            Polled::News(news) => drop(self.assignment().take(news).await?),
+            Polled::News(news) => {
+                self.rest.stir();
+                self.assignment().take(news).await?;
+            }
             // During a rebalance everything rests: a time-based flush could be another's by now.
             Polled::Empty if self.handle.is_suspended() => {}
             Polled::Empty => self.idle().await?,
         }
         self.apply_seeks();
         Ok(Flow::GoOn)
+    }
+
+    /// How long the next poll may wait.
+    fn patience(&self) -> Duration {
+        let asked = self.context.take_timeout().unwrap_or(RESTING);
+        // No commit is due during a rebalance, and a bulk job ends where nothing comes.
+        if self.handle.is_suspended() || self.job.is_some() {
+            return asked.min(HEARING);
+        }
+        let until_commit = self.next_commit.saturating_duration_since(Instant::now());
+        asked.min(self.rest.longest_wait()).min(until_commit)
     }
 
     /// Nothing came: the sink's chance for time-based work.
@@ -157,6 +179,8 @@ impl WorkerSinkTask {
             Err(error) if error.kind == ErrorKind::Retriable => (Some(error.to_string()), Ok(())),
             put => (self.consumer.trouble().map(|error| error.to_string()), put),
         };
+        let is_done = trouble.is_none() && self.offsets.behind() == 0;
+        self.rest.nothing_came(!is_done || !self.tables.is_empty());
         self.reporter.trouble(trouble);
         put.map_err(put_error)
     }
@@ -183,6 +207,7 @@ impl WorkerSinkTask {
             return Ok(());
         }
         self.next_commit = Instant::now() + self.flush_interval;
+        self.rest.committed();
         self.assignment().commit(Occasion::Interval).await
     }
 
@@ -201,6 +226,7 @@ impl WorkerSinkTask {
             return;
         }
         self.paused = wanted;
+        self.rest.stir();
         let all = self.consumer.assignment();
         if wanted {
             self.consumer.pause(&all);
@@ -223,6 +249,7 @@ impl WorkerSinkTask {
             return;
         }
         self.next_report = now + Duration::from_millis(250);
+        self.rest.reported();
         self.progress.shapes = self.chain.shape_counts();
         self.note_positions();
         self.count(now);
@@ -454,7 +481,9 @@ impl<'a> Delivery<'_, 'a> {
             if left.is_zero() && !self.handle.is_suspended() {
                 return Ok(true);
             }
-            rt::sleep(left.clamp(MOMENT, HEARING)).await;
+            let control = self.conversion.control;
+            let heard = control.calls();
+            control.unless_called(heard, rt::sleep(left.clamp(MOMENT, HEARING))).await;
         }
         Ok(false)
     }

@@ -13,7 +13,7 @@ use millrace_converters::Arena;
 use millrace_net::{account, rt};
 
 use crate::command::{SourceOffsetStore, TaskState};
-use crate::control::{Control, HEARING};
+use crate::control::{Control, HEARING, RESTING};
 use crate::exactly_once::Transactions;
 use crate::metrics::{LatencyStage, Memory, ProducerCounts};
 use crate::outgoing::Outgoing;
@@ -73,6 +73,7 @@ impl WorkerSourceTask {
     }
 
     async fn iteration(&mut self) -> Result<Polled, ConnectError> {
+        let heard = self.control.calls();
         match self.transactions {
             None => self.flush_if_due().await?,
             // A paused task keeps nobody waiting for an open transaction.
@@ -82,7 +83,10 @@ impl WorkerSourceTask {
         self.report_if_due();
         self.tables.check()?;
         if self.follow_pause() {
-            rt::sleep(HEARING).await;
+            // Resumed or stopped by its core; what was sent before is settled as it is due.
+            let until_flush = self.next_flush.saturating_duration_since(Instant::now());
+            let rest = if self.transactions.is_some() { RESTING } else { until_flush.min(RESTING) };
+            self.control.unless_called(heard, rt::sleep(rest)).await;
             return Ok(Polled::More);
         }
         self.arena.reset();

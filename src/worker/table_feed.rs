@@ -76,6 +76,10 @@ impl Tables {
         Ok(tables)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.uses.is_empty()
+    }
+
     /// Whether all of them are up to date, as far as is known.
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
         for (alias, used) in &self.uses {

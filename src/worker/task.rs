@@ -29,6 +29,7 @@ use crate::kafka_errors::{client_refused, consume_error};
 use crate::outgoing::Outgoing;
 use crate::plan::{Converters, steps};
 use crate::reporter::Reporter;
+use crate::rest::Rest;
 use crate::settings::{self, ErrorSettings, Subscription};
 use crate::settlement::Settlement;
 use crate::sink_batch::Errors;
@@ -114,6 +115,7 @@ async fn sink(
         flush_timeout: settings::flush_timeout(&spec.worker),
         offsets,
         arena_bytes: 0,
+        rest: Rest::new(),
         next_commit: Instant::now() + flush_interval,
         progress: Progress::default(),
         next_report: Instant::now(),

@@ -161,18 +161,28 @@ impl Consumer {
 
     /// Waits at most `max_wait` for batches or for news of the group. Never waits while something
     /// is there. An error that is not retriable will come again; retriable ones are retried inside
-    /// and told by [`Self::trouble`].
+    /// and told by [`Self::trouble`], whose coming and going ends the wait. So does a third of
+    /// `max.poll.interval.ms`.
     pub async fn poll(&mut self, max_wait: Duration) -> Result<Polled<'_>, KafkaError> {
         self.take_back();
-        let deadline = Instant::now() + max_wait;
+        let deadline = Instant::now() + max_wait.min(self.config.max_poll_interval / 3);
+        let troubled = self.is_troubled();
         loop {
             if let Some(news) = self.handle().news()? {
                 return Ok(Polled::News(news));
             }
+            if self.is_troubled() != troubled {
+                return Ok(Polled::Empty);
+            }
             self.tend();
             let now = Instant::now();
             let unblock = self.shared.partitions.borrow().next_unblock(now).unwrap_or(deadline);
-            let wait = deadline.min(unblock).saturating_duration_since(now);
+            // A broker that does not answer any more is given up in time; nothing is read meanwhile
+            // where all is suspended.
+            let fetchers = self.fetchers.iter().filter(|_| !self.shared.suspended.get());
+            let answers = fetchers.filter_map(|fetcher| fetcher.answer_due(&self.config));
+            let due = answers.min().unwrap_or(deadline);
+            let wait = deadline.min(unblock).min(due).saturating_duration_since(now);
             let polled = if max_wait.is_zero() {
                 // Without a timer, and the trip through the reactor that one takes.
                 poll_fn(|cx| match self.poll_fetchers(cx) {
@@ -266,6 +276,7 @@ impl Consumer {
         }
         let count = self.fetchers.len();
         let changes = self.shared.partitions.borrow().changes;
+        let troubled = self.is_troubled();
         for step in 0..count {
             let at = (self.turn + step) % count;
             let fetcher = &mut self.fetchers[at];
@@ -289,7 +300,8 @@ impl Consumer {
         let partitions = self.shared.partitions.borrow();
         let resolve = !self.shared.resolving.get()
             && (partitions.refresh_wanted || partitions.changes != changes);
-        if partitions.fatal.is_some() || resolve || partitions.changes != changes {
+        let changed = partitions.changes != changes || self.is_troubled() != troubled;
+        if partitions.fatal.is_some() || resolve || changed {
             return Poll::Ready(None);
         }
         Poll::Pending
@@ -453,6 +465,12 @@ impl Consumer {
         let group = self.shared.group.borrow().as_ref().and_then(|group| group.trouble());
         let fetcher = || self.fetchers.iter().find_map(|fetcher| fetcher.trouble.clone());
         group.or_else(fetcher).or_else(|| self.shared.trouble.borrow().clone())
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.shared.trouble.borrow().is_some()
+            || self.fetchers.iter().any(|fetcher| fetcher.trouble.is_some())
+            || self.shared.group.borrow().as_ref().is_some_and(|group| group.is_troubled())
     }
 
     /// The group, for commits that go on beside polls; `None` without `group.id`.

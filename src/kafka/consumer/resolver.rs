@@ -26,6 +26,7 @@ pub(super) async fn resolve(cluster: Cluster, config: Rc<ConsumerConfig>, shared
             Err(error) if error.is_retriable() || error.kind == ErrorKind::Rejoin => {
                 tracing::debug!(%error, "waiting for what partitions need");
                 *shared.trouble.borrow_mut() = Some(error);
+                shared.doorbell.ring();
                 sleep(backoff.next_wait()).await;
                 // Until the metadata come, the leaders known may be the wrong ones.
                 shared.partitions.borrow_mut().refresh_wanted = true;

@@ -269,11 +269,17 @@ impl Fetcher {
         Ok(true)
     }
 
+    /// When the next bytes of the answer that is waited for must have come.
+    pub fn answer_due(&self, config: &ConsumerConfig) -> Option<Instant> {
+        // A full ring is the consumer's slowness, not the broker's.
+        let in_flight = self.in_flight.as_ref().filter(|_| self.events.is_empty())?;
+        Some(in_flight.progress + answer_limit(config))
+    }
+
     fn check_time(&self, around: &Surroundings<'_>) -> Result<(), KafkaError> {
-        let limit = around.config.client.request_timeout + around.config.fetch_max_wait;
-        match &self.in_flight {
-            // A full ring is the consumer's slowness, not the broker's.
-            Some(in_flight) if self.events.is_empty() && in_flight.progress.elapsed() > limit => {
+        match self.answer_due(around.config) {
+            Some(due) if due < Instant::now() => {
+                let limit = answer_limit(around.config);
                 let why = format!("no answer within {} ms", limit.as_millis());
                 Err(KafkaError::new(ErrorKind::Timeout, why))
             }
@@ -417,6 +423,11 @@ impl Fetcher {
         around.partitions.refresh_wanted = true;
         self.trouble = Some(error);
     }
+}
+
+/// The longest time without a byte of an answer.
+fn answer_limit(config: &ConsumerConfig) -> Duration {
+    config.client.request_timeout + config.fetch_max_wait
 }
 
 fn on_partition_error(

@@ -22,7 +22,7 @@ pub(super) async fn drive(inner: Rc<Inner>) {
         match inner.round().await {
             Ok(()) | Err(Failure::Rejoin) => {
                 backoff.reset();
-                inner.trouble.borrow_mut().take();
+                inner.set_trouble(None);
             }
             Err(Failure::Lost) => {
                 let lost = inner.membership.borrow_mut().lose();
@@ -31,7 +31,7 @@ pub(super) async fn drive(inner: Rc<Inner>) {
             Err(Failure::Coordinator(error) | Failure::Retry(error)) => {
                 tracing::debug!(%error, group = inner.config.group_id, "joining is retried");
                 inner.coordinator.forget();
-                *inner.trouble.borrow_mut() = Some(error);
+                inner.set_trouble(Some(error));
                 sleep(backoff.next_wait()).await;
             }
             Err(Failure::Fatal(error)) => {
@@ -66,7 +66,7 @@ impl Inner {
         let synced = self.coordinator.call(Purpose::Coordinator, &request, limit).await;
         let synced = synced.map_err(Failure::of_call)?;
         let change = self.membership.borrow_mut().on_sync(&synced)?;
-        self.trouble.borrow_mut().take();
+        self.set_trouble(None);
         tracing::debug!(group = self.config.group_id, added = ?change.added,
             revoked = ?change.revoked, "assigned");
         self.offered.set(false);
@@ -154,7 +154,7 @@ impl Inner {
                 Ok(()) | Err(Failure::Rejoin) => {}
                 Err(Failure::Coordinator(error) | Failure::Retry(error)) => {
                     self.coordinator.forget();
-                    *self.trouble.borrow_mut() = Some(error);
+                    self.set_trouble(Some(error));
                 }
                 Err(failure) => return Err(failure),
             }
@@ -198,12 +198,12 @@ impl Inner {
             match self.heartbeat().await {
                 Ok(()) => {
                     backoff.reset();
-                    self.trouble.borrow_mut().take();
+                    self.set_trouble(None);
                     wait = self.pace();
                 }
                 Err(Failure::Coordinator(error) | Failure::Retry(error)) => {
                     self.coordinator.forget();
-                    *self.trouble.borrow_mut() = Some(error);
+                    self.set_trouble(Some(error));
                     wait = backoff.next_wait();
                 }
                 Err(failure) => return Err(failure),

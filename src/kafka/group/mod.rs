@@ -170,6 +170,10 @@ impl Group {
         self.inner.trouble.borrow().clone()
     }
 
+    pub fn is_troubled(&self) -> bool {
+        self.inner.trouble.borrow().is_some()
+    }
+
     /// Commits the offsets of the next records to be read, as the member we are now: a kind of
     /// `Rejoin` says that the partitions may be another's by now. Goes on beside polls; passing
     /// trouble is retried within `default.api.timeout.ms`.
@@ -219,6 +223,15 @@ impl Inner {
         let request = |version| self.membership.borrow().member.leave_request(version, None);
         member::leave(&self.coordinator, Purpose::Coordinator, request).await;
         self.membership.borrow_mut().member.id = StrBytes::new();
+    }
+
+    /// Whoever waits in a poll hears of its coming and going.
+    fn set_trouble(&self, trouble: Option<KafkaError>) {
+        let changed = self.trouble.borrow().is_some() != trouble.is_some();
+        *self.trouble.borrow_mut() = trouble;
+        if changed {
+            self.doorbell.ring();
+        }
     }
 
     fn tell(&self, event: GroupEvent) {

@@ -631,6 +631,17 @@ impl UringQueueState {
             user_data: 0,
         });
     }
+
+    /// As `cancel_request`, for a timeout: the kernel looks it up among timeouts, while a
+    /// cancellation of anything goes through all sockets that are polled, first.
+    pub(crate) fn remove_timeout(&mut self, id: SourceId) {
+        self.cancellations.push_back(UringDescriptor {
+            args: UringOpDescriptor::TimeoutRemove(to_user_data(id)),
+            fd: -1,
+            flags: SubmissionFlags::empty(),
+            user_data: 0,
+        });
+    }
 }
 
 pub(crate) trait UringCommon {
