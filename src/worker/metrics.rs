@@ -9,6 +9,7 @@ mod distribution;
 mod latency;
 mod process;
 mod sampled;
+mod slots;
 mod snapshot;
 
 use std::cell::{RefCell, RefMut};

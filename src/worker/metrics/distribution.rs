@@ -1,4 +1,5 @@
-//! A distribution of times: an hdrhistogram with its sum, mergeable, sendable to other threads.
+//! A distribution of times: an hdrhistogram's slots with their sum, mergeable, sendable to other
+//! threads.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,6 +10,8 @@ use hdrhistogram::serialization::interval_log::{
     IntervalLogWriterBuilder, IntervalLogWriterError, Tag,
 };
 
+use super::slots::Slots;
+
 /// Times beyond a day count as a day: it bounds the histogram's memory.
 const LONGEST: u64 = 24 * 3600 * 1_000_000;
 /// Significant decimal digits that are kept: values are right to 0.1 %.
@@ -16,27 +19,22 @@ const DIGITS: u8 = 3;
 /// Values that stand for all those of a span.
 const POINTS: u64 = 8;
 
-/// Times in microseconds, right to 0.1 %, at most a day. Grows with the largest value that came:
-/// 8 KiB for times below 2 ms, 8 KiB more for each doubling.
-#[derive(Clone, Debug)]
+/// Times in microseconds, right to 0.1 %, at most a day. Half a KiB for each sixteenth of a doubling
+/// in which something lies.
+#[derive(Clone, Debug, Default)]
 pub struct Distribution {
-    histogram: Histogram<u64>,
+    slots: Slots,
+    count: u64,
     sum: u64,
-}
-
-impl Default for Distribution {
-    fn default() -> Self {
-        let mut histogram = Histogram::new(DIGITS).expect("up to five digits are allowed");
-        histogram.auto(true);
-        Self { histogram, sum: 0 }
-    }
 }
 
 impl Distribution {
     /// Adds `count` times of `micros`.
     pub fn record(&mut self, micros: u64, count: u64) {
         let micros = micros.min(LONGEST);
-        if self.histogram.record_n(micros, count).is_ok() {
+        if count > 0 {
+            self.slots.add(micros, count);
+            self.count = self.count.saturating_add(count);
             self.sum = self.sum.saturating_add(micros.saturating_mul(count));
         }
     }
@@ -60,23 +58,23 @@ impl Distribution {
 
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
-        // Both grow by themselves, so that nothing can be out of range.
-        let _ = self.histogram.add(&other.histogram);
+        self.slots.merge(&other.slots);
+        self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
     }
 
-    /// Forgets what was recorded and keeps the memory.
+    /// Forgets what was recorded.
     pub fn clear(&mut self) {
-        self.histogram.reset();
-        self.sum = 0;
+        self.slots.clear();
+        (self.count, self.sum) = (0, 0);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.histogram.is_empty()
+        self.count == 0
     }
 
     pub fn count(&self) -> u64 {
-        self.histogram.len()
+        self.count
     }
 
     /// Of all times, in microseconds.
@@ -86,34 +84,52 @@ impl Distribution {
 
     /// 0 when nothing was recorded, as [`Self::max`] and [`Self::mean`].
     pub fn min(&self) -> u64 {
-        self.histogram.min()
+        self.slots.iter().next().map_or(0, |slot| slot.least)
     }
 
     pub fn max(&self) -> u64 {
-        self.histogram.max()
+        self.slots.iter().next_back().map_or(0, |slot| slot.most)
     }
 
     pub fn mean(&self) -> f64 {
-        self.histogram.mean()
+        if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
     }
 
     /// The time that a share `quantile` (0 to 1) of all do not pass; 0.99 is the 99th percentile.
     pub fn quantile(&self, quantile: f64) -> u64 {
-        self.histogram.value_at_quantile(quantile)
+        // The first of all where not even one is asked for, as hdrhistogram has it.
+        let wanted = ((quantile.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
+        let mut count = 0;
+        let reached = self.slots.iter().find(|slot| {
+            count += slot.count;
+            count >= wanted
+        });
+        reached.map_or(0, |slot| if quantile <= 0.0 { slot.least } else { slot.most })
     }
 
     /// How many times do not pass each of `bounds`, microseconds in growing order.
     pub fn at_most(&self, bounds: &[u64]) -> Vec<u64> {
         let mut counts = Vec::with_capacity(bounds.len());
-        let mut recorded = self.histogram.iter_recorded().peekable();
+        let mut recorded = self.slots.iter().peekable();
         let mut count = 0;
         for bound in bounds {
-            while let Some(step) = recorded.next_if(|step| step.value_iterated_to() <= *bound) {
-                count += step.count_since_last_iteration();
+            while let Some(slot) = recorded.next_if(|slot| slot.most <= *bound) {
+                count += slot.count;
             }
             counts.push(count);
         }
         counts
+    }
+
+    /// As hdrhistogram has it, for its formats.
+    fn histogram(&self) -> Histogram<u64> {
+        let mut histogram = Histogram::new(DIGITS).expect("up to five digits are allowed");
+        histogram.auto(true);
+        for slot in self.slots.iter() {
+            // It grows by itself, so that nothing can be out of range.
+            let _ = histogram.record_n(slot.least, slot.count);
+        }
+        histogram
     }
 }
 
@@ -162,7 +178,7 @@ impl<W: Write> IntervalLog<W> {
         let written = IntervalLogWriterBuilder::new()
             .with_max_value_divisor(MILLISECONDS)
             .begin_log_with(&mut line, &mut self.serializer)?
-            .write_histogram(&times.histogram, since, length, Tag::new(&tag));
+            .write_histogram(&times.histogram(), since, length, Tag::new(&tag));
         match written {
             Ok(()) => {}
             Err(IntervalLogWriterError::IoError(error)) => return Err(error),
@@ -202,6 +218,20 @@ mod tests {
         one.record_span(5, 90, 1);
         one.record_span(7, 7, 9);
         assert_eq!((one.count(), one.min(), one.max(), one.sum()), (10, 5, 7, 68));
+    }
+
+    #[test]
+    fn quantiles_are_hdrhistograms() {
+        let mut times = Distribution::default();
+        for at in 0..5000_u64 {
+            times.record(at.wrapping_mul(0x9E37_79B9) % 10_000_000, 1 + at % 3);
+        }
+        let histogram = times.histogram();
+        for quantile in [0.0, 0.001, 0.5, 0.9, 0.99, 0.999, 1.0] {
+            assert_eq!(times.quantile(quantile), histogram.value_at_quantile(quantile));
+        }
+        assert_eq!((times.min(), times.max()), (histogram.min(), histogram.max()));
+        assert_eq!(Distribution::default().quantile(0.5), 0);
     }
 
     #[test]
