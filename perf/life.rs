@@ -137,7 +137,7 @@ pub fn steady(minutes: f64, records: u64) {
 }
 
 /// Hundredths of a second of CPU time.
-fn ticks(id: u32) -> u64 {
+pub fn ticks(id: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("a live process");
     let after_name = stat.rsplit(')').next().expect("a name in parentheses");
     let fields: Vec<&str> = after_name.split_whitespace().collect();

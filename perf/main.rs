@@ -8,6 +8,7 @@
 mod bench;
 mod chains;
 mod events;
+mod ingest;
 mod jvm;
 mod keep;
 mod latency;
@@ -93,6 +94,19 @@ enum Command {
         #[arg(long, value_delimiter = ',', default_value = "1,10,100,1000")]
         counts: Vec<u32>,
     },
+    /// Records that come by HTTP, until they are in Kafka and answered.
+    Ingest {
+        #[arg(long, default_value_t = 2_000_000)]
+        records: u64,
+        /// Records of a request.
+        #[arg(long, default_value_t = 100)]
+        batch: u64,
+        /// Connections that send one request after the other.
+        #[arg(long, default_value_t = 16)]
+        clients: u64,
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
     /// Memory while a topic is read at full speed again and again.
     Steady {
         #[arg(long, default_value_t = 5.0)]
@@ -132,6 +146,9 @@ fn main() {
         }
         Command::Cores { records, runs } => scale::cores(records, runs),
         Command::Tasks { records, runs, counts } => scale::tasks(records, runs, &counts),
+        Command::Ingest { records, batch, clients, runs } => {
+            ingest::run(&ingest::Options { records, batch, clients, runs });
+        }
         Command::Steady { minutes, records } => life::steady(minutes, records),
         Command::Start { runs } => life::start(runs),
         Command::Rebalance { connectors, session_ms, no_jvm } => {
