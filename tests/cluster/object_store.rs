@@ -7,13 +7,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use crate::export::{assert_each_once, connector, documents, fill};
-use crate::rig::process::Process;
+use crate::rig::kafka;
+use crate::rig::proxy::Proxy;
 use crate::rig::s3::{self, ACCESS_KEY, S3, SECRET_KEY};
 use crate::rig::worker::{binary, worker_file};
-use crate::rig::{free_port, kafka, wait_for};
 
 const TOPIC: &str = "object-store";
 const RECORDS: u64 = 500;
@@ -98,33 +97,6 @@ fn https_by_an_authority_of_ones_own_directly_and_through_a_proxy() {
     assert_exported(&output, &bucket);
     let log = proxy.process.log();
     assert!(log.contains("CONNECT localhost:"), "the proxy made no tunnel:\n{log}");
-}
-
-/// tinyproxy, which asks for a user and a password.
-struct Proxy {
-    process: Process,
-    url: String,
-    _dir: tempfile::TempDir,
-}
-
-impl Proxy {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let port = free_port();
-        let config = dir.path().join("tinyproxy.conf");
-        let text = format!(
-            "Port {port}\nListen 127.0.0.1\nTimeout 60\nLogLevel Info\nMaxClients 50\n\
-             Allow 127.0.0.1\nBasicAuth somebody pass-word\n"
-        );
-        std::fs::write(&config, text).expect("a config file");
-        let mut command = Command::new("tinyproxy");
-        command.arg("-d").arg("-c").arg(&config);
-        let process = Process::start(&mut command, &dir.path().join("tinyproxy.log"));
-        wait_for("tinyproxy", Duration::from_secs(20), || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Self { process, url: format!("http://somebody:pass-word@127.0.0.1:{port}"), _dir: dir }
-    }
 }
 
 #[test]

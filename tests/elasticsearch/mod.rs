@@ -4,6 +4,7 @@
 mod crash;
 mod opensearch;
 mod refusals;
+mod secured;
 mod writes;
 
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::process::Process;
+use super::secured::certificates;
 use super::worker::exchange;
 use super::{free_port, wait_for};
 
@@ -28,6 +29,8 @@ struct Kind {
     prefix: &'static str,
     settings: &'static str,
     security: bool,
+    /// TLS in front of its API, and certificates of its clients.
+    tls: bool,
 }
 
 const ELASTICSEARCH: Kind = Kind {
@@ -36,6 +39,18 @@ const ELASTICSEARCH: Kind = Kind {
     prefix: "ES",
     settings: "xpack.security.enabled: true\n",
     security: true,
+    tls: false,
+};
+
+const SECURED: Kind = Kind {
+    settings: "xpack.security.enabled: true\n\
+               xpack.security.http.ssl.enabled: true\n\
+               xpack.security.http.ssl.key: certificates/server.key\n\
+               xpack.security.http.ssl.certificate: certificates/server.pem\n\
+               xpack.security.http.ssl.certificate_authorities: certificates/ca.pem\n\
+               xpack.security.http.ssl.client_authentication: required\n",
+    tls: true,
+    ..ELASTICSEARCH
 };
 
 /// With a small queue and small requests, to be refused now and then.
@@ -45,6 +60,7 @@ const OPENSEARCH: Kind = Kind {
     prefix: "OPENSEARCH",
     settings: "thread_pool.write.queue_size: 1\nhttp.max_content_length: 1mb\n",
     security: false,
+    tls: false,
 };
 
 /// A running node, with its data in a folder of its own.
@@ -64,6 +80,11 @@ pub fn shared() -> &'static Search {
 /// An OpenSearch that is small in what it takes.
 pub fn opensearch() -> Search {
     Search::start(&OPENSEARCH)
+}
+
+/// An Elasticsearch that speaks TLS only, and only with clients that have a certificate.
+pub fn secured() -> Search {
+    Search::start(&SECURED)
 }
 
 pub fn is_root() -> bool {
@@ -116,6 +137,11 @@ impl Search {
             dir = dir.path().display(),
         );
         std::fs::write(config.join(format!("{}.yml", kind.name)), text).expect("a config file");
+        if kind.tls {
+            let folder = config.join("certificates");
+            std::fs::create_dir(&folder).expect("a folder");
+            certificates(&folder);
+        }
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(dir.path(), open).expect("our own folder");
         if is_root() {
@@ -166,7 +192,34 @@ impl Search {
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        match self.kind.tls {
+            false => format!("http://127.0.0.1:{}", self.port),
+            true => format!("https://localhost:{}", self.port),
+        }
+    }
+
+    /// A file that goes with a secured one, as `ca.pem`.
+    pub fn certificate(&self, name: &str) -> String {
+        let path = self.dir.path().join("config/certificates").join(name);
+        path.to_str().expect("a path").to_owned()
+    }
+
+    /// One request over TLS, by curl.
+    fn ask_securely(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+        let output = Command::new("curl")
+            .args(["--silent", "--max-time", "60", "--request", method])
+            .args(["--cacert", &self.certificate("ca.pem")])
+            .args(["--cert", &self.certificate("client.pem")])
+            .args(["--key", &self.certificate("client.key")])
+            .args(["--user", &format!("{USER}:{PASSWORD}"), "--data", body])
+            .args(["--header", "Content-Type: application/json"])
+            .args(["--write-out", "\\n%{http_code}", &format!("{}{path}", self.url())])
+            .output()
+            .expect("curl is installed: run tests/run systems");
+        let text = String::from_utf8(output.stdout).ok()?;
+        let (body, status) = text.rsplit_once('\n')?;
+        let status = status.parse().ok().filter(|status| *status > 0)?;
+        Some((status, serde_json::from_str(body).unwrap_or_default()))
     }
 
     /// The server's own process: Elasticsearch's is the child of a launcher.
@@ -210,6 +263,9 @@ impl Search {
 
     /// One request; JSON null for a body that is none.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+        if self.kind.tls {
+            return self.ask_securely(method, path, body);
+        }
         let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         let request = format!(

@@ -8,6 +8,7 @@ pub mod elasticsearch;
 pub mod kafka;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod registry;
 pub mod s3;
 pub mod secured;

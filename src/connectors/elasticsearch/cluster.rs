@@ -8,8 +8,8 @@ use millrace_api::error::ConnectError;
 use millrace_net::http::{
     Body, Client, ClientOptions, ErrorKind, HttpError, Method, Request, Response, Url,
 };
-use millrace_net::rt;
 use millrace_net::tls::TlsConfig;
+use millrace_net::{offload, rt};
 
 use super::config::Connection;
 
@@ -34,9 +34,11 @@ impl Cluster {
     pub async fn new(connection: Connection, max_in_flight: usize) -> Result<Self, ConnectError> {
         let tls =
             match connection.tls.clone() {
-                Some(options) => {
-                    let loaded = TlsConfig::load(options).await;
-                    Some(Rc::new(loaded.map_err(|why| {
+                Some(stores) => {
+                    let open = move || TlsConfig::new(&stores.open()?);
+                    let opened = offload::run(open).await.map_err(|error| error.to_string());
+                    let opened = opened.and_then(|opened| opened);
+                    Some(Rc::new(opened.map_err(|why| {
                         ConnectError::fatal(format!("elastic.https.ssl.*: {why}"))
                     })?))
                 }
@@ -55,6 +57,10 @@ impl Cluster {
         // Any seed will do: it spreads the waits of tasks.
         let seed = std::ptr::from_ref(&connection) as u64 | 1;
         Ok(Self { client, connection, next: Cell::new(0), seed: Cell::new(seed) })
+    }
+
+    pub fn is_proxied(&self) -> bool {
+        self.connection.proxy.is_some()
     }
 
     pub fn max_retries(&self) -> u32 {

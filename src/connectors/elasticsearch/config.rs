@@ -1,6 +1,5 @@
 //! What the keys mean: settings, or everything that is wrong with them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use millrace_api::Config;
 use millrace_api::config_def::{ConfigError, Parsed};
 use millrace_net::http::Url;
-use millrace_net::tls::{Pem, TlsOptions};
 
 use super::define::config_def;
 use super::document::{NullValues, Rules, Versions, WriteMethod};
 use super::resources::{Naming, Usage};
+use super::tls::{self, TlsStores};
 
 /// Below `http.max_content_length`, whose default is 100 MB, and within the items' 32-bit positions.
 const MAX_BULK_BYTES: usize = 90 << 20;
@@ -37,7 +36,7 @@ pub struct Connection {
     pub read_timeout: Duration,
     pub gzip: bool,
     pub proxy: Option<String>,
-    pub tls: Option<TlsOptions>,
+    pub tls: Option<TlsStores>,
     pub max_retries: u32,
     pub backoff: Duration,
 }
@@ -86,10 +85,10 @@ pub fn parse(config: &Config) -> Result<Settings, Vec<ConfigError>> {
 
 /// Collects errors that concern several keys: each key shows the message.
 #[derive(Default)]
-struct Wrong(Vec<ConfigError>);
+pub(super) struct Wrong(pub(super) Vec<ConfigError>);
 
 impl Wrong {
-    fn add(&mut self, keys: &[&str], message: impl Into<String>) {
+    pub(super) fn add(&mut self, keys: &[&str], message: impl Into<String>) {
         let message = message.into();
         for key in keys {
             self.0.push(ConfigError { key: (*key).to_owned(), message: message.clone() });
@@ -115,7 +114,7 @@ fn read(values: &Parsed, config: &Config) -> Result<Settings, Vec<ConfigError>> 
     check_kerberos(values, &mut wrong);
     let authorization = authorization(values, &mut wrong);
     let proxy = proxy(values, &mut wrong);
-    let tls = tls(values, &mut wrong);
+    let tls = tls::read(values, &mut wrong);
     if !wrong.0.is_empty() {
         return Err(wrong.0);
     }
@@ -424,44 +423,4 @@ pub fn encode(text: &str) -> String {
         }
     }
     out
-}
-
-/// `elastic.https.ssl.*`, PEM only.
-fn tls(values: &Parsed, wrong: &mut Wrong) -> Option<TlsOptions> {
-    if upper(values, "elastic.security.protocol") != "SSL" {
-        return None;
-    }
-    let key = |name: &str| format!("elastic.https.ssl.{name}");
-    let get = |name: &str| values.get(&key(name)).filter(|text| !text.is_empty());
-    for store in ["truststore", "keystore"] {
-        let type_ = get(&format!("{store}.type")).unwrap_or_default();
-        if get(&format!("{store}.location")).is_some() && !type_.eq_ignore_ascii_case("PEM") {
-            let why = "only PEM files can be read; export the store as PEM (keytool -exportcert -rfc, \
-                       or openssl pkcs12) and set the type to PEM";
-            wrong.0.push(ConfigError::invalid(&key(&format!("{store}.type")), type_, why));
-        }
-    }
-    if get("key.password").is_some() {
-        let why = "encrypted private keys cannot be read; decrypt the key (openssl pkcs8)";
-        wrong.0.push(ConfigError::invalid(&key("key.password"), "[hidden]", why));
-    }
-    let pem = |file: &str, text: &str| match (get(text), get(file)) {
-        (Some(text), _) => Some(Pem::Text(text.to_owned())),
-        (None, Some(file)) => Some(Pem::File(PathBuf::from(file))),
-        (None, None) => None,
-    };
-    let chain = pem("keystore.location", "keystore.certificate.chain");
-    let private = pem("keystore.location", "keystore.key");
-    if chain.is_some() != private.is_some() {
-        wrong.add(
-            &[&key("keystore.certificate.chain"), &key("keystore.key")],
-            "a certificate chain and its private key must be given together",
-        );
-    }
-    Some(TlsOptions {
-        roots: pem("truststore.location", "truststore.certificates"),
-        client: chain.zip(private),
-        verify_hostname: get("endpoint.identification.algorithm").is_some(),
-        ..TlsOptions::default()
-    })
 }

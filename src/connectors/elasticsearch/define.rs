@@ -272,45 +272,46 @@ fn define_proxy(def: ConfigDef) -> ConfigDef {
 fn define_security(def: ConfigDef) -> ConfigDef {
     use Importance::{Low, Medium};
     const KEPT: &str = "Accepted for compatibility; has no effect.";
-    const PEM: &str = "PEM is the type that is built in.";
+    const KINDS: &str = "JKS, PKCS12 or PEM; the first two are told apart by the file's first bytes.";
     Group::new(def, "Security")
         .key("elastic.security.protocol", Type::String, Of("PLAINTEXT"), Medium,
             "Security protocol", Validator::OneOfIgnoreCase(&["PLAINTEXT", "SSL"]),
             "If PLAINTEXT, all configs prefixed by elastic.https. are ignored; https URLs then trust \
              the system's authorities.")
         .key("elastic.https.ssl.truststore.type", Type::String, Of("JKS"), Medium,
-            "Truststore type", Validator::None, PEM)
+            "Truststore type", Validator::None, KINDS)
         .key("elastic.https.ssl.truststore.location", Type::String, Null, Medium,
-            "Truststore location", Validator::None, "The PEM file of the authorities to trust.")
+            "Truststore location", Validator::None, "The store, or PEM file, of the authorities to trust.")
         .key("elastic.https.ssl.truststore.password", Type::Password, Null, Medium,
-            "Truststore password", Validator::None, KEPT)
+            "Truststore password", Validator::None,
+            "Of a JKS or PKCS12 store; without it a JKS store is read unchecked.")
         .key("elastic.https.ssl.truststore.certificates", Type::Password, Null, Medium,
             "Truststore certificates", Validator::None,
             "The authorities to trust, as PEM text in place of a file.")
         .key("elastic.https.ssl.keystore.type", Type::String, Of("JKS"), Medium, "Keystore type",
-            Validator::None, PEM)
+            Validator::None, KINDS)
         .key("elastic.https.ssl.keystore.location", Type::String, Null, Medium,
             "Keystore location", Validator::None,
-            "The PEM file that holds our certificate chain and its private key.")
+            "The store, or PEM file, that holds our certificate chain and its private key.")
         .key("elastic.https.ssl.keystore.password", Type::Password, Null, Medium,
-            "Keystore password", Validator::None, KEPT)
+            "Keystore password", Validator::None, "Of a JKS or PKCS12 store.")
         .key("elastic.https.ssl.keystore.certificate.chain", Type::Password, Null, Medium,
             "Certificate chain", Validator::None, "Our certificate chain as PEM text.")
         .key("elastic.https.ssl.keystore.key", Type::Password, Null, Medium, "Private key",
             Validator::None, "Our private key as PEM text.")
         .key("elastic.https.ssl.key.password", Type::Password, Null, Medium, "Key password",
-            Validator::None, "The private key's password; encrypted keys are not built in.")
+            Validator::None, "The private key's password, where it is not the store's.")
         .key("elastic.https.ssl.endpoint.identification.algorithm", Type::String, Of("https"), Low,
             "Endpoint identification", Validator::None,
             "Empty: the server's certificate need not bear the name that is connected to.")
         .key("elastic.https.ssl.protocol", Type::String, Of("TLSv1.3"), Medium, "Protocol",
             Validator::None, KEPT)
         .key("elastic.https.ssl.enabled.protocols", Type::List, Of("TLSv1.2,TLSv1.3"), Medium,
-            "Enabled protocols", Validator::None, KEPT)
+            "Enabled protocols", Validator::None, "TLSv1.2 and TLSv1.3 are built in.")
         .key("elastic.https.ssl.provider", Type::String, Null, Medium, "Provider",
             Validator::None, KEPT)
         .key("elastic.https.ssl.cipher.suites", Type::List, Null, Low, "Cipher suites",
-            Validator::None, KEPT)
+            Validator::None, "By their registered names; all that are built in if empty.")
         .key("elastic.https.ssl.keymanager.algorithm", Type::String, Of("SunX509"), Low,
             "Key manager", Validator::None, KEPT)
         .key("elastic.https.ssl.trustmanager.algorithm", Type::String, Of("PKIX"), Low,

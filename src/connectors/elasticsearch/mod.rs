@@ -27,6 +27,7 @@ mod members;
 mod payload;
 pub mod resources;
 mod task;
+mod tls;
 
 #[cfg(test)]
 mod rig;

@@ -505,9 +505,14 @@ async fn greet(cluster: &Cluster) -> Result<(), ConnectError> {
     match cluster.send(Method::Get, "/", &[], Body::Empty).await {
         Ok(answer) if answer.status == 401 => Err(ConnectError::fatal(format!(
             "Could not authenticate the user at {}. Check the 'connection.username' and \
-             'connection.password'.",
-            cluster.address()
+             'connection.password'{}.",
+            cluster.address(),
+            // Some proxies answer so where 407 would be right.
+            if cluster.is_proxied() { ", and 'proxy.username' and 'proxy.password'" } else { "" }
         ))),
+        Ok(answer) if answer.status == 407 => Err(ConnectError::fatal(
+            "The proxy refused the request (407). Check the 'proxy.username' and 'proxy.password'.",
+        )),
         Ok(answer) => {
             let value: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             let version = value["version"]["number"].as_str().unwrap_or("unknown");

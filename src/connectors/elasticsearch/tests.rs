@@ -558,9 +558,18 @@ fn settings_across_keys() {
         (
             &[
                 ("elastic.security.protocol", "SSL"),
-                ("elastic.https.ssl.truststore.location", "/x.jks"),
+                ("elastic.https.ssl.truststore.location", "/x.bks"),
+                ("elastic.https.ssl.truststore.type", "BKS"),
+                ("elastic.https.ssl.keystore.key", "-----BEGIN"),
+                ("elastic.https.ssl.enabled.protocols", "TLSv1.1"),
             ],
-            &["elastic.https.ssl.truststore.type"],
+            &[
+                "elastic.https.ssl.enabled.protocols",
+                "elastic.https.ssl.truststore.type",
+                "elastic.https.ssl.keystore.key",
+                "elastic.https.ssl.keystore.certificate.chain",
+                "elastic.https.ssl.keystore.key",
+            ],
         ),
         (
             &[("external.resource.usage", "INDEX"), ("topic.to.external.resource.mapping", "x:y")],
