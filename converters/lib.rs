@@ -22,6 +22,8 @@ pub mod protobuf;
 pub mod registry;
 mod registry_plans;
 pub mod string;
+#[cfg(test)]
+mod test_rig;
 pub mod values;
 mod values_parser;
 

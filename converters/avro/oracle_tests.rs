@@ -7,36 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::*;
 use crate::json::{WriteOptions, write_value};
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> usize {
-        (self.next() % bound) as usize
-    }
-
-    /// Of any size: most numbers are small.
-    fn long(&mut self) -> i64 {
-        let bits = self.below(64);
-        self.next() as i64 >> bits
-    }
-
-    fn text(&mut self) -> String {
-        const LETTERS: [&str; 12] =
-            ["a", "Z", "0", " ", "\"", "\\", "\n", "\u{1}", "é", "€", "😀", "/"];
-        let length = self.below(24);
-        (0..length).map(|_| LETTERS[self.below(LETTERS.len() as u64)]).collect()
-    }
-}
+use crate::test_rig::Random;
 
 enum Type {
     Boolean,
@@ -162,7 +133,7 @@ fn value(random: &mut Random, of: &Type) -> (Avro, Json) {
             (Avro::Bytes(bytes.clone()), base64(&bytes))
         }
         Type::String => {
-            let text = random.text();
+            let text = random.text(24);
             (Avro::String(text.clone()), text.into())
         }
         Type::Date => {
@@ -182,7 +153,7 @@ fn value(random: &mut Random, of: &Type) -> (Avro, Json) {
             (Avro::Fixed(*size, bytes.clone()), base64(&bytes))
         }
         Type::Enum(_, count) => {
-            let at = random.below(*count as u64);
+            let at = random.below(*count);
             let symbol = format!("S{at}");
             (Avro::Enum(at as u32, symbol.clone()), symbol.into())
         }
@@ -216,7 +187,7 @@ fn value(random: &mut Random, of: &Type) -> (Avro, Json) {
 fn union(random: &mut Random, null: Option<usize>, members: &[Type]) -> (Avro, Json) {
     let null = null.map(|at| at.min(members.len()));
     let count = members.len() + usize::from(null.is_some());
-    let at = random.below(count as u64);
+    let at = random.below(count);
     if Some(at) == null {
         return (Avro::Union(at as u32, Box::new(Avro::Null)), Json::Null);
     }
@@ -253,7 +224,7 @@ fn check(seed: u64) {
     let of = Type::Record("n.Root".to_owned(), members);
     let text = schema(&of).to_string();
     let avro = AvroSchema::parse_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let shelf = Rc::new(Shelf::default());
+    let shelf = Shelf::of(SchemaKind::Avro, &[]);
     shelf.schemas.borrow_mut().push(text.clone());
     let enhanced = AvroConverterConfig {
         data: AvroDataConfig { enhanced_avro_schema_support: true, ..Default::default() },
@@ -288,10 +259,10 @@ fn check(seed: u64) {
         }
         // Cut anywhere, or with a byte changed, it is an error or another value, never a panic.
         for _ in 0..8 {
-            let cut = 5 + random.below((bytes.len() - 4) as u64);
+            let cut = 5 + random.below(bytes.len() - 4);
             let mut broken = bytes[..cut.min(bytes.len())].to_vec();
             if broken.len() > 5 && random.below(2) == 0 {
-                let at = 5 + random.below((broken.len() - 5) as u64);
+                let at = 5 + random.below(broken.len() - 5);
                 broken[at] = random.next() as u8;
             }
             let arena = Arena::new();

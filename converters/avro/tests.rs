@@ -1,6 +1,5 @@
 //! Schemas and values both ways, and what a bad record is told.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::super::config::AvroDataConfig;
@@ -9,47 +8,7 @@ use crate::data::{Field, OwnedValue, SchemaType};
 use crate::json::jvm_text::{show, show_schema};
 use crate::json::{WriteOptions, write_value};
 use crate::registry::{RegistryUse, WriteAs};
-
-/// A registry in memory: schema texts by id, and what was asked of it.
-#[derive(Default)]
-pub(super) struct Shelf {
-    pub schemas: RefCell<Vec<String>>,
-    pub asked: RefCell<Vec<Question>>,
-    /// Nothing is known yet.
-    pub closed: std::cell::Cell<bool>,
-}
-
-impl SchemaSource for Shelf {
-    fn ask(&self, question: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        self.asked.borrow_mut().push(question.clone());
-        if self.closed.get() {
-            return None;
-        }
-        let mut schemas = self.schemas.borrow_mut();
-        let answer = |id: u32, text: Option<&String>| Answer {
-            id,
-            schema: text.map(|text| SchemaText::new(SchemaKind::Avro, text.as_str())),
-            references: Vec::new(),
-            versions: vec![("t-value".to_owned(), 3)],
-        };
-        let at = |id: u32| (id as usize).checked_sub(1);
-        Some(match question {
-            Question::Schema { id } => match at(*id).and_then(|at| schemas.get(at)) {
-                Some(text) => Ok(Arc::new(answer(*id, Some(text)))),
-                None => Err(DataError::new(format!("Schema {id} not found; error code: 40403"))),
-            },
-            Question::Register { schema, .. } | Question::Lookup { schema, .. } => {
-                let at = schemas.iter().position(|text| **text == *schema.text);
-                let at = at.unwrap_or_else(|| {
-                    schemas.push(schema.text.to_string());
-                    schemas.len() - 1
-                });
-                Ok(Arc::new(answer(at as u32 + 1, None)))
-            }
-            Question::Latest { .. } => Ok(Arc::new(answer(schemas.len() as u32, schemas.last()))),
-        })
-    }
-}
+use crate::test_rig::{Shelf, framed};
 
 pub(super) fn config() -> AvroConverterConfig {
     AvroConverterConfig {
@@ -65,16 +24,7 @@ pub(super) fn converter(config: AvroConverterConfig, shelf: &Rc<Shelf>) -> AvroC
 }
 
 fn shelf(schemas: &[&str]) -> Rc<Shelf> {
-    let shelf = Shelf::default();
-    shelf.schemas.borrow_mut().extend(schemas.iter().map(|text| (*text).to_owned()));
-    Rc::new(shelf)
-}
-
-fn framed_bytes(id: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    frame(id, &mut bytes);
-    bytes.extend_from_slice(payload);
-    bytes
+    Shelf::of(SchemaKind::Avro, schemas)
 }
 
 /// Schema and value of `payload` under `schema`, in the words of the JVM; and the JSON text of it.
@@ -84,7 +34,7 @@ fn read_with(config: AvroDataConfig, schema: &str, payload: &[u8]) -> Result<[St
         let arena = Arena::new();
         let data = AvroConverterConfig { data: config.clone(), ..self::config() };
         let mut converter = converter(data, &shelf);
-        let bytes = framed_bytes(1, payload);
+        let bytes = framed(1, &[payload]);
         let read = converter.to_connect_data("t", Some(&bytes), detail, &arena);
         let read = read.map_err(|error| error.message)?;
         let mut text = Vec::new();
@@ -105,39 +55,39 @@ fn read(schema: &str, payload: &[u8]) -> Result<[String; 3], String> {
 #[test]
 fn types_become_connects() {
     for (schema, payload, type_, value) in [
-        (r#""int""#, &[0x0f][..], "INT32v3", "Integer:-8"),
-        (r#"{"type":"int","connect.type":"int8"}"#, &[0x80, 0x04], "INT8v3", "Byte:0"),
-        (r#"{"type":"int","connect.type":"int16"}"#, &[2], "INT16v3", "Short:1"),
-        (r#""long""#, &[0x80, 1], "INT64v3", "Long:64"),
-        (r#""boolean""#, &[1], "BOOLEANv3", "Boolean:true"),
-        (r#""float""#, &[0, 0, 0x80, 0x3f], "FLOAT32v3", "Float:1.0"),
-        (r#""double""#, &[0, 0, 0, 0, 0, 0, 0xf0, 0x3f], "FLOAT64v3", "Double:1.0"),
-        (r#""string""#, &[4, b'h', b'i'], "STRINGv3", "String:hi"),
+        (r#""int""#, &[0x0f][..], "INT32v7", "Integer:-8"),
+        (r#"{"type":"int","connect.type":"int8"}"#, &[0x80, 0x04], "INT8v7", "Byte:0"),
+        (r#"{"type":"int","connect.type":"int16"}"#, &[2], "INT16v7", "Short:1"),
+        (r#""long""#, &[0x80, 1], "INT64v7", "Long:64"),
+        (r#""boolean""#, &[1], "BOOLEANv7", "Boolean:true"),
+        (r#""float""#, &[0, 0, 0x80, 0x3f], "FLOAT32v7", "Float:1.0"),
+        (r#""double""#, &[0, 0, 0, 0, 0, 0, 0xf0, 0x3f], "FLOAT64v7", "Double:1.0"),
+        (r#""string""#, &[4, b'h', b'i'], "STRINGv7", "String:hi"),
         (r#"["null","string"]"#, &[2, 2, b'x'], "STRING?", "String:x"),
         (r#"["string","null"]"#, &[0, 2, b'x'], "STRING?", "String:x"),
-        (r#""bytes""#, &[1, 2], "BYTESv3", "bytes:AQI="),
+        (r#""bytes""#, &[1, 2], "BYTESv7", "bytes:AQI="),
         (
             r#"{"type":"fixed","name":"n.F","size":2}"#,
             &[1, 2],
-            "BYTES(n.F)v3{connect.fixed.size=2}",
+            "BYTES(n.F)v7{connect.fixed.size=2}",
             "bytes:AQI=",
         ),
         (
             r#"{"type":"array","items":"int"}"#,
             &[3, 4, 2, 4, 0],
-            "ARRAYv3<INT32>",
+            "ARRAYv7<INT32>",
             "[Integer:1,Integer:2,]",
         ),
         (
             r#"{"type":"map","values":"long"}"#,
             &[2, 2, b'k', 6, 0],
-            "MAPv3<STRING,INT64>",
+            "MAPv7<STRING,INT64>",
             "{String:k=Long:3,}",
         ),
         (
             r#"{"type":"enum","name":"n.E","symbols":["A","B"]}"#,
             &[2],
-            "STRING(n.E)v3{io.confluent.connect.avro.Enum=n.E, \
+            "STRING(n.E)v7{io.confluent.connect.avro.Enum=n.E, \
              io.confluent.connect.avro.Enum.A=A, io.confluent.connect.avro.Enum.B=B}",
             "String:B",
         ),
@@ -146,7 +96,7 @@ fn types_become_connects() {
                 "namespace":"io.confluent.connect.avro","fields":[
                 {"name":"key","type":"int"},{"name":"value","type":"string"}]}}"#,
             &[2, 2, 2, b'x', 0],
-            "MAPv3<INT32,STRING>",
+            "MAPv7<INT32,STRING>",
             "{Integer:1=String:x,}",
         ),
     ] {
@@ -195,7 +145,7 @@ fn logical_types() {
         let record =
             format!(r#"{{"type":"record","name":"R","fields":[{{"name":"f","type":{schema}}}]}}"#);
         let [read_type, read_value, _] = read(&record, payload).unwrap();
-        assert_eq!(read_type, format!("STRUCT(R)v3{{f:{type_};}}"));
+        assert_eq!(read_type, format!("STRUCT(R)v7{{f:{type_};}}"));
         let value = value.split_once(':').unwrap().1;
         assert_eq!(read_value, format!("Struct:Struct{{f={value}}}"), "{schema}");
     }
@@ -211,7 +161,7 @@ fn unions_become_structs() {
     let [type_, value, json] = read(schema, &[4, 2, 6]).unwrap();
     assert_eq!(
         type_,
-        "STRUCT?(io.confluent.connect.avro.Union)v3{int:INT32?;R:STRUCT?(a.R){x:INT32?;};string:STRING?;}"
+        "STRUCT?(io.confluent.connect.avro.Union)v7{int:INT32?;R:STRUCT?(a.R){x:INT32?;};string:STRING?;}"
     );
     assert_eq!(value, "Struct:Struct{R=Struct{x=3}}");
     assert_eq!(json, r#"{"int":null,"R":{"x":3},"string":null}"#);
@@ -237,7 +187,7 @@ fn records_inside_of_themselves() {
     let shelf = shelf(&[list]);
     let mut converter = converter(config(), &shelf);
     let (arena, mut out) = (Arena::new(), Vec::new());
-    let bytes = framed_bytes(1, &[2, 0, 2, 4, 2, 0]);
+    let bytes = framed(1, &[&[2, 0, 2, 4, 2, 0]]);
     let data = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
     assert_eq!(converter.from_connect_data("t", data.schema, data.value, &mut out), Ok(true));
     let enhanced = AvroDataConfig { enhanced_avro_schema_support: true, ..Default::default() };
@@ -285,7 +235,7 @@ fn a_schema_that_is_not_there_yet_is_asked_for_once() {
     shelf.closed.set(true);
     let mut converter = converter(config(), &shelf);
     let arena = Arena::new();
-    let bytes = framed_bytes(1, &[2]);
+    let bytes = framed(1, &[&[2]]);
     let error = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap_err();
     assert!(error.retriable);
     shelf.closed.set(false);
@@ -366,7 +316,7 @@ fn enums_are_kept_where_the_user_says_so() {
     };
     let mut converter = converter(AvroConverterConfig { data: enhanced, ..config() }, &shelf);
     let (arena, mut out) = (Arena::new(), Vec::new());
-    let bytes = framed_bytes(1, &[2]);
+    let bytes = framed(1, &[&[2]]);
     let data = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
     converter.from_connect_data("t", data.schema, data.value, &mut out).unwrap();
     assert_eq!(out[5..], [2]);
@@ -405,7 +355,7 @@ fn data_goes_under_the_newest_schema_by_field_names() {
     let mut out = Vec::new();
     let value = Value::Struct(arena.alloc(record));
     assert_eq!(converter.from_connect_data("t", Some(&schema), value, &mut out), Ok(true));
-    assert_eq!(out, framed_bytes(1, &[6, b'n', b'e', b'w', 4, 2, 2]));
+    assert_eq!(out, framed(1, &[&[6, b'n', b'e', b'w', 4, 2, 2]]));
     let narrow = Schema::struct_of(vec![field("a", Schema::new(SchemaType::Int32))]).named("R");
     let record = crate::Struct { schema: &narrow, values: &values[..1] };
     let value = Value::Struct(arena.alloc(record));
@@ -424,8 +374,7 @@ fn nulls_and_defaults() {
     let value = Value::Struct(arena.alloc(record));
     for (ignore, payload) in [(false, &[0, 14][..]), (true, &[2])] {
         let data = AvroDataConfig { ignore_default_for_nullables: ignore, ..Default::default() };
-        let mut converter =
-            converter(AvroConverterConfig { data, ..config() }, &Rc::new(Shelf::default()));
+        let mut converter = converter(AvroConverterConfig { data, ..config() }, &shelf(&[]));
         let mut out = Vec::new();
         assert_eq!(converter.from_connect_data("t", Some(&schema), value, &mut out), Ok(true));
         assert_eq!(out[5..], *payload);
@@ -442,7 +391,7 @@ fn nulls_and_defaults() {
 
 #[test]
 fn data_without_schema() {
-    let shelf = Rc::new(Shelf::default());
+    let shelf = shelf(&[]);
     let mut converter = converter(config(), &shelf);
     let arena = Arena::new();
     let entries = [

@@ -1,6 +1,5 @@
 //! Schemas and values both ways, and what a bad record is told.
 
-use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -11,49 +10,7 @@ use crate::data::{Field, OwnedValue, SchemaType, Struct};
 use crate::json::jvm_text::{show, show_schema};
 use crate::json::{DecimalFormat, WriteOptions, write_value};
 use crate::registry::{RegistryUse, WriteAs};
-
-/// A registry in memory: schema texts by id, and what was asked of it.
-#[derive(Default)]
-struct Shelf {
-    schemas: RefCell<Vec<String>>,
-    references: Vec<(String, Arc<str>)>,
-    asked: RefCell<Vec<Question>>,
-    /// Nothing is known yet.
-    closed: Cell<bool>,
-}
-
-impl SchemaSource for Shelf {
-    fn ask(&self, question: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        self.asked.borrow_mut().push(question.clone());
-        if self.closed.get() {
-            return None;
-        }
-        let mut schemas = self.schemas.borrow_mut();
-        let answer = |id: usize, text: Option<&String>| Answer {
-            id: id as u32,
-            schema: text.map(|text| SchemaText::new(SchemaKind::Json, text.as_str())),
-            references: self.references.clone(),
-            versions: vec![("t-value".to_owned(), 7)],
-        };
-        let at = |id: u32| (id as usize).checked_sub(1);
-        Some(match question {
-            Question::Schema { id } => match at(*id).and_then(|at| schemas.get(at)) {
-                Some(text) => Ok(Arc::new(answer(*id as usize, Some(text)))),
-                None => Err(DataError::new(format!("Schema {id} not found; error code: 40403"))),
-            },
-            Question::Register { schema, .. } | Question::Lookup { schema, .. } => {
-                assert_eq!(schema.type_, SchemaKind::Json);
-                let at = schemas.iter().position(|text| **text == *schema.text);
-                let at = at.unwrap_or_else(|| {
-                    schemas.push(schema.text.to_string());
-                    schemas.len() - 1
-                });
-                Ok(Arc::new(answer(at + 1, None)))
-            }
-            Question::Latest { .. } => Ok(Arc::new(answer(schemas.len(), schemas.last()))),
-        })
-    }
-}
+use crate::test_rig::{Random, Shelf, VERSION, framed};
 
 fn config() -> JsonSchemaConverterConfig {
     JsonSchemaConverterConfig {
@@ -71,16 +28,7 @@ fn converter(config: JsonSchemaConverterConfig, shelf: &Rc<Shelf>) -> JsonSchema
 }
 
 fn shelf(schemas: &[&str]) -> Rc<Shelf> {
-    let shelf = Shelf::default();
-    shelf.schemas.borrow_mut().extend(schemas.iter().map(|text| (*text).to_owned()));
-    Rc::new(shelf)
-}
-
-fn framed_bytes(id: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    frame(id, &mut bytes);
-    bytes.extend_from_slice(payload);
-    bytes
+    Shelf::of(SchemaKind::Json, schemas)
 }
 
 fn data_config(pairs: &str) -> JsonSchemaDataConfig {
@@ -108,7 +56,7 @@ fn read<T>(
 ) -> Result<T, String> {
     let (shelf, arena) = (shelf(&[schema]), Arena::new());
     let mut converter = converter(JsonSchemaConverterConfig { data, ..config() }, &shelf);
-    let bytes = framed_bytes(1, payload);
+    let bytes = framed(1, &[payload]);
     let read = converter.to_connect_data("t", Some(&bytes), detail, &arena);
     let read = read.map_err(|error| error.message)?;
     Ok(see(&mut converter, read, &shelf))
@@ -132,7 +80,7 @@ fn all_as_the_jvm_has_it() {
         let data = data_config(pairs);
         let type_ = lines.next().unwrap();
         let parsed = JsonSchema::parse(json, &[]);
-        let program = parsed.and_then(|parsed| to_connect::compile(&parsed, &data, Some(7)));
+        let program = parsed.and_then(|parsed| to_connect::compile(&parsed, &data, Some(VERSION)));
         if type_.starts_with('!') {
             assert!(program.is_err(), "{json}");
             continue;
@@ -307,7 +255,7 @@ fn an_unanswered_question_is_retriable() {
     let shelf = shelf(&[ORDER]);
     shelf.closed.set(true);
     let (mut converter, arena) = (converter(config(), &shelf), Arena::new());
-    let bytes = framed_bytes(1, br#"{"id":1}"#);
+    let bytes = framed(1, &[br#"{"id":1}"#]);
     let error = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap_err();
     assert!(error.retriable, "{error}");
     let (schema, mut out) = (Schema::new(SchemaType::Int32), vec![7]);
@@ -327,11 +275,10 @@ fn schemas_that_refer_to_others() {
     let other = r#"{"definitions":{"a":{"type":"object","title":"A","properties":{"s":{"type":"string"}}}}}"#;
     let shelf = Rc::new(Shelf {
         references: vec![("address.json".to_owned(), other.into())],
-        schemas: RefCell::new(vec![text.to_owned()]),
-        ..Shelf::default()
+        ..Shelf::new(SchemaKind::Json, &[text])
     });
     let (mut converter, arena) = (converter(config(), &shelf), Arena::new());
-    let bytes = framed_bytes(1, br#"{"a":{"s":"x"}}"#);
+    let bytes = framed(1, &[br#"{"a":{"s":"x"}}"#]);
     let read = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
     assert_eq!(show_schema(read.schema), "STRUCTv7{a:STRUCT(A){s:STRING;};}");
     assert_eq!(show(&read.value), "Struct:Struct{a=Struct{s=x}}");
@@ -390,7 +337,7 @@ fn the_newest_schema_reads() {
     let shelf = shelf(&[r#"{"type":"integer"}"#, r#"{"type":"number"}"#]);
     let newest = JsonSchemaConverterConfig { read_latest: true, ..config() };
     let (mut converter, arena) = (converter(newest, &shelf), Arena::new());
-    let bytes = framed_bytes(1, b"5");
+    let bytes = framed(1, &[b"5"]);
     let read = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
     assert_eq!(show(&read.value), "Double:5.0");
 }
@@ -409,7 +356,7 @@ fn data_that_its_schema_does_not_allow() {
     };
     let (mut converter, arena) = (converter(strict, &shelf), Arena::new());
     for (payload, good) in [(r#"{"a":1}"#, true), (r#"{"a":"x"}"#, false), ("{}", false)] {
-        let bytes = framed_bytes(1, payload.as_bytes());
+        let bytes = framed(1, &[payload.as_bytes()]);
         for detail in [Detail::Full, Detail::Json] {
             let read = converter.to_connect_data("t", Some(&bytes), detail, &arena);
             assert_eq!(read.is_ok(), good, "{payload}");
@@ -429,27 +376,7 @@ fn data_that_its_schema_does_not_allow() {
 }
 
 /// SplitMix64: schemas and values made of one number.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn text(&mut self) -> String {
-        const LETTERS: [&str; 10] = ["a", "Z", " ", "\"", "\\", "\n", "\u{1}", "é", "😀", "/"];
-        let length = self.below(9);
-        (0..length).map(|_| LETTERS[self.below(LETTERS.len())]).collect()
-    }
-
     fn schema(&mut self, depth: usize) -> Schema {
         use SchemaType as T;
         let simple = [
@@ -476,7 +403,7 @@ impl Random {
             }
             16 => {
                 let field = |random: &mut Self, at: usize| Field {
-                    name: format!("{}{at}", random.text()).into(),
+                    name: format!("{}{at}", random.text(9)).into(),
                     schema: random.schema(depth - 1).into(),
                 };
                 let count = 1 + self.below(20);
@@ -486,7 +413,7 @@ impl Random {
             at => Schema::new(simple[at]),
         };
         if self.below(3) == 0 {
-            schema.doc = Some(self.text().into());
+            schema.doc = Some(self.text(9).into());
         }
         if self.below(3) == 0 && schema.type_ == T::Int32 && schema.name.is_none() {
             schema.default = Some(OwnedValue::Int32(5));
@@ -519,7 +446,7 @@ impl Random {
                 Value::Float64(if double.is_finite() { double } else { 0.5 })
             }
             (T::Boolean, _) => Value::Boolean(bits & 1 == 0),
-            (T::String, _) => Value::Str(arena.alloc_str(&self.text())),
+            (T::String, _) => Value::Str(arena.alloc_str(&self.text(9))),
             (T::Bytes, _) => Value::Bytes(arena.alloc_bytes(&bits.to_le_bytes()[..self.below(8)])),
             (T::Array, _) => {
                 let of = schema.value_schema.as_deref().unwrap();
@@ -533,7 +460,7 @@ impl Random {
                 let mut entries = arena.vec();
                 for at in 0..self.below(4) {
                     let key = match keys.type_ {
-                        T::String => Value::Str(arena.alloc_str(&format!("{}{at}", self.text()))),
+                        T::String => Value::Str(arena.alloc_str(&format!("{}{at}", self.text(9)))),
                         _ => Value::Int32(at as i32),
                     };
                     entries.push((key, self.value(of, arena)));

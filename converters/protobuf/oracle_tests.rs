@@ -11,35 +11,7 @@ use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 use super::*;
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    /// Of any size: most numbers are small.
-    fn long(&mut self) -> i64 {
-        let bits = self.below(64);
-        self.next() as i64 >> bits
-    }
-
-    fn text(&mut self) -> String {
-        const LETTERS: [&str; 10] = ["a", "Z", "0", " ", "\"", "\\", "\n", "é", "€", "😀"];
-        let length = self.below(24);
-        (0..length).map(|_| LETTERS[self.below(LETTERS.len())]).collect()
-    }
-}
+use crate::test_rig::Random;
 
 const SCALARS: [&str; 15] = [
     "double", "float", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32",
@@ -147,8 +119,8 @@ fn scalar(random: &mut Random, kind: &Kind, depth: usize) -> Reflected {
         Kind::Uint32 | Kind::Fixed32 => Reflected::U32(random.long() as u32),
         Kind::Uint64 | Kind::Fixed64 => Reflected::U64(random.long() as u64),
         Kind::Bool => Reflected::Bool(random.below(2) == 1),
-        Kind::String => Reflected::String(random.text()),
-        Kind::Bytes => Reflected::Bytes(random.text().into_bytes().into()),
+        Kind::String => Reflected::String(random.text(24)),
+        Kind::Bytes => Reflected::Bytes(random.text(24).into_bytes().into()),
         Kind::Enum(all) => {
             let values: Vec<i32> = all.values().map(|value| value.number()).collect();
             let known = random.below(8) > 0;
@@ -304,7 +276,7 @@ fn check(seed: u64) {
     for _ in 0..20 {
         let message = message_value(&mut random, &of, 4);
         let arena = Arena::new();
-        let bytes = framed_bytes(1, &[0], &message.encode_to_vec());
+        let bytes = framed(1, &[&[0], &message.encode_to_vec()]);
         let read = converter
             .to_connect_data("t", Some(&bytes), Detail::Full, &arena)
             .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{text}"));

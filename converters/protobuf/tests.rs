@@ -1,6 +1,5 @@
 //! Schemas and values both ways, and what a bad record is told.
 
-use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::super::config::ProtobufDataConfig;
@@ -8,52 +7,12 @@ use super::*;
 use crate::data::{Decimal, Field, OwnedValue, SchemaType, Struct};
 use crate::json::jvm_text::{show, show_schema};
 use crate::registry::{RegistryUse, WriteAs};
+use crate::test_rig::{Shelf, framed};
 
 #[path = "oracle_tests.rs"]
 mod oracle_tests;
 #[path = "write_tests.rs"]
 mod write_tests;
-
-/// A registry in memory: schema texts by id, and what was asked of it.
-#[derive(Default)]
-pub(super) struct Shelf {
-    pub schemas: RefCell<Vec<String>>,
-    pub references: Vec<(String, Arc<str>)>,
-    pub asked: RefCell<Vec<Question>>,
-    /// Nothing is known yet.
-    pub closed: Cell<bool>,
-}
-
-impl SchemaSource for Shelf {
-    fn ask(&self, question: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        self.asked.borrow_mut().push(question.clone());
-        if self.closed.get() {
-            return None;
-        }
-        let mut schemas = self.schemas.borrow_mut();
-        let answer = |id: u32, text: Option<&String>| Answer {
-            id,
-            schema: text.map(|text| SchemaText::new(SchemaKind::Protobuf, text.as_str())),
-            references: self.references.clone(),
-            versions: vec![("t-value".to_owned(), 3)],
-        };
-        Some(match question {
-            Question::Schema { id } => match schemas.get((*id as usize).wrapping_sub(1)) {
-                Some(text) => Ok(Arc::new(answer(*id, Some(text)))),
-                None => Err(DataError::new(format!("Schema {id} not found; error code: 40403"))),
-            },
-            Question::Register { schema, .. } | Question::Lookup { schema, .. } => {
-                let at = schemas.iter().position(|text| **text == *schema.text);
-                let at = at.unwrap_or_else(|| {
-                    schemas.push(schema.text.to_string());
-                    schemas.len() - 1
-                });
-                Ok(Arc::new(answer(at as u32 + 1, None)))
-            }
-            Question::Latest { .. } => Ok(Arc::new(answer(schemas.len() as u32, schemas.last()))),
-        })
-    }
-}
 
 pub(super) fn config(data: ProtobufDataConfig) -> ProtobufConverterConfig {
     ProtobufConverterConfig {
@@ -69,16 +28,7 @@ pub(super) fn converter(config: ProtobufConverterConfig, shelf: &Rc<Shelf>) -> P
 }
 
 pub(super) fn shelf(schemas: &[&str]) -> Rc<Shelf> {
-    let schemas = schemas.iter().map(|text| (*text).to_owned()).collect();
-    Rc::new(Shelf { schemas: RefCell::new(schemas), ..Shelf::default() })
-}
-
-pub(super) fn framed_bytes(id: u32, list: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    frame(id, &mut bytes);
-    bytes.extend_from_slice(list);
-    bytes.extend_from_slice(payload);
-    bytes
+    Shelf::of(SchemaKind::Protobuf, schemas)
 }
 
 /// Schema and value of `payload` under the first message of `schema`, in the words of the JVM.
@@ -88,7 +38,7 @@ fn read_with(
     payload: &[u8],
 ) -> Result<[String; 2], String> {
     let mut converter = converter(config(data), &shelf(&[schema]));
-    let (arena, bytes) = (Arena::new(), framed_bytes(1, &[0], payload));
+    let (arena, bytes) = (Arena::new(), framed(1, &[&[0], payload]));
     let read = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena);
     let read = read.map_err(|error| error.message)?;
     Ok([show_schema(read.schema), show(&read.value)])
@@ -109,7 +59,7 @@ fn read(schema: &str, payload: &[u8]) -> Result<[String; 2], String> {
 /// Schema and value of the one field `f`.
 fn field_with(data: ProtobufDataConfig, schema: &str, payload: &[u8]) -> [String; 2] {
     let [schema, value] = read_with(data, schema, payload).unwrap();
-    let schema = schema.strip_prefix("STRUCT(M)v3{").and_then(|text| text.strip_suffix(";}"));
+    let schema = schema.strip_prefix("STRUCT(M)v7{").and_then(|text| text.strip_suffix(";}"));
     let value = value.strip_prefix("Struct:Struct{").and_then(|text| text.strip_suffix('}'));
     let strip = |text: &str| text.strip_prefix("f:").map(str::to_owned);
     [strip(schema.unwrap()).unwrap(), value.unwrap().to_owned()]
@@ -235,7 +185,7 @@ fn oneofs_are_structs_of_which_one_field_is_set() {
     assert_eq!(
         shown,
         format!(
-            "STRUCT(M)v3{{x_0:STRUCT?(io.confluent.connect.protobuf.Union.x){{{members}}};\
+            "STRUCT(M)v7{{x_0:STRUCT?(io.confluent.connect.protobuf.Union.x){{{members}}};\
              a:INT32?{};}}",
             tag(1)
         )
@@ -249,7 +199,7 @@ fn oneofs_are_structs_of_which_one_field_is_set() {
     assert_eq!(of(plain(), &[])[1], "Struct:Struct{a=0}");
     let flat = ProtobufDataConfig { flatten_unions: true, ..plain() };
     let [shown, value] = of(flat, &[26, 2, 8, 1, 18, 1, b'z']);
-    assert_eq!(shown, format!("STRUCT(M)v3{{{members}a:INT32?{};}}", tag(1)));
+    assert_eq!(shown, format!("STRUCT(M)v7{{{members}a:INT32?{};}}", tag(1)));
     assert_eq!(value, "Struct:Struct{s=z,a=0}");
     let plainly = ProtobufDataConfig { generate_index_for_unions: false, ..plain() };
     assert!(of(plainly, &[])[0].contains("{x:STRUCT?"));
@@ -258,7 +208,7 @@ fn oneofs_are_structs_of_which_one_field_is_set() {
     let full = ProtobufDataConfig { enhanced_protobuf_schema_support: true, ..plain() };
     let [shown, _] = of(full, &[]);
     assert!(
-        shown.starts_with("STRUCT(p.M)v3{x_0:STRUCT?(io.confluent.connect.protobuf.Union.p.M.x)")
+        shown.starts_with("STRUCT(p.M)v7{x_0:STRUCT?(io.confluent.connect.protobuf.Union.p.M.x)")
     );
     assert!(shown.contains("STRUCT?(p.M.In)"), "{shown}");
 }
@@ -296,9 +246,9 @@ fn wrappers_by_themselves() {
     let shelf = shelf(&[schema]);
     let arena = Arena::new();
     let mut raw = converter(config(ProtobufDataConfig::default()), &shelf);
-    let bytes = framed_bytes(1, &[2, 14], &[10, 2, b'h', b'i']);
+    let bytes = framed(1, &[&[2, 14], &[10, 2, b'h', b'i']]);
     let read = raw.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
-    assert_eq!(show_schema(read.schema), "STRINGv3");
+    assert_eq!(show_schema(read.schema), "STRINGv7");
     assert_eq!(show(&read.value), "String:hi");
     let data =
         ProtobufDataConfig { wrapper_for_raw_primitives: false, ..ProtobufDataConfig::default() };
@@ -306,7 +256,7 @@ fn wrappers_by_themselves() {
     let read = whole.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
     assert_eq!(
         show_schema(read.schema),
-        format!("STRUCT(StringValue)v3{{value:STRING?{{{TAG}}};}}")
+        format!("STRUCT(StringValue)v7{{value:STRING?{{{TAG}}};}}")
     );
 }
 
@@ -443,7 +393,7 @@ fn forged_bytes_take_no_memory() {
     let schema = proto3("repeated int32 l = 1; int32 a = 2;");
     let shelf = shelf(&[&schema]);
     let mut converter = converter(config(ProtobufDataConfig::default()), &shelf);
-    let (arena, bytes) = (Arena::new(), framed_bytes(1, &[0], &[8, 1, 16, 1].repeat(100_000)));
+    let (arena, bytes) = (Arena::new(), framed(1, &[&[0], &[8, 1, 16, 1].repeat(100_000)]));
     converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
     assert!(arena.allocated_bytes() < bytes.len() * 100, "{}", arena.allocated_bytes());
 }
@@ -486,7 +436,7 @@ proptest::proptest! {
         let text = format!("syntax = \"proto3\"; {}", FORGED[schema]);
         let config = ProtobufConverterConfig { registry: RegistryUse { write_as, ..RegistryUse::default() }, ..config(data) };
         let mut converter = converter(config, &shelf(&[&text]));
-        let (arena, bytes) = (Arena::new(), framed_bytes(1, &[0], &payload));
+        let (arena, bytes) = (Arena::new(), framed(1, &[&[0], &payload]));
         let Ok(read) = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena) else {
             return Ok(());
         };
@@ -525,7 +475,7 @@ fn which_message_a_record_is() {
     let mut converter = converter(config(ProtobufDataConfig::default()), &shelf);
     let arena = Arena::new();
     let mut name = |id: u32, list: &[u8]| {
-        let bytes = arena.alloc_bytes(&framed_bytes(id, list, &[]));
+        let bytes = arena.alloc_bytes(&framed(id, &[list, &[]]));
         let read = converter.to_connect_data("t", Some(bytes), Detail::Full, &arena);
         read.map(|read| read.schema.unwrap().name.as_deref().unwrap().to_owned())
             .map_err(|error| error.message)
@@ -549,7 +499,7 @@ fn which_message_a_record_is() {
     let bad = converter.to_connect_data("t", Some(b"text"), Detail::Full, &arena).unwrap_err();
     assert!(bad.message.contains("Unknown magic byte!"), "{}", bad.message);
     shelf.closed.set(true);
-    let bytes = framed_bytes(8, &[0], &[]);
+    let bytes = framed(8, &[&[0], &[]]);
     let later = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap_err();
     assert!(later.retriable);
 }
@@ -557,17 +507,17 @@ fn which_message_a_record_is() {
 #[test]
 fn imports_are_found_among_the_references() {
     let shelf = Rc::new(Shelf {
-        schemas: RefCell::new(vec![
-            "syntax = \"proto3\"; import \"other.proto\"; message M { o.Other f = 1; }".to_owned(),
-        ]),
         references: vec![(
             "other.proto".to_owned(),
             "syntax = \"proto3\"; package o; message Other { int32 a = 1; }".into(),
         )],
-        ..Shelf::default()
+        ..Shelf::new(
+            SchemaKind::Protobuf,
+            &["syntax = \"proto3\"; import \"other.proto\"; message M { o.Other f = 1; }"],
+        )
     });
     let mut converter = converter(config(ProtobufDataConfig::default()), &shelf);
-    let (arena, bytes) = (Arena::new(), framed_bytes(1, &[0], &[10, 2, 8, 4]));
+    let (arena, bytes) = (Arena::new(), framed(1, &[&[0], &[10, 2, 8, 4]]));
     let read = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
     assert_eq!(show(&read.value), "Struct:Struct{f=Struct{a=4}}");
 }

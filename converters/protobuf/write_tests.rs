@@ -279,7 +279,7 @@ fn a_struct_inside_of_itself() {
         &[42, 5, 10, 3, 10, 1, b'e'],
     ]
     .concat();
-    let (arena, bytes) = (Arena::new(), framed_bytes(1, &[0], &payload));
+    let (arena, bytes) = (Arena::new(), framed(1, &[&[0], &payload]));
     let read = converter.to_connect_data("t", Some(&bytes), Detail::Full, &arena).unwrap();
     let mut out = Vec::new();
     converter.from_connect_data("t", read.schema, read.value, &mut out).unwrap();
