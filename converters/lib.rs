@@ -24,8 +24,10 @@ mod registry_plans;
 pub mod string;
 #[cfg(test)]
 mod test_rig;
+mod unfit;
 pub mod values;
 mod values_parser;
+mod varint;
 
 pub use arena::Arena;
 pub use converter::{Converter, DataError, HeaderConverter};

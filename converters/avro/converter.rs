@@ -6,7 +6,6 @@ use super::compatible::obstacle;
 use super::config::AvroConverterConfig;
 use super::encode::Encoder;
 use super::from_connect::avro_text;
-use super::input::Input;
 use super::program::{Op, Program};
 use super::schema::{AvroSchema, Kind};
 use super::{decode, to_connect, to_json};
@@ -18,6 +17,7 @@ use crate::registry::{
     Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, frame, framed,
 };
 use crate::registry_plans::{Compiled, ReadPlans, Source, WritePlans, ask, failed_to, schema_of};
+use crate::varint::Input;
 
 /// Reads and writes Avro under schemas of a registry.
 pub struct AvroConverter {

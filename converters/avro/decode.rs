@@ -3,12 +3,13 @@
 //! Text and bytes stay where they are; structs, arrays and maps are slices in the arena. Nothing is
 //! put on the heap, and what the arena takes is bounded by the record's length.
 
-use super::input::{FREE_ITEMS, Fault, Input};
+use super::input::FREE_ITEMS;
 use super::program::{At, Branch, Op, Program};
 use crate::arena::Arena;
 use crate::charset::Charset;
 use crate::data::{Decimal, Schema, Struct, Value};
 use crate::json::{MAX_DEPTH, last_wins};
+use crate::varint::{Fault, Input};
 
 /// Reads the value; on a fault, `input.at` is the place of it.
 pub(super) fn read<'a>(

@@ -10,6 +10,8 @@ use crate::arena::Arena;
 use crate::converter::DataError;
 use crate::data::{Schema, SchemaType, Struct, Value};
 use crate::json::parse_text;
+use crate::unfit::{in_field, incomplete, invalid};
+use crate::varint::{write_varint, zigzag};
 
 /// How one value is written.
 #[derive(Debug)]
@@ -220,30 +222,10 @@ fn write_symbol(symbols: &[String], text: &str, out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-#[cold]
-fn in_field(error: DataError, name: &str) -> DataError {
-    DataError { message: format!("{name}: {}", error.message), ..error }
-}
-
-#[cold]
-fn incomplete() -> DataError {
-    DataError::new("the schema lacks its element's schema")
-}
-
-#[cold]
-fn invalid(type_: SchemaType, value: Value<'_>) -> DataError {
-    DataError::new(format!("Invalid type for {}: class {}", type_.name(), value.java_class()))
-}
-
 /// A zigzag `long`.
 #[inline]
 fn write_long(value: i64, out: &mut Vec<u8>) {
-    let mut bits = (value << 1) as u64 ^ (value >> 63) as u64;
-    while bits >= 0x80 {
-        out.push(bits as u8 | 0x80);
-        bits >>= 7;
-    }
-    out.push(bits as u8);
+    write_varint(zigzag(value), out);
 }
 
 #[inline]

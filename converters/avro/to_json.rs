@@ -8,11 +8,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::decode::{NO_BRANCH, NO_PLAN, NO_SYMBOL, RECURSION, TOO_DEEP, time};
-use super::input::{FREE_ITEMS, Fault, Input};
+use super::input::FREE_ITEMS;
 use super::program::{At, Branch, Op, Program};
 use crate::data::Schema;
 use crate::json::text::{write_string, write_utf8};
 use crate::number_text::{write_double, write_float};
+use crate::varint::{Fault, Input};
 
 /// Appends the value as JSON; on a fault, `input.at` is the place of it and `out` holds a beginning.
 pub(super) fn write(

@@ -17,7 +17,7 @@ use super::serialization_error;
 use super::text::unescape;
 use crate::arena::Arena;
 use crate::converter::DataError;
-use crate::data::Value;
+use crate::data::{Schema, Value};
 use crate::json_text::JsonText;
 
 /// Parses a text that a record carries, edits applied.
@@ -334,6 +334,18 @@ impl<'a> Reader<'a> {
     /// A member's name, up to its value.
     pub fn name(&mut self) -> Result<&'a str, DataError> {
         self.key().map_err(serialization_error)
+    }
+
+    /// The place of the member at hand in the schema, up to its value; `next` is likely.
+    #[inline]
+    pub fn field(&mut self, schema: &Schema, next: usize) -> Result<Option<usize>, DataError> {
+        if let Some(field) = schema.fields.get(next)
+            && self.is_name(&field.name)?
+        {
+            return Ok(Some(next));
+        }
+        let name = self.name()?;
+        Ok(schema.field(name).map(|(at, _)| at))
     }
 
     /// True, and at the member's value, if its name is written exactly so; else nothing is read.

@@ -194,21 +194,23 @@ impl<'a> Typed<'_, 'a> {
         let mut next = 0;
         let mut more = self.reader.enter_object()?;
         while more {
-            let Some(at) = self.field(schema, next)? else {
-                self.reader.skip()?;
-                more = self.reader.more_members()?;
-                continue;
-            };
-            let field = &schema.fields[at];
-            let value = self.value(&field.schema)?;
-            if let Some(type_) = null_in_vain(&field.schema, value) {
-                return Err(DataError::new(format!(
-                    "Invalid value: null used for required field: \"{}\", schema type: {}",
-                    field.name,
-                    type_.name()
-                )));
+            match self.reader.field(schema, next)? {
+                None => {
+                    self.reader.skip()?;
+                }
+                Some(at) => {
+                    let field = &schema.fields[at];
+                    let value = self.value(&field.schema)?;
+                    if let Some(type_) = null_in_vain(&field.schema, value) {
+                        return Err(DataError::new(format!(
+                            "Invalid value: null used for required field: \"{}\", schema type: {}",
+                            field.name,
+                            type_.name()
+                        )));
+                    }
+                    (values[at], present[at], next) = (value, true, at + 1);
+                }
             }
-            (values[at], present[at], next) = (value, true, at + 1);
             more = self.reader.more_members()?;
         }
         for (at, field) in schema.fields.iter().enumerate() {
@@ -217,17 +219,6 @@ impl<'a> Typed<'_, 'a> {
             }
         }
         Ok(Value::Struct(arena.alloc(Struct { schema, values })))
-    }
-
-    /// The place of the member at hand in the schema, up to its value; `next` is likely.
-    fn field(&mut self, schema: &Schema, next: usize) -> Result<Option<usize>, DataError> {
-        if let Some(field) = schema.fields.get(next)
-            && self.reader.is_name(&field.name)?
-        {
-            return Ok(Some(next));
-        }
-        let name = self.reader.name()?;
-        Ok(schema.field(name).map(|(at, _)| at))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::arena::Arena;
 use crate::converter::DataError;
 use crate::data::{Schema, Struct, Value};
 use crate::json::{Reader, last_wins, node_type, serialization_error};
+use crate::unfit::in_field;
 
 /// Reads the one value that `payload` is.
 pub(super) fn read<'a>(
@@ -157,7 +158,7 @@ impl<'a> Decoder<'a, '_> {
         let mut next = 0;
         let mut more = self.reader.enter_object()?;
         while more {
-            let at = self.field(schema, next)?;
+            let at = self.reader.field(schema, next)?;
             match at {
                 Some(at) => {
                     let op = self.ops.get(first + at as u32);
@@ -300,17 +301,6 @@ impl<'a> Decoder<'a, '_> {
         Ok((entry.0.unwrap_or_default(), entry.1.unwrap_or_default()))
     }
 
-    /// The place of the member at hand in the schema, up to its value; `next` is likely.
-    fn field(&mut self, schema: &Schema, next: usize) -> Result<Option<usize>, DataError> {
-        if let Some(field) = schema.fields.get(next)
-            && self.reader.is_name(&field.name)?
-        {
-            return Ok(Some(next));
-        }
-        let name = self.reader.name()?;
-        Ok(schema.field(name).map(|(at, _)| at))
-    }
-
     #[inline]
     pub fn deeper(&mut self) -> Result<(), DataError> {
         self.depth += 1;
@@ -329,9 +319,4 @@ impl<'a> Decoder<'a, '_> {
     fn found(&self, what: &str) -> DataError {
         DataError::new(format!("{what}{}", node_type(self.reader.scan.peek())))
     }
-}
-
-#[cold]
-fn in_field(error: DataError, name: &str) -> DataError {
-    DataError { message: format!("{name}: {}", error.message), ..error }
 }

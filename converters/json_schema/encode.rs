@@ -12,6 +12,7 @@ use crate::data::{
 };
 use crate::json::text::write_string;
 use crate::json::{DecimalFormat, WriteOptions, write_decimal, write_value};
+use crate::unfit::{in_field, incomplete, invalid};
 
 /// How one value is written, null aside.
 #[derive(Debug)]
@@ -412,21 +413,6 @@ fn entry(
 #[inline]
 fn integer(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-#[cold]
-fn in_field(error: DataError, name: &str) -> DataError {
-    DataError { message: format!("{name}: {}", error.message), ..error }
-}
-
-#[cold]
-fn incomplete() -> DataError {
-    DataError::new("the schema lacks its element's schema")
-}
-
-#[cold]
-fn invalid(type_: SchemaType, value: Value<'_>) -> DataError {
-    DataError::new(format!("Invalid type for {}: class {}", type_.name(), value.java_class()))
 }
 
 #[cold]

@@ -13,7 +13,6 @@ use super::indexes;
 use super::program::Program;
 use super::schema::ProtoSchema;
 use super::to_connect;
-use super::wire::Input;
 use crate::arena::Arena;
 use crate::converter::{Converter, DataError, Detail};
 use crate::data::{Schema, SchemaAndValue, Value};
@@ -21,6 +20,7 @@ use crate::registry::{
     Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, frame, framed,
 };
 use crate::registry_plans::{Compiled, ReadPlans, Source, WritePlans, ask, failed_to, schema_of};
+use crate::varint::Input;
 
 /// Reads and writes Protobuf under schemas of a registry.
 pub struct ProtobufConverter {

@@ -8,10 +8,11 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::decode_value::op_wire;
 use super::program::{Entry, Late, MessagePlan, Op, Place, Program, Union};
-use super::wire::{Fault, Input, LEN};
+use super::wire::LEN;
 use crate::arena::Arena;
 use crate::data::{Schema, Struct, Value};
 use crate::json::last_wins;
+use crate::varint::{Fault, Input};
 
 /// What is wrong, and where in memory the bytes are that are; `None`: nowhere in the record.
 #[derive(Debug)]
@@ -217,7 +218,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
             Place::Slot(slot) if tag == entry.tag => {
                 let slot = usize::from(slot);
                 if entry.op.composite() {
-                    let part = input.counted()?;
+                    let part = input.delimited()?;
                     frame.values[slot] = self.joined(frame.values[slot], part)?;
                 } else {
                     let schema = &*frame.schema.fields[slot].schema;
@@ -232,7 +233,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
                 let (known, before) = frame.chosen[group];
                 if entry.op.composite() {
                     let before = if known == mark { before } else { Value::Null };
-                    let part = input.counted()?;
+                    let part = input.delimited()?;
                     frame.chosen[group] = (mark, self.joined(before, part)?);
                 } else {
                     let schema = member_schema(frame, group, member)?;
@@ -245,7 +246,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
             Place::Map(list) if wire == LEN => {
                 let growing = frame.plan.growing[usize::from(list)];
                 let schema = &*frame.schema.fields[usize::from(growing.slot)].schema;
-                let payload = input.counted()?;
+                let payload = input.delimited()?;
                 let ops = growing.entry.ok_or(NO_PLAN)?;
                 let entry = self.entry(ops, payload, schema, around)?;
                 if let Growth::Map(entries) = &mut frame.growing[usize::from(list)] {
@@ -291,12 +292,12 @@ impl<'a, 'p> Decoder<'a, 'p> {
             return Err(NO_PLAN);
         };
         if op.composite() && wire == LEN {
-            let payload = input.counted()?;
+            let payload = input.delimited()?;
             items.push(self.composite(op, payload, schema, Some(around))?);
         } else if wire == own && !op.composite() {
             items.extend(self.plain(op, input, schema)?);
         } else if wire == LEN && own != LEN {
-            let packed = input.counted()?;
+            let packed = input.delimited()?;
             let mut inner = Input::new(packed);
             while inner.left() > 0 {
                 let item = self.plain(op, &mut inner, schema);
@@ -358,7 +359,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
                     found_key = self.plain(key, input, keys)?.or(found_key);
                 }
                 (2, LEN) if value.composite() => {
-                    let part = input.counted()?;
+                    let part = input.delimited()?;
                     found = Some(self.joined(found.unwrap_or(Value::Null), part)?);
                 }
                 (2, wire) if wire == op_wire(value) && !value.composite() => {

@@ -6,8 +6,9 @@ use super::logical;
 use super::names::loose;
 use super::program::Op;
 use super::scalar::wire_type;
-use super::wire::{Fault, Input, LEN, VARINT, unzigzag};
+use super::wire::{LEN, VARINT};
 use crate::data::{Decimal, Schema, Value};
+use crate::varint::{Fault, Input, unzigzag};
 
 const NO_UTF8: Fault = "a string is not UTF-8";
 const NO_DIGITS: Fault = "a confluent.type.Decimal has no byte";
@@ -43,7 +44,7 @@ impl<'a> Decoder<'a, '_> {
     ) -> Result<Option<Value<'a>>, Fault> {
         Ok(Some(match op {
             Op::Scalar(scalar) => number_or_text(scalar, input)?,
-            Op::LooseString => Value::Str(loose(input.counted()?, self.arena)),
+            Op::LooseString => Value::Str(loose(input.delimited()?, self.arena)),
             // As Java narrows.
             Op::Int8(scalar) => match number_or_text(scalar, input)? {
                 Value::Int32(value) => Value::Int8(value as i8),
@@ -97,7 +98,7 @@ impl<'a> Decoder<'a, '_> {
             let tag = input.tag()?;
             match (tag >> 3, tag & 7) {
                 (number @ 1..=4, VARINT) => numbers[number as usize - 1] = input.varint()? as i64,
-                (1, LEN) => bytes = input.counted()?,
+                (1, LEN) => bytes = input.delimited()?,
                 _ => input.skip(tag)?,
             }
         }
@@ -157,7 +158,7 @@ fn number_or_text<'a>(scalar: Scalar, input: &mut Input<'a>) -> Result<Value<'a>
     Ok(match scalar {
         Scalar::String => {
             let from = input.at;
-            let bytes = input.counted()?;
+            let bytes = input.delimited()?;
             Value::Str(std::str::from_utf8(bytes).map_err(|_| {
                 input.at = from;
                 NO_UTF8
@@ -174,6 +175,6 @@ fn number_or_text<'a>(scalar: Scalar, input: &mut Input<'a>) -> Result<Value<'a>
         Scalar::Fixed32 => Value::Int64(u32::from_le_bytes(input.array()?).into()),
         Scalar::Fixed64 | Scalar::Sfixed64 => Value::Int64(i64::from_le_bytes(input.array()?)),
         Scalar::Sfixed32 => Value::Int32(i32::from_le_bytes(input.array()?)),
-        Scalar::Bytes => Value::Bytes(input.counted()?),
+        Scalar::Bytes => Value::Bytes(input.delimited()?),
     })
 }

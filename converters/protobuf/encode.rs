@@ -6,9 +6,11 @@
 use super::file::Scalar;
 use super::logical;
 use super::scalar::wire_type;
-use super::wire::{I32, I64, LEN, VARINT, write_counted, write_nested, write_varint, zigzag};
+use super::wire::{I32, I64, LEN, VARINT, write_counted, write_nested};
 use crate::converter::DataError;
 use crate::data::{Schema, SchemaType, Struct, Value};
+use crate::unfit::{self, in_field, incomplete};
+use crate::varint::{write_varint, zigzag};
 
 /// How one value is written.
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl Encoder {
             (Self::Message(parts), Value::Struct(value)) => {
                 write_message(parts, schema, value, out, None)
             }
-            (Self::Message(_), other) => Err(invalid(schema.type_, other)),
+            (Self::Message(_), other) => Err(unwritable(schema.type_, other)),
             (Self::Wrapper(type_), value) => write_one(1, type_, false, schema, value, out, None),
         }
     }
@@ -139,7 +141,7 @@ fn member<'u>(
     let union = match value {
         Value::Null => return Ok(None),
         Value::Struct(union) => union,
-        other => return Err(invalid(schema.type_, other)),
+        other => return Err(unwritable(schema.type_, other)),
     };
     if !schema.admits(union.schema) {
         return Err(DataError::new("Mismatching struct schema"));
@@ -195,7 +197,7 @@ pub(super) fn write_step(
             }
             Ok(())
         }
-        (_, other) => Err(invalid(schema.type_, other)),
+        (_, other) => Err(unwritable(schema.type_, other)),
     }
 }
 
@@ -301,7 +303,7 @@ fn write_integer(
         Value::Int64(value) => value,
         Value::Int16(value) => value.into(),
         Value::Int8(value) => value.into(),
-        other => return Err(invalid(schema.type_, other)),
+        other => return Err(unwritable(schema.type_, other)),
     };
     let fits = match scalar {
         Scalar::Int32 | Scalar::Sint32 | Scalar::Sfixed32 => i32::try_from(number).is_ok(),
@@ -363,7 +365,7 @@ fn write_logical(
                 Ok(())
             });
         }
-        (_, other) => return Err(invalid(schema.type_, other)),
+        (_, other) => return Err(unwritable(schema.type_, other)),
     };
     write_nested(out, |out| {
         for (at, number) in numbers.iter().enumerate().filter(|(_, number)| **number != 0) {
@@ -375,23 +377,9 @@ fn write_logical(
 }
 
 #[cold]
-fn incomplete() -> DataError {
-    DataError::new("the schema has no schema of its values")
-}
-
-#[cold]
-fn invalid(type_: SchemaType, value: Value<'_>) -> DataError {
+fn unwritable(type_: SchemaType, value: Value<'_>) -> DataError {
     match value {
         Value::Null => DataError::new("Protobuf has no null in lists"),
-        other => DataError::new(format!(
-            "Invalid type for {}: class {}",
-            type_.name(),
-            other.java_class()
-        )),
+        other => unfit::invalid(type_, other),
     }
-}
-
-#[cold]
-fn in_field(error: DataError, name: &str) -> DataError {
-    DataError { message: format!("field {name}: {}", error.message), ..error }
 }

@@ -1,8 +1,7 @@
 //! Which message of its schema a record is: the list of indexes behind the schema's id.
 //!
 //! Zigzag varints: how many there are, then each; a lone 0 stands for the first message.
-
-use super::wire::{Fault, Input, unzigzag, write_varint, zigzag};
+use crate::varint::{Fault, Input, unzigzag, write_varint, zigzag};
 
 /// Messages in messages.
 const MOST: i64 = 64;

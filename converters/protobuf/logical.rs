@@ -3,8 +3,8 @@
 
 use num_bigint::BigInt;
 
-use super::wire::Fault;
 use crate::java_text::Calendar;
+use crate::varint::Fault;
 
 pub(super) const DAY_MILLIS: i64 = 86_400_000;
 

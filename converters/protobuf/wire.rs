@@ -1,11 +1,8 @@
 //! Protobuf's wire format: varints, tags, lengths; read from a slice, appended to a vector.
 
-/// What is wrong with the bytes; [`Input::at`] says where.
-pub(super) type Fault = &'static str;
+use crate::varint::{Fault, Input, write_varint};
 
-pub(super) const SHORT: Fault = "the bytes end before the value does";
 pub(super) const NO_TAG: Fault = "a field has the number 0";
-const LONG: Fault = "a number is longer than ten bytes";
 
 pub(super) const VARINT: u32 = 0;
 pub(super) const I64: u32 = 1;
@@ -17,48 +14,10 @@ pub(super) const I32: u32 = 5;
 /// Groups in groups that are read over.
 const GROUPS: usize = 100;
 
-/// Some bytes and how far they are read.
-#[derive(Clone, Copy)]
-pub(super) struct Input<'a> {
-    pub bytes: &'a [u8],
-    pub at: usize,
-}
-
 impl<'a> Input<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    #[inline]
-    pub fn left(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
-    #[inline]
-    pub fn varint(&mut self) -> Result<u64, Fault> {
-        let first = *self.bytes.get(self.at).ok_or(SHORT)?;
-        if first < 0x80 {
-            self.at += 1;
-            return Ok(first.into());
-        }
-        self.long_varint(first)
-    }
-
-    fn long_varint(&mut self, first: u8) -> Result<u64, Fault> {
-        let mut bits = u64::from(first & 0x7f);
-        for (index, byte) in self.bytes[self.at + 1..].iter().take(9).enumerate() {
-            bits |= u64::from(byte & 0x7f) << (7 * (index + 1));
-            if *byte < 0x80 {
-                self.at += index + 2;
-                return Ok(bits);
-            }
-        }
-        Err(if self.left() < 10 { SHORT } else { LONG })
-    }
-
     /// A field's number and wire type in one; as Java does, only 32 bits count.
     #[inline]
-    pub fn tag(&mut self) -> Result<u32, Fault> {
+    pub(super) fn tag(&mut self) -> Result<u32, Fault> {
         let from = self.at;
         let tag = self.varint()? as u32;
         if tag >> 3 == 0 {
@@ -68,26 +27,9 @@ impl<'a> Input<'a> {
         Ok(tag)
     }
 
-    #[inline]
-    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
-        if count > self.left() {
-            return Err(SHORT);
-        }
-        let from = self.at;
-        self.at += count;
-        Ok(&self.bytes[from..self.at])
-    }
-
-    #[inline]
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let bytes = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk).ok_or(SHORT)?;
-        self.at += N;
-        Ok(*bytes)
-    }
-
     /// A length, then as many bytes.
     #[inline]
-    pub fn counted(&mut self) -> Result<&'a [u8], Fault> {
+    pub(super) fn delimited(&mut self) -> Result<&'a [u8], Fault> {
         let from = self.at;
         let length = self.varint()?;
         match usize::try_from(length) {
@@ -100,14 +42,14 @@ impl<'a> Input<'a> {
     }
 
     /// Reads over the field of that tag.
-    pub fn skip(&mut self, tag: u32) -> Result<(), Fault> {
+    pub(super) fn skip(&mut self, tag: u32) -> Result<(), Fault> {
         let mut open = Vec::new();
         let mut tag = tag;
         loop {
             match tag & 7 {
                 VARINT => drop(self.varint()?),
                 I64 => drop(self.take(8)?),
-                LEN => drop(self.counted()?),
+                LEN => drop(self.delimited()?),
                 I32 => drop(self.take(4)?),
                 START if open.len() < GROUPS => open.push(tag >> 3),
                 START => return Err("groups nest too deeply"),
@@ -123,25 +65,6 @@ impl<'a> Input<'a> {
             tag = self.tag()?;
         }
     }
-}
-
-#[inline]
-pub(super) fn unzigzag(bits: u64) -> i64 {
-    (bits >> 1) as i64 ^ -((bits & 1) as i64)
-}
-
-#[inline]
-pub(super) fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-#[inline]
-pub(super) fn write_varint(mut bits: u64, out: &mut Vec<u8>) {
-    while bits >= 0x80 {
-        out.push(bits as u8 | 0x80);
-        bits >>= 7;
-    }
-    out.push(bits as u8);
 }
 
 /// A length, then the bytes.
@@ -185,22 +108,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn varints() {
-        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
-            let mut out = Vec::new();
-            write_varint(value, &mut out);
-            assert_eq!(Input::new(&out).varint(), Ok(value));
-            out.pop();
-            assert!(Input::new(&out).varint().is_err());
-        }
-        assert_eq!(Input::new(&[0xff; 11]).varint(), Err(LONG));
-        assert_eq!(Input::new(&[0xff; 9]).varint(), Err(SHORT));
-        for value in [0, -1, 1, i64::MIN, i64::MAX] {
-            assert_eq!(unzigzag(zigzag(value)), value);
-        }
-    }
-
-    #[test]
     fn lengths_of_all_sizes() {
         for length in [0, 1, 127, 128, 16_383, 16_384, 70_000] {
             let body: Vec<u8> = (0..length).map(|at| at as u8).collect();
@@ -211,7 +118,7 @@ mod tests {
             })
             .unwrap();
             let mut input = Input { bytes: &out, at: 1 };
-            assert_eq!(input.counted(), Ok(&body[..]));
+            assert_eq!(input.delimited(), Ok(&body[..]));
             assert_eq!(input.left(), 0);
         }
     }

@@ -416,12 +416,12 @@ fn what_cannot_be_written() {
     let list = struct_of(None, vec![("l", Schema::array(Arc::new(INT32().optional())))]);
     let values = [Value::Array(&[Value::Null])];
     let error = written(plain(), &list, value_of(&list, &values, &arena)).unwrap_err();
-    assert!(error.contains("field l: Protobuf has no null in lists"), "{error}");
+    assert!(error.contains("l: Protobuf has no null in lists"), "{error}");
     let narrow =
         struct_of(None, vec![("n", with(Schema::new(SchemaType::Int64), &[(TYPE, "uint32")]))]);
     let values = [Value::Int64(-1)];
     let error = written(plain(), &narrow, value_of(&narrow, &values, &arena)).unwrap_err();
-    assert!(error.contains("field n: -1 is out of range for uint32"), "{error}");
+    assert!(error.contains("n: -1 is out of range for uint32"), "{error}");
     let other = struct_of(None, vec![("m", INT32())]);
     let error = written(plain(), &narrow, value_of(&other, &values, &arena)).unwrap_err();
     assert!(error.contains("Mismatching struct schema"), "{error}");
