@@ -161,6 +161,21 @@ fn apply(c: &mut Criterion) {
                     arena.reset();
                 });
             });
+            if !step.prefetches() {
+                continue;
+            }
+            // As the worker does it.
+            group.bench_function(format!("{name}/{form} in groups"), |bencher| {
+                bencher.iter(|| {
+                    for records in batch.next().expect("it cycles").chunks(16) {
+                        step.prefetch(records, &arena);
+                        for record in records {
+                            black_box(step.apply(*record, &arena).expect("it goes well"));
+                        }
+                    }
+                    arena.reset();
+                });
+            });
         }
     }
     group.finish();

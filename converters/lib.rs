@@ -18,6 +18,7 @@ pub mod json_text;
 pub mod number;
 pub mod number_text;
 mod owned;
+pub mod prefetch;
 pub mod protobuf;
 pub mod registry;
 mod registry_plans;

@@ -40,6 +40,15 @@ pub trait Transformation {
         None
     }
 
+    /// Whether [`Self::prefetch`] does anything: records then come in small groups.
+    fn prefetches(&self) -> bool {
+        false
+    }
+
+    /// Sees the records that come to [`Self::apply`] next, in their order, so that the memory that
+    /// they will need is on its way when they do. Only a hint: some of them may not come.
+    fn prefetch<'a>(&mut self, _records: &[Record<'a>], _arena: &'a Arena) {}
+
     /// Leaves key, value, partition and timestamp as they are: it routes, drops records, fails or
     /// looks after headers. What comes behind may then be done to the text before it.
     fn spares_sides(&self) -> bool {

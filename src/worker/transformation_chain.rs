@@ -61,6 +61,8 @@ pub(crate) struct Chain {
     /// The transforms that the patch stands for. A record that the patch refuses goes through all
     /// of them one by one: they know which of them fails and what it says.
     patched: Vec<bool>,
+    /// The first step that fetches what records will need; their number if none does.
+    fetching: usize,
 }
 
 /// What the records of one fetched batch share.
@@ -98,7 +100,10 @@ impl Chain {
         };
         let key = lane(&*converters.key, needs.key, rest.key, key_plan);
         let value = lane(&*converters.value, needs.value, rest.value, value_plan);
-        Self { converters, key, value, headers: needs.headers || rest.headers, steps, patched }
+        let headers = needs.headers || rest.headers;
+        let fetching = steps.iter().position(|step| step.transformation.prefetches());
+        let fetching = fetching.unwrap_or(steps.len());
+        Self { converters, key, value, headers, steps, patched, fetching }
     }
 
     /// The plan in words, one line a step.
@@ -146,6 +151,44 @@ impl Chain {
         raw: &RawRecord<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, Failure> {
+        match self.begin(segment, raw, arena)? {
+            Some(record) => self.finish(record, arena),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether records should come in groups: [`Self::begin`] with each, [`Self::prefetch`] with all,
+    /// [`Self::finish`] with each.
+    pub(crate) fn prefetches(&self) -> bool {
+        self.fetching < self.steps.len()
+    }
+
+    /// Shows records to the step that [`Self::finish`] begins with.
+    pub(crate) fn prefetch<'a>(&mut self, records: &[Record<'a>], arena: &'a Arena) {
+        if let Some(step) = self.steps.get_mut(self.fetching) {
+            step.transformation.prefetch(records, arena);
+        }
+    }
+
+    /// A record's way from the first step that fetches.
+    #[inline]
+    pub(crate) fn finish<'a>(
+        &mut self,
+        record: Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, Failure> {
+        // The patch stands for none of these: it ends before a step that looks things up.
+        apply(&mut self.steps[self.fetching..], record, arena)
+    }
+
+    /// A record's way to the first step that fetches, or to the end.
+    #[inline]
+    pub(crate) fn begin<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        raw: &RawRecord<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Record<'a>>, Failure> {
         let key =
             match datum(&mut self.key, &mut *self.converters.key, segment, raw, raw.key, arena) {
                 Ok(key) => key,
@@ -163,7 +206,7 @@ impl Chain {
             Err(error) => return self.refused(segment, raw, arena, Stage::ValueConverter, error),
         };
         let record = self.record(segment, raw, arena, key, value)?;
-        let steps = self.steps.iter_mut().zip(&self.patched);
+        let steps = self.steps[..self.fetching].iter_mut().zip(&self.patched);
         apply(steps.filter(|(_, patched)| !**patched).map(|(step, _)| step), record, arena)
     }
 
@@ -221,7 +264,7 @@ impl Chain {
             .to_connect_data(segment.topic, raw.value, Detail::Full, arena)
             .map_err(failed(Stage::ValueConverter, value.class_name()))?;
         let record = self.record(segment, raw, arena, key, value)?;
-        apply(&mut self.steps, record, arena)
+        apply(&mut self.steps[..self.fetching], record, arena)
     }
 
     fn headers<'a>(

@@ -27,8 +27,11 @@ fn sink(dir: &Path, name: &str, table: &[(&str, &str)]) -> (PathBuf, PathBuf) {
         ("transforms.geo.key".to_owned(), "value.user".to_owned()),
         ("transforms.geo.fields".to_owned(), "country".to_owned()),
     ];
-    let table = table.iter();
-    pairs.extend(table.map(|(key, value)| (format!("transforms.geo.{key}"), (*value).to_owned())));
+    for (key, value) in table {
+        let whole = ["transforms", "errors."].iter().any(|prefix| key.starts_with(prefix));
+        let key = if whole { (*key).to_owned() } else { format!("transforms.geo.{key}") };
+        pairs.push((key, (*value).to_owned()));
+    }
     let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     (properties(dir, &format!("{name}.properties"), &pairs), out)
 }
@@ -127,6 +130,46 @@ fn a_file_that_changes_and_tables_that_cannot_be_had() {
     std::fs::write(&csv, "nothing\n").expect("a table");
     wait_for("a warning", PATIENCE, || worker.process.log().contains("the old rows stay"));
     until("enrich-file", r#"{"user":1,"a":2}"#, &out, r#"{"user":1,"a":2,"country":"FR"}"#);
+}
+
+/// Records are shown to the table in groups: each of a group has its own fate, and its own place.
+#[test]
+fn records_that_fail_or_are_dropped_among_others() {
+    let kafka = kafka::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    kafka.create_topic("enrich-mixed", 1);
+    let csv = dir.path().join("users.csv");
+    std::fs::write(&csv, "user,country\n1,NL\n2,DE\n").expect("a table");
+    let settings = [
+        ("table.file", csv.to_str().expect("a path")),
+        ("table.key", "user"),
+        ("transforms", "some,geo"),
+        ("transforms.some.type", "millrace.Expression"),
+        ("transforms.some.drop", "has(value.skip)"),
+        ("errors.tolerance", "all"),
+    ];
+    let (mut events, mut expected) = (String::new(), Vec::new());
+    for at in 0..200 {
+        let event = match at % 16 {
+            3 | 4 | 15 => "no JSON".to_owned(),
+            // No key of a table.
+            0 | 9 => format!("{{\"user\":[],\"at\":{at}}}"),
+            6 | 12 => format!("{{\"user\":1,\"at\":{at},\"skip\":1}}"),
+            _ => {
+                let (user, country) = [("1", "NL"), ("2", "DE")][at % 2];
+                let event = format!("{{\"user\":{user},\"at\":{at}");
+                expected.push(format!("{event},\"country\":\"{country}\"}}"));
+                event + "}"
+            }
+        };
+        events.push_str(&event);
+        events.push('\n');
+    }
+    kafka.produce("enrich-mixed", 0, "none", false, &events);
+    let (connector, out) = sink(dir.path(), "enrich-mixed", &settings);
+    let _worker = Worker::start(dir.path(), &kafka.bootstrap(), &[], &[&connector]);
+    wait_for("the last record", PATIENCE, || lines(&out).len() >= expected.len());
+    assert_eq!(lines(&out), expected);
 }
 
 /// What `millrace transform` answers to these lines, and whether it went well.

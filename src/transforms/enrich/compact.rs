@@ -8,6 +8,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use millrace_converters::prefetch::fetch;
+
 /// Bytes of a block. Emptying one is the longest step that a change takes.
 const BLOCK: usize = 1 << 18;
 const UNIT: usize = 8;
@@ -105,6 +107,32 @@ impl CompactTable {
         (hash ^ (hash >> 32)) as u32
     }
 
+    /// Has the slot of that key fetched into the caches; what it gives is for [`Self::fetch_row`].
+    #[inline]
+    pub fn fetch_slot(&self, key: &[u8]) -> u32 {
+        let hash = self.hash(key);
+        fetch(&self.slots[hash as usize & (self.slots.len() - 1)]);
+        hash
+    }
+
+    /// Has the row of a key with that hash fetched, its first two cache lines.
+    #[inline]
+    pub fn fetch_row(&self, hash: u32) {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.slots[at].place != EMPTY {
+            let Slot { hash: found, place } = self.slots[at];
+            if found == hash && place != GONE {
+                let (block, start) = split(place);
+                let row = &self.blocks[block].bytes[start..];
+                fetch(&row[0]);
+                row.get(64).inspect(|next| fetch(*next));
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
     /// The row of that key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
@@ -135,7 +163,7 @@ impl CompactTable {
 
     #[inline]
     fn place(&self, place: u32) -> Place {
-        let (block, start) = (place as usize / UNITS, place as usize % UNITS * UNIT);
+        let (block, start) = split(place);
         let bytes = &self.blocks[block].bytes;
         let (key_length, at) = length(bytes, start);
         let (row_length, key) = length(bytes, at);
@@ -319,6 +347,12 @@ impl CompactTable {
         self.used = self.rows;
         Ok(())
     }
+}
+
+/// The block of a place, and where in it.
+#[inline]
+fn split(place: u32) -> (usize, usize) {
+    (place as usize / UNITS, place as usize % UNITS * UNIT)
 }
 
 /// Puts a slot where its search ends; `false`: in a removed row's place.

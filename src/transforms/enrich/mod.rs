@@ -92,6 +92,14 @@ fn wanted(name: &str) -> DataError {
     }
 }
 
+/// What a record's row gave.
+enum Found<'a> {
+    /// The record's text, joined.
+    Joined(JsonText<'a>),
+    /// A JSON object, in the arena.
+    Row(&'a [u8]),
+}
+
 struct Enrich {
     side: Side,
     class: &'static str,
@@ -109,6 +117,8 @@ struct Enrich {
     /// The key that is looked up; kept for its memory.
     key: Vec<u8>,
     scratch: Vec<u8>,
+    /// Hashes of the keys whose rows are on their way; kept for its memory.
+    ahead: Vec<u32>,
 }
 
 impl Enrich {
@@ -158,6 +168,7 @@ impl Enrich {
             schemas: SchemaCache::default(),
             key: Vec::new(),
             scratch: Vec::new(),
+            ahead: Vec::new(),
         }))
     }
 
@@ -176,27 +187,26 @@ impl Enrich {
             .map_err(|type_| failed(&format!("a {type_} is no key of a table")))
     }
 
-    /// The row as a JSON object, in the arena.
+    /// What `take` makes of the row of `self.key`: the members of a JSON object.
     #[inline]
-    fn row<'a>(&self, arena: &'a Arena) -> Result<Option<&'a [u8]>, DataError> {
-        let object = |row: Option<&[u8]>| {
-            row.map(|row| {
-                let mut object = room_for(row.len() + 2, arena);
-                object.push(b'{');
-                object.extend_from_slice_copy(row);
-                object.push(b'}');
-                let object: &[u8] = object.into_bump_slice();
-                object
-            })
-        };
+    fn look<T>(&self, take: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, DataError> {
         match &self.table {
-            Joinable::Rows(table) => Ok(table.with_row(&self.key, object)),
-            Joinable::Asked(table) => match table.with_row(&self.key, object) {
+            Joinable::Rows(table) => Ok(table.with_row(&self.key, |row| row.map(take))),
+            Joinable::Asked(table) => match table.with_row(&self.key, |row| row.map(take)) {
                 Looked::Known(row) => Ok(row),
                 Looked::Refused(why) => Err(DataError::new(why)),
                 Looked::Wanted => Err(wanted(table.name())),
             },
         }
+    }
+
+    fn with_text<'a>(
+        &self,
+        record: Record<'a>,
+        text: JsonText<'a>,
+        arena: &'a Arena,
+    ) -> Record<'a> {
+        with_datum(record, self.side, None, Value::Json(arena.alloc(text)))
     }
 
     fn join_text<'a>(
@@ -207,9 +217,6 @@ impl Enrich {
     ) -> Result<JsonText<'a>, DataError> {
         if let Some(target) = &self.join.target {
             return Ok(text.with(&[(target, Some(row))], arena));
-        }
-        if !text.has_places() {
-            return Ok(text.appended(&row[1..row.len() - 1], arena));
         }
         let mut set = room_for(self.names.len(), arena);
         set.extend(self.names.iter().map(|name| (&**name, None)));
@@ -295,6 +302,15 @@ impl Enrich {
     }
 }
 
+/// The row as a JSON object, in the arena.
+fn object<'a>(row: &[u8], arena: &'a Arena) -> &'a [u8] {
+    let mut object = room_for(row.len() + 2, arena);
+    object.push(b'{');
+    object.extend_from_slice_copy(row);
+    object.push(b'}');
+    object.into_bump_slice()
+}
+
 /// Fields that are set keep their place with another schema, or come last.
 fn joined(schema: &Schema, names: &[Arc<str>], schemas: &[&Arc<Schema>]) -> Joined {
     let mut updated = copy_basics(schema);
@@ -367,13 +383,23 @@ impl Transformation for Enrich {
         let key = Prepared::of(&record.key, &self.uses.key, of_key, arena)?;
         let value = Prepared::of(&record.value, &self.uses.value, of_value, arena)?;
         let has_key = self.find_key(&Env::new(&record, key.subject(), value.subject(), arena))?;
-        let row = if has_key { self.row(arena)? } else { None };
-        let count = if row.is_some() { &self.lookups.hits } else { &self.lookups.misses };
-        count.set(count.get() + 1);
-        if row.is_none() && self.join.inner {
-            return Ok(None);
-        }
         let own = if self.side == Side::Key { &key } else { &value };
+        let take = |row: &[u8]| match own {
+            // Most often nothing of the row is there yet: its text goes behind the members.
+            Prepared::Text(text) if self.join.target.is_none() && !text.has_places() => {
+                Found::Joined(text.appended(row, arena))
+            }
+            _ => Found::Row(object(row, arena)),
+        };
+        let found = if has_key { self.look(take)? } else { None };
+        let count = if found.is_some() { &self.lookups.hits } else { &self.lookups.misses };
+        count.set(count.get() + 1);
+        let row = match found {
+            Some(Found::Joined(text)) => return Ok(Some(self.with_text(record, text, arena))),
+            Some(Found::Row(row)) => Some(row),
+            None if self.join.inner => return Ok(None),
+            None => None,
+        };
         if own_datum.schema.is_some()
             && let Prepared::Datum(value) = own
         {
@@ -384,9 +410,34 @@ impl Transformation for Enrich {
         match own {
             Prepared::Text(text) => {
                 let text = self.join_text(text, row, arena)?;
-                Ok(Some(with_datum(record, self.side, None, Value::Json(arena.alloc(text)))))
+                Ok(Some(self.with_text(record, text, arena)))
             }
             Prepared::Datum(value) => self.join_map(record, *value, row, arena).map(Some),
+        }
+    }
+
+    fn prefetches(&self) -> bool {
+        matches!(self.table, Joinable::Rows(_))
+    }
+
+    /// Rows of a large table lie in memory, a hundred nanoseconds and more away; those of some records
+    /// come in the time of one.
+    fn prefetch<'a>(&mut self, records: &[Record<'a>], arena: &'a Arena) {
+        let Joinable::Rows(table) = &self.table else { return };
+        let (table, none) = (Rc::clone(table), &[] as &[Arc<str>]);
+        self.ahead.clear();
+        for record in records {
+            let key = Prepared::of(&record.key, &self.uses.key, none, arena);
+            let value = Prepared::of(&record.value, &self.uses.value, none, arena);
+            let (Ok(key), Ok(value)) = (key, value) else { continue };
+            if let Ok(true) =
+                self.find_key(&Env::new(record, key.subject(), value.subject(), arena))
+            {
+                self.ahead.push(table.fetch_slot(&self.key));
+            }
+        }
+        for hash in &self.ahead {
+            table.fetch_row(*hash);
         }
     }
 

@@ -71,6 +71,19 @@ impl SharedTable {
     }
 }
 
+impl SharedTable {
+    /// Has the row of that key fetched into the caches, in two steps: see [`CompactTable`].
+    #[inline]
+    pub fn fetch_slot(&self, key: &[u8]) -> u32 {
+        self.rows.borrow().fetch_slot(key)
+    }
+
+    #[inline]
+    pub fn fetch_row(&self, hash: u32) {
+        self.rows.borrow().fetch_row(hash);
+    }
+}
+
 impl Table for SharedTable {
     fn source(&self) -> &TableSource {
         &self.source
