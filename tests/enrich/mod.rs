@@ -143,17 +143,18 @@ fn records_that_fail_or_are_dropped_among_others() {
     let settings = [
         ("table.file", csv.to_str().expect("a path")),
         ("table.key", "user"),
-        ("transforms", "some,geo"),
+        ("transforms", "some,geo,behind"),
         ("transforms.some.type", "millrace.Expression"),
         ("transforms.some.drop", "has(value.skip)"),
+        ("transforms.behind.type", "millrace.Expression"),
+        ("transforms.behind.drop", "has(value.n) && int(value.n) > 0"),
         ("errors.tolerance", "all"),
     ];
     let (mut events, mut expected) = (String::new(), Vec::new());
     for at in 0..200 {
         let event = match at % 16 {
             3 | 4 | 15 => "no JSON".to_owned(),
-            // No key of a table.
-            0 | 9 => format!("{{\"user\":[],\"at\":{at}}}"),
+            9 => format!("{{\"user\":1,\"at\":{at},\"n\":\"no number\"}}"),
             6 | 12 => format!("{{\"user\":1,\"at\":{at},\"skip\":1}}"),
             _ => {
                 let (user, country) = [("1", "NL"), ("2", "DE")][at % 2];
