@@ -56,7 +56,7 @@ pub fn plugins() -> Vec<ConnectorPlugin> {
     #[cfg(feature = "http-ingest")]
     list.push(http_ingest::SOURCE);
     #[cfg(feature = "mirror")]
-    list.push(mirror::SOURCE);
+    list.extend(mirror::PLUGINS);
     #[cfg(feature = "null")]
     list.push(null::SINK);
     #[cfg(feature = "s3")]

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,10 @@ use crate::rig::wait_for;
 use crate::rig::worker::call;
 
 const CLASS: &str = "org.apache.kafka.connect.mirror.MirrorSourceConnector";
+const HEARTBEATS: &str = "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector";
 const BYTES: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
+/// Between two spoonfuls of a feeder.
+const PAUSE: Duration = Duration::from_millis(20);
 /// All of a record but its offset.
 const WHOLE: &str = "%p|%T|%k|%h|%s\n";
 
@@ -124,10 +128,11 @@ fn topic_command(broker: &Kafka, args: &[&str]) -> String {
 }
 
 /// Keys of the connector and what the worker says of them, by name: definition, value and errors.
-fn validated(port: u16, more: &[(&str, &str)]) -> BTreeMap<String, Value> {
+fn validated(port: u16, class: &str, more: &[(&str, &str)]) -> BTreeMap<String, Value> {
     let mut config = mirror("validated-.*", more);
     config["name"] = json!("validated");
-    let path = format!("/connector-plugins/{CLASS}/config/validate");
+    config["connector.class"] = json!(class);
+    let path = format!("/connector-plugins/{class}/config/validate");
     let (status, answer) = call(port, "PUT", &path, &config.to_string()).expect("an answer");
     assert_eq!(status, 200, "{answer}");
     let all = answer["configs"].as_array().expect("keys");
@@ -147,6 +152,13 @@ const VALIDATED: &[&[(&str, &str)]] = &[
     &[("replication.factor", "99999999999"), ("security.protocol", "sometimes")],
 ];
 
+/// What the worker says of all of them, and of heartbeats.
+fn all_validated(port: u16) -> Vec<BTreeMap<String, Value>> {
+    let mirrors = VALIDATED.iter().map(|more| validated(port, CLASS, more));
+    let beats = [("emit.heartbeats.interval.seconds", "often"), ("enabled", "false")];
+    mirrors.chain([validated(port, HEARTBEATS, &beats)]).collect()
+}
+
 /// What both answered differently. Converters and versions of plug-ins aside: MirrorMaker hides what
 /// the JVM's worker knows of them behind definitions of its own.
 fn differences(theirs: &BTreeMap<String, Value>, ours: &BTreeMap<String, Value>) -> Vec<String> {
@@ -162,41 +174,53 @@ fn differences(theirs: &BTreeMap<String, Value>, ours: &BTreeMap<String, Value>)
     named.filter(differs).map(told).collect()
 }
 
-/// The syncs as MirrorMaker's own formatter reads them: partition, upstream and downstream offset.
-fn syncs(broker: &Kafka, topic: &str) -> Vec<(String, usize, usize)> {
-    let text = tool(
-        broker,
-        "org.apache.kafka.tools.consumer.ConsoleConsumer",
-        &[
-            "--topic",
-            topic,
-            "--from-beginning",
-            "--timeout-ms",
-            "5000",
-            "--formatter",
-            "org.apache.kafka.connect.mirror.formatters.OffsetSyncFormatter",
-        ],
-    );
-    let of = |line: &str| {
+/// A topic's records as MirrorMaker's own formatter prints them.
+fn formatted(broker: &Kafka, topic: &str, formatter: &str) -> Vec<String> {
+    let formatter = format!("org.apache.kafka.connect.mirror.formatters.{formatter}");
+    let arguments =
+        ["--topic", topic, "--from-beginning", "--timeout-ms", "5000", "--formatter", &formatter];
+    let text = tool(broker, "org.apache.kafka.tools.consumer.ConsoleConsumer", &arguments);
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Partition, upstream and downstream offset of each sync.
+fn syncs(broker: &Kafka, topic: &str) -> Vec<(String, String, String)> {
+    let of = |line: String| {
         let line = line.strip_prefix("OffsetSync{topicPartition=")?.strip_suffix('}')?;
         let (name, rest) = line.split_once(", upstreamOffset=")?;
         let (upstream, downstream) = rest.split_once(", downstreamOffset=")?;
-        Some((name.to_owned(), upstream.parse().ok()?, downstream.parse().ok()?))
+        Some((name.to_owned(), upstream.to_owned(), downstream.to_owned()))
     };
-    text.lines().filter_map(of).collect()
+    formatted(broker, topic, "OffsetSyncFormatter").into_iter().filter_map(of).collect()
+}
+
+/// Records by partition and offset.
+fn by_offset(broker: &Kafka, topic: &str) -> BTreeMap<(String, String), String> {
+    let of = |line: String| {
+        let mut cells = line.splitn(3, '|').map(str::to_owned);
+        let (partition, offset) = (cells.next()?, cells.next()?);
+        Some(((partition, offset), cells.next()?))
+    };
+    let all = kafka::consumed(broker.kcat(), topic, "%p|%o|%T|%k|%h|%s\n");
+    all.into_iter().filter_map(of).collect()
 }
 
 /// Each sync is of two offsets with the same record; the last of each partition is of its end.
-fn check_syncs(found: &[(String, usize, usize)], topic: &str, mirror: &str) {
-    let (here, there) = (records(upstream(), topic), records(kafka::shared(), mirror));
-    for (partition, list) in &here {
+fn check_syncs(found: &[(String, String, String)], topic: &str, mirror: &str) {
+    let (here, there) = (by_offset(upstream(), topic), by_offset(kafka::shared(), mirror));
+    let partitions: BTreeSet<&String> = here.keys().map(|(partition, _)| partition).collect();
+    for partition in partitions {
         let name = format!("{topic}-{partition}");
         let mine: Vec<_> = found.iter().filter(|(sync, ..)| *sync == name).collect();
         for (_, upstream, downstream) in &mine {
-            assert_eq!(list[*upstream], there[partition][*downstream], "{name}: {mine:?}");
+            let at = |offset: &String| (partition.clone(), offset.clone());
+            let (here, there) = (here.get(&at(upstream)), there.get(&at(downstream)));
+            assert!(here.is_some() && here == there, "{name}: {mine:?}");
         }
-        let last = mine.last().map(|(_, upstream, downstream)| (*upstream, *downstream));
-        assert_eq!(last, Some((list.len() - 1, list.len() - 1)), "{name}: {mine:?}");
+        let of_it = here.keys().filter(|(of, _)| of == partition);
+        let last = of_it.filter_map(|(_, offset)| offset.parse::<u64>().ok()).max();
+        let synced = mine.last().and_then(|(_, upstream, _)| upstream.parse().ok());
+        assert_eq!(synced, last, "{name}: {mine:?}");
     }
 }
 
@@ -213,18 +237,15 @@ fn mirroring_goes_on_here_and_there_again() {
     );
     produce(topic, 3, 0..30);
     let jvm = worker(Kind::Jvm, dir.path(), group, "");
-    let theirs: Vec<_> = VALIDATED.iter().map(|more| validated(jvm.port, more)).collect();
+    let theirs = all_validated(jvm.port);
     create(jvm.port, "mirror", mirror("turned.*", &[]));
     wait_for_mirror(topic, there, 30);
     jvm.stop();
 
     produce(topic, 3, 30..60);
     let ours = worker(Kind::Ours, dir.path(), group, "");
-    let different: Vec<_> = VALIDATED
-        .iter()
-        .zip(theirs)
-        .flat_map(|(more, theirs)| differences(&theirs, &validated(ours.port, more)))
-        .collect();
+    let answers = all_validated(ours.port).into_iter().zip(&theirs);
+    let different: Vec<_> = answers.flat_map(|(ours, theirs)| differences(theirs, &ours)).collect();
     assert!(different.is_empty(), "{different:#?}");
     wait_for_state(ours.port, "mirror", 2, "RUNNING", &[ours.id()]);
     wait_for_mirror(topic, there, 60);
@@ -251,6 +272,17 @@ fn mirroring_goes_on_here_and_there_again() {
         stored["offsets"].as_array().is_some_and(|all| all.len() == 6)
     });
     assert!(stored.to_string().contains(&last["partition"].to_string()), "{stored}");
+    let mut heart = mirror("", &[("heartbeats.topic.replication.factor", "1")]);
+    heart["connector.class"] = json!(HEARTBEATS);
+    create(ours.port, "heart", heart);
+    wait_for("two heartbeats", LIMIT, || {
+        topics(kafka::shared()).contains_key("heartbeats")
+            && kafka::consumed(kafka::shared().kcat(), "heartbeats", "%o\n").len() >= 2
+    });
+    let beats = formatted(kafka::shared(), "heartbeats", "HeartbeatFormatter");
+    let beat = "Heartbeat{sourceClusterAlias=A, targetClusterAlias=B, timestamp=";
+    assert!(beats.len() >= 2 && beats.iter().all(|line| line.starts_with(beat)), "{beats:?}");
+    ask(ours.port, "DELETE", "/connectors/heart", "", 204);
     ours.stop();
     let found = syncs(upstream(), "mm2-offset-syncs.B.internal");
     check_syncs(&found, topic, there);
@@ -263,4 +295,97 @@ fn mirroring_goes_on_here_and_there_again() {
     wait_for_mirror(topic, there, 140);
     wait_for_mirror("turned-new", "A.turned-new", 20);
     jvm.stop();
+}
+
+/// So many committed records in the target, whose end moves with each transaction meanwhile.
+fn wait_for_committed(topic: &str, count: usize) {
+    let status = Command::new("timeout")
+        .args([&LIMIT.as_secs().to_string(), "kcat", "-b", &kafka::shared().bootstrap(), "-C"])
+        .args(["-t", topic, "-o", "beginning", "-c", &count.to_string(), "-q"])
+        .args(["-X", "isolation.level=read_committed"])
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("kcat");
+    assert!(status.success(), "no {count} records came");
+}
+
+/// With exactly-once support, topics that keep their names and syncs in the target: a worker that is
+/// killed in mid stream, again and again, mirrors each record once.
+#[test]
+fn a_mirror_that_is_killed_in_mid_stream_gives_each_record_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (topic, group) = ("killed", "mirror-killed");
+    topic_command(upstream(), &["--create", "--topic", topic, "--partitions", "2"]);
+    let once = "exactly.once.source.support=enabled\n";
+    let mut ours = worker(Kind::Ours, dir.path(), group, once);
+    let more = [
+        ("exactly.once.support", "required"),
+        ("source.consumer.isolation.level", "read_committed"),
+        ("offset-syncs.topic.location", "target"),
+        ("replication.policy.class", "org.apache.kafka.connect.mirror.IdentityReplicationPolicy"),
+    ];
+    create(ours.port, "mirror", mirror(topic, &more));
+    wait_for_state(ours.port, "mirror", 2, "RUNNING", &[ours.id()]);
+    let (stop, stopped) = mpsc::channel::<()>();
+    let feeder = std::thread::spawn(move || {
+        let mut next = 0;
+        while stopped.recv_timeout(PAUSE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            produce(topic, 2, next..next + 10);
+            next += 10;
+        }
+        next
+    });
+    for round in 1..=2 {
+        wait_for_committed(topic, 60 * round);
+        ours.process.kill();
+        ours = worker(Kind::Ours, dir.path(), group, once);
+    }
+    wait_for_committed(topic, 180);
+    drop(stop);
+    let written = feeder.join().expect("it fed");
+    wait_for_mirror(topic, topic, written);
+    ours.stop();
+    check_syncs(&syncs(kafka::shared(), "mm2-offset-syncs.A.internal"), topic, topic);
+}
+
+/// Who may read a topic may read its mirror, and nobody gets the right to write there: on the JVM's
+/// worker and on ours, mirroring a cluster into itself.
+#[test]
+fn rights_to_read_are_mirrored() {
+    let broker = Kafka::start_with(
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:ANONYMOUS\n",
+    );
+    let dir = tempfile::tempdir().expect("a folder");
+    broker.create_topic("kept", 1);
+    let acls = |arguments: &[&str]| tool(&broker, "org.apache.kafka.tools.AclCommand", arguments);
+    for (user, operation) in [("reader", "Read"), ("writer", "Write"), ("owner", "All")] {
+        let principal = format!("User:{user}");
+        let operation = ["--operation", operation, "--topic", "kept"];
+        acls(&[&["--add", "--allow-principal", &principal], &operation[..]].concat());
+    }
+    acls(&["--add", "--deny-principal", "User:out", "--operation", "All", "--topic", "kept"]);
+    let of = |topic: &str| -> BTreeSet<String> {
+        let text = acls(&["--list", "--topic", topic]);
+        let lines = text.lines().map(str::trim).filter(|line| line.starts_with("(principal="));
+        lines.map(str::to_owned).collect()
+    };
+    let mirrored = |kind: Kind, alias: &str| {
+        let group = format!("mirror-rights-{alias}");
+        let worker = ClusterWorker::start(kind, dir.path(), &broker.bootstrap(), &group, QUICK);
+        let own = broker.bootstrap();
+        let clusters = [
+            ("source.cluster.alias", alias),
+            ("source.cluster.bootstrap.servers", &own),
+            ("target.cluster.bootstrap.servers", &own),
+        ];
+        create(worker.port, "mirror", mirror("kept", &clusters));
+        let mirror = format!("{alias}.kept");
+        wait_for("rights at the mirror", LIMIT, || of(&mirror).len() >= 3);
+        worker.stop();
+        of(&mirror)
+    };
+    let ours = mirrored(Kind::Ours, "ours");
+    assert_eq!(ours.len(), 3, "{ours:#?}");
+    assert_eq!(ours, mirrored(Kind::Jvm, "theirs"));
 }

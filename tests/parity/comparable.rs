@@ -26,7 +26,6 @@ const ONE_SIDED: &[&str] = &[
     "io.",
     "org.apache.kafka.connect.file.FileStreamSource",
     "org.apache.kafka.connect.mirror.MirrorCheckpoint",
-    "org.apache.kafka.connect.mirror.MirrorHeartbeat",
     "org.apache.kafka.connect.transforms.Cast$",
     "org.apache.kafka.connect.transforms.DropHeaders",
     "org.apache.kafka.connect.transforms.Flatten$",

@@ -34,11 +34,11 @@ fn a_running_cluster_is_judged_and_not_touched() {
     create(
         "mirror",
         json!({
-            "connector.class": "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector",
+            "connector.class": "org.apache.kafka.connect.mirror.MirrorCheckpointConnector",
             "source.cluster.alias": "a", "target.cluster.alias": "b",
             "source.cluster.bootstrap.servers": kafka.bootstrap(),
             "target.cluster.bootstrap.servers": kafka.bootstrap(),
-            "heartbeats.topic.replication.factor": "1", "emit.heartbeats.enabled": "false",
+            "enabled": "false", "emit.checkpoints.enabled": "false",
         }),
     );
     create(
@@ -86,7 +86,7 @@ fn a_running_cluster_is_judged_and_not_touched() {
     let group = &report["group"];
     assert_eq!([&group["state"], &group["protocol"]], ["Stable", "sessioned"], "{report:#}");
     let url = format!("http://127.0.0.1:{}/", worker.port);
-    let own = json!([{"url": url, "leads": true, "connectors": 3, "tasks": 2}]);
+    let own = json!([{"url": url, "leads": true, "connectors": 4, "tasks": 2}]);
     assert_eq!(group["workers"], own, "{report:#}");
     let topics: Vec<_> = report["topics"].as_array().expect("topics").iter().collect();
     let names: Vec<_> =
@@ -110,7 +110,7 @@ fn a_running_cluster_is_judged_and_not_touched() {
         "Note: 1 records of the topic migrate-check-status make no sense",
         "Note: 1 records of the topic migrate-check-config make no sense and are skipped: partition 0",
         "The group migrate-check is Stable (sessioned); its workers:",
-        ": 3 connectors, 2 tasks, leads",
+        ": 4 connectors, 2 tasks, leads",
         "The topic migrate-check-config: 1 partitions, ",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
@@ -119,7 +119,7 @@ fn a_running_cluster_is_judged_and_not_touched() {
     let (code, text, _) = check(&["--rest", "http://127.0.0.1:9"]);
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains("Note: REST not asked"), "{text}");
-    assert!(text.contains("1 run as they are, 1 with differences, 1 cannot run"), "{text}");
+    assert!(text.contains("2 run as they are, 1 with differences, 1 cannot run"), "{text}");
     let after = call(worker.port, "GET", "/connectors?expand=info", "").expect("an answer");
     assert_eq!(before, after);
 }

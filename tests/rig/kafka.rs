@@ -88,42 +88,40 @@ pub fn consumed(mut kcat: Command, topic: &str, format: &str) -> Vec<String> {
 
 impl Kafka {
     pub fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let port = free_port();
-        let kafka = Self::start_in(dir, port, true);
-        wait_for("Kafka", Duration::from_secs(60), || kafka.is_up());
-        kafka
+        Self::start_with("")
     }
 
-    fn start_in(dir: tempfile::TempDir, port: u16, format: bool) -> Self {
+    /// With more lines in its properties file.
+    pub fn start_with(more: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (port, controller) = (free_port(), free_port());
         let config = dir.path().join("server.properties");
-        if format {
-            let controller = free_port();
-            let text = format!(
-                "process.roles=broker,controller\nnode.id=1\n\
-                 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-                 advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
-                 controller.listener.names=CONTROLLER\n\
-                 controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
-                 log.dirs={}/data\noffsets.topic.replication.factor=1\n\
-                 offsets.topic.num.partitions=5\ntransaction.state.log.replication.factor=1\n\
-                 transaction.state.log.min.isr=1\ntransaction.state.log.num.partitions=5\n\
-                 group.initial.rebalance.delay.ms=0\nnum.partitions=1\n",
-                dir.path().display()
-            );
-            std::fs::write(&config, text).expect("a config file");
-            let done = java()
-                .args(["kafka.tools.StorageTool", "format", "--standalone", "-t"])
-                .args(["MillraceTestCluster001", "-c"])
-                .arg(&config)
-                .stdout(Stdio::null())
-                .status()
-                .expect("java");
-            assert!(done.success(), "the storage tool failed");
-        }
+        let text = format!(
+            "process.roles=broker,controller\nnode.id=1\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             controller.listener.names=CONTROLLER\n\
+             controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+             log.dirs={}/data\noffsets.topic.replication.factor=1\n\
+             offsets.topic.num.partitions=5\ntransaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\ntransaction.state.log.num.partitions=5\n\
+             group.initial.rebalance.delay.ms=0\nnum.partitions=1\n{more}",
+            dir.path().display()
+        );
+        std::fs::write(&config, text).expect("a config file");
+        let done = java()
+            .args(["kafka.tools.StorageTool", "format", "--standalone", "-t"])
+            .args(["MillraceTestCluster001", "-c"])
+            .arg(&config)
+            .stdout(Stdio::null())
+            .status()
+            .expect("java");
+        assert!(done.success(), "the storage tool failed");
         let log = dir.path().join("broker.log");
         let process = Process::start(java().arg("kafka.Kafka").arg(&config), &log);
-        Self { process: Mutex::new(process), _zookeeper: None, port, dir }
+        let kafka = Self { process: Mutex::new(process), _zookeeper: None, port, dir };
+        wait_for("Kafka", Duration::from_secs(60), || kafka.is_up());
+        kafka
     }
 
     /// A broker of a 3.x release, by KRaft; topics that are asked for come into being.

@@ -179,6 +179,13 @@ const ROWS: &[Row] = &[
     ),
 ];
 
+/// Of the heartbeats' connector alone.
+const HEARTBEAT_ROWS: &[Row] = &[
+    ("emit.heartbeats.enabled", Boolean, Of("true"), Low, NONE, "Whether heartbeats are written."),
+    ("emit.heartbeats.interval.seconds", Long, Of("1"), Low, NONE, "How often."),
+    ("heartbeats.topic.replication.factor", Short, Of("3"), Low, NONE, "Of the heartbeats' topic."),
+];
+
 const PATTERNS: Validator =
     Validator::Custom(|text| Patterns::of(&millrace_api::config_def::split_list(text)).map(|_| ()));
 
@@ -194,7 +201,16 @@ fn key((name, type_, default, importance, validator, documentation): &Row) -> Co
 }
 
 pub fn config_def() -> ConfigDef {
-    let keys = COMMON.iter().map(key).chain(client_rows::keys()).chain(ROWS.iter().map(key));
+    definition(ROWS)
+}
+
+/// Of `MirrorHeartbeatConnector`.
+pub fn heartbeat_config_def() -> ConfigDef {
+    definition(HEARTBEAT_ROWS)
+}
+
+fn definition(own: &[Row]) -> ConfigDef {
+    let keys = COMMON.iter().map(key).chain(client_rows::keys()).chain(own.iter().map(key));
     keys.fold(ConfigDef::new(), ConfigDef::define).with_prefixes(clients::PREFIXES)
 }
 
@@ -329,6 +345,41 @@ impl Settings {
         }
         errors
     }
+}
+
+/// The checked settings of the heartbeats' connector and task.
+#[derive(Clone, Debug)]
+pub struct HeartbeatSettings {
+    pub name: String,
+    pub source: String,
+    pub target: String,
+    pub admin_timeout_ms: i64,
+    /// `None`: no heartbeats.
+    pub interval: Option<Duration>,
+    pub replication_factor: i16,
+}
+
+impl HeartbeatSettings {
+    pub fn of(config: &Config) -> Result<Self, Vec<ConfigError>> {
+        let parsed = heartbeat_config_def().parse(config)?;
+        let seconds = parsed.long("emit.heartbeats.interval.seconds");
+        let wanted = parsed.bool("emit.heartbeats.enabled") && seconds >= 0;
+        Ok(Self {
+            name: config.get("name").cloned().unwrap_or_default(),
+            source: parsed.string("source.cluster.alias").to_owned(),
+            target: parsed.string("target.cluster.alias").to_owned(),
+            admin_timeout_ms: parsed.long("admin.timeout.ms").max(0),
+            interval: wanted.then(|| Duration::from_secs(seconds as u64)),
+            replication_factor: parsed.long("heartbeats.topic.replication.factor") as i16,
+        })
+    }
+}
+
+/// Whether the client that makes the heartbeats' topic can be made.
+pub fn validate_heartbeat(config: &Config) -> Vec<ConfigError> {
+    let Ok(settings) = HeartbeatSettings::of(config) else { return Vec::new() };
+    let refused = clients::admin(config, Side::Target, "", settings.admin_timeout_ms).err();
+    refused.map(|problems| clients::errors(config, problems)).unwrap_or_default()
 }
 
 fn policy(parsed: &Parsed) -> ReplicationPolicy {

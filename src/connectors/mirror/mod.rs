@@ -1,5 +1,5 @@
 //! MirrorMaker 2's source connector: topics of one Kafka cluster, mirrored into another, from the
-//! same configuration and the same stored offsets as the JVM's.
+//! same configuration and the same stored offsets as the JVM's; and its heartbeats (`heartbeat.rs`).
 //!
 //! 1. `source.rs` plans: it looks at the topics of both clusters (`upkeep.rs`), makes those that the
 //!    target lacks and shares their partitions out. Now and then it looks again, has the tasks
@@ -17,6 +17,7 @@ mod client_rows;
 mod clients;
 mod config;
 mod filter;
+mod heartbeat;
 mod offset_syncs;
 mod policy;
 mod source;
@@ -24,11 +25,28 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod wanted_offsets;
 
 use millrace_api::connector::{ConnectorPlugin, NewTask};
 
+pub use heartbeat::{MirrorHeartbeatConnector, MirrorHeartbeatTask};
 pub use source::MirrorSourceConnector;
 pub use task::MirrorSourceTask;
+
+/// All of them.
+pub const PLUGINS: [ConnectorPlugin; 2] = [HEARTBEAT, SOURCE];
+
+/// `org.apache.kafka.connect.mirror.MirrorHeartbeatConnector`.
+pub const HEARTBEAT: ConnectorPlugin = ConnectorPlugin {
+    class: "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector",
+    task_class: "org.apache.kafka.connect.mirror.MirrorHeartbeatTask",
+    also: &[],
+    version: env!("CARGO_PKG_VERSION"),
+    config_def: config::heartbeat_config_def,
+    validate: config::validate_heartbeat,
+    connector: || Box::new(MirrorHeartbeatConnector::default()),
+    task: NewTask::Source(|| Box::new(MirrorHeartbeatTask::default())),
+};
 
 /// `org.apache.kafka.connect.mirror.MirrorSourceConnector`.
 pub const SOURCE: ConnectorPlugin = ConnectorPlugin {

@@ -12,6 +12,7 @@ use millrace_api::source::offsets::Scalar;
 use super::clients;
 use super::config::{INDEX, PARTITIONS, Settings};
 use super::upkeep::{Known, Topics, Upkeep};
+use super::wanted_offsets;
 
 /// Until clusters that could not be looked at are looked at again. The JVM's connector waits for
 /// `refresh.topics.interval.seconds`.
@@ -233,7 +234,7 @@ impl Connector for MirrorSourceConnector {
         for (partition, offset) in offsets {
             // What is to be forgotten may be rubbish: this is how one gets rid of it.
             if let Some(offset) = offset {
-                check(partition, offset).map_err(ConnectError::fatal)?;
+                wanted_offsets::of_topic(partition, offset).map_err(ConnectError::fatal)?;
             }
         }
         Ok(true)
@@ -248,74 +249,5 @@ impl Connector for MirrorSourceConnector {
 
     fn stop(&mut self) {
         self.running = None;
-    }
-}
-
-fn find<'m>(map: &'m OffsetMap, key: &str) -> Option<&'m Scalar> {
-    map.iter().find(|(name, _)| name == key).map(|(_, value)| value)
-}
-
-/// In the words of the JVM's connector.
-fn check(partition: &OffsetMap, offset: &OffsetMap) -> Result<(), String> {
-    let shown = java_map(partition);
-    let missing = |key: &str| {
-        format!("Source partition {shown} is missing the '{key}' key, which is required")
-    };
-    let wrong = |value: &Scalar, key: &str, why: &str| {
-        let value = java_text(value);
-        format!(
-            "Source partition {shown} has an invalid value {value} for the '{key}' key, which {why}"
-        )
-    };
-    for key in [CLUSTER, TOPIC] {
-        match find(partition, key) {
-            None | Some(Scalar::Null) => return Err(missing(key)),
-            Some(Scalar::String(_)) => {}
-            Some(value) => return Err(wrong(value, key, "must be a string")),
-        }
-    }
-    match find(partition, PARTITION) {
-        None | Some(Scalar::Null) => return Err(missing(PARTITION)),
-        Some(value @ Scalar::Int(number)) if *number > i64::from(i32::MAX) => {
-            return Err(wrong(value, PARTITION, "must be an integer"));
-        }
-        Some(value @ Scalar::Int(number)) if *number < 0 => {
-            return Err(wrong(value, PARTITION, "cannot be negative"));
-        }
-        Some(Scalar::Int(_)) => {}
-        Some(value) => return Err(wrong(value, PARTITION, "must be an integer")),
-    }
-    let given = java_map(offset);
-    let wrong = |value: &Scalar, why: &str| {
-        let value = java_text(value);
-        format!(
-            "Source offset {given} for source partition {shown} has an invalid value {value} for the \
-             '{OFFSET}' key, which {why}"
-        )
-    };
-    match find(offset, OFFSET) {
-        None | Some(Scalar::Null) => Err(format!(
-            "Source offset {given} for source partition {shown} is missing the '{OFFSET}' key, which \
-             is required"
-        )),
-        Some(value @ Scalar::Int(number)) if *number < 0 => Err(wrong(value, "cannot be negative")),
-        Some(Scalar::Int(_)) => Ok(()),
-        Some(value) => Err(wrong(value, "must be an integer")),
-    }
-}
-
-fn java_map(map: &OffsetMap) -> String {
-    let pairs: Vec<_> =
-        map.iter().map(|(key, value)| format!("{key}={}", java_text(value))).collect();
-    format!("{{{}}}", pairs.join(", "))
-}
-
-fn java_text(value: &Scalar) -> String {
-    match value {
-        Scalar::Null => "null".to_owned(),
-        Scalar::Boolean(flag) => flag.to_string(),
-        Scalar::Int(number) => number.to_string(),
-        Scalar::Float(number) => format!("{number:?}"),
-        Scalar::String(text) => text.clone(),
     }
 }

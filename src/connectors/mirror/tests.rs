@@ -12,6 +12,7 @@ use millrace_kafka::topic_settings::{Change, Setting, SettingSource};
 use super::clients::{self, Side};
 use super::config::{self, Settings, assigned};
 use super::filter::{Patterns, PropertyFilter};
+use super::heartbeat::{self, MirrorHeartbeatConnector};
 use super::offset_syncs::{Ledger, Run, key, note, value};
 use super::policy::{Naming, ReplicationPolicy};
 use super::source::{MirrorSourceConnector, shares, source_partition};
@@ -229,6 +230,32 @@ fn syncs_have_the_jvms_bytes() {
             ("topic".to_owned(), Scalar::String("t".to_owned())),
         ]
     );
+}
+
+#[test]
+fn heartbeats_have_the_jvms_bytes() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hex(&heartbeat::key("A", "B")), "000141000142");
+    assert_eq!(hex(&heartbeat::value(1_700_000_000_000)), "00000000018bcfe56800");
+    let connector = &mut MirrorHeartbeatConnector::default();
+    let text = |text: &str| Scalar::String(text.to_owned());
+    let place = |target: Option<&str>| {
+        let source = ("sourceClusterAlias".to_owned(), text("A"));
+        let target = target.map(|target| ("targetClusterAlias".to_owned(), text(target)));
+        std::iter::once(source).chain(target).collect::<Vec<_>>()
+    };
+    let mut asked = |target, offset| {
+        let offset = vec![("offset".to_owned(), Scalar::Int(offset))];
+        let answer = connector.alter_offsets(&Config::new(), &[(place(target), Some(offset))]);
+        answer.map_err(|error| error.message)
+    };
+    assert_eq!(asked(Some("B"), 0), Ok(true));
+    assert_eq!(
+        asked(Some("B"), 3).unwrap_err(),
+        "Source offset {offset=3} for source partition {sourceClusterAlias=A, targetClusterAlias=B} \
+         has an invalid value 3 for the 'offset' key; the only accepted value is 0"
+    );
+    assert!(asked(None, 0).unwrap_err().contains("is missing the 'targetClusterAlias' key"));
 }
 
 #[test]

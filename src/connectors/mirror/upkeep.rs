@@ -29,7 +29,64 @@ pub struct Known {
 }
 
 /// Whatever kept a piece of work from being done, in words.
-type Outcome<T> = Result<T, String>;
+pub type Outcome<T> = Result<T, String>;
+
+/// Runs `work` on a core of its own and waits for it, as connectors may. Each request in it takes
+/// `timeout_ms` at most.
+pub fn on_a_core<T: Send + 'static>(
+    timeout_ms: i64,
+    work: impl AsyncFnOnce() -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
+    // For what nobody foresaw.
+    let limit = Duration::from_millis(timeout_ms.unsigned_abs());
+    let limit = limit.saturating_mul(10).max(Duration::from_secs(60));
+    let mut options = CoreOptions::new("mirror", None);
+    // Little happens here, and epoll costs no memory that is locked.
+    options.runtime = Some(RuntimeChoice::Epoll);
+    let (done, answer) = flume::bounded(1);
+    rt::start_core(options, move || async move {
+        let _ = done.send(work().await);
+        // The connections' tasks end before their core does.
+        rt::sleep(Duration::from_millis(10)).await;
+    })
+    .map_err(|error| format!("cannot start a thread: {error}"))?;
+    answer.recv_timeout(limit).unwrap_or_else(|_| Err("it took too long".to_owned()))
+}
+
+/// An admin client of that cluster.
+pub fn admin(config: &Config, side: Side, client_id: &str, timeout_ms: i64) -> Outcome<Admin> {
+    match clients::admin(config, side, client_id, timeout_ms) {
+        Ok(parsed) => Ok(Admin::new(Cluster::new(parsed.config))),
+        Err(problems) => {
+            let errors = clients::errors(config, problems);
+            let texts: Vec<_> = errors.into_iter().map(|error| error.message).collect();
+            Err(texts.join("; "))
+        }
+    }
+}
+
+/// Makes a compacted topic of one partition, if it is not there. Those who may not make topics may
+/// have one made for them.
+pub async fn create_compacted(admin: &Admin, topic: &str, replication_factor: i16) -> Outcome<()> {
+    const NOT_ALLOWED: [i16; 3] = [29, 31, 35];
+    let wanted = NewTopic {
+        name: topic.to_owned(),
+        partitions: 1,
+        replication_factor,
+        configs: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
+    };
+    let failed = |error: KafkaError| format!("topic '{topic}' was not made: {error}");
+    for outcome in admin.create_topics(&[wanted]).await.map_err(failed)? {
+        match outcome {
+            Creation::Created => tracing::info!(topic, "created"),
+            Creation::Failed(error) if !NOT_ALLOWED.contains(&error.code) => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 /// Both clusters, for one piece of work. Belongs to its core.
 pub struct Upkeep {
@@ -45,39 +102,14 @@ impl Upkeep {
         config: &Config,
         work: impl AsyncFnOnce(&Upkeep) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
+        let limit = settings.admin_timeout_ms;
         let (settings, config) = (Arc::clone(settings), config.clone());
-        // Every request in it has a limit; this one is for what nobody foresaw.
-        let limit = Duration::from_millis(settings.admin_timeout_ms.unsigned_abs());
-        let limit = limit.saturating_mul(10).max(Duration::from_secs(60));
-        let mut options = CoreOptions::new("mirror", None);
-        // Little happens here, and epoll costs no memory that is locked.
-        options.runtime = Some(RuntimeChoice::Epoll);
-        let (done, answer) = flume::bounded(1);
-        rt::start_core(options, move || async move {
-            let outcome = match Upkeep::new(settings, &config) {
-                Ok(upkeep) => work(&upkeep).await,
-                Err(why) => Err(why),
-            };
-            let _ = done.send(outcome);
-            // The connections' tasks end before their core does.
-            rt::sleep(Duration::from_millis(10)).await;
-        })
-        .map_err(|error| format!("cannot start a thread: {error}"))?;
-        answer.recv_timeout(limit).unwrap_or_else(|_| Err("it took too long".to_owned()))
+        on_a_core(limit, async move || work(&Upkeep::new(settings, &config)?).await)
     }
 
     fn new(settings: Arc<Settings>, config: &Config) -> Outcome<Self> {
         let admin = |side, role: &str| {
-            let id = settings.client_id(None, role);
-            let parsed = clients::admin(config, side, &id, settings.admin_timeout_ms);
-            match parsed {
-                Ok(parsed) => Ok(Admin::new(Cluster::new(parsed.config))),
-                Err(problems) => {
-                    let errors = clients::errors(config, problems);
-                    let texts: Vec<_> = errors.into_iter().map(|error| error.message).collect();
-                    Err(texts.join("; "))
-                }
-            }
+            admin(config, side, &settings.client_id(None, role), settings.admin_timeout_ms)
         };
         let source = admin(Side::Source, "replication-source-admin")?;
         let target = admin(Side::Target, "replication-target-admin")?;
@@ -101,26 +133,8 @@ impl Upkeep {
     /// Makes the topic of offset syncs, if they are wanted and it is not there.
     pub async fn create_offset_syncs_topic(&self) -> Outcome<()> {
         let Some(side) = self.settings.syncs else { return Ok(()) };
-        let topic = NewTopic {
-            name: self.settings.offset_syncs_topic(side),
-            partitions: 1,
-            replication_factor: self.settings.syncs_replication_factor,
-            configs: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
-        };
-        // Those who may not make topics may have one made for them.
-        const NOT_ALLOWED: [i16; 3] = [29, 31, 35];
-        let name = topic.name.clone();
-        let failed = |error: KafkaError| format!("topic '{name}' was not made: {error}");
-        for outcome in self.on(side).create_topics(&[topic]).await.map_err(failed)? {
-            match outcome {
-                Creation::Created => tracing::info!(topic = name, "created"),
-                Creation::Failed(error) if !NOT_ALLOWED.contains(&error.code) => {
-                    return Err(failed(error));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        let topic = self.settings.offset_syncs_topic(side);
+        create_compacted(self.on(side), &topic, self.settings.syncs_replication_factor).await
     }
 
     /// Looks at the topics of both clusters.
