@@ -279,10 +279,11 @@ fn mirroring_goes_on_here_and_there_again() {
         topics(kafka::shared()).contains_key("heartbeats")
             && kafka::consumed(kafka::shared().kcat(), "heartbeats", "%o\n").len() >= 2
     });
+    // The formatter's consumer ends when nothing more comes.
+    ask(ours.port, "DELETE", "/connectors/heart", "", 204);
     let beats = formatted(kafka::shared(), "heartbeats", "HeartbeatFormatter");
     let beat = "Heartbeat{sourceClusterAlias=A, targetClusterAlias=B, timestamp=";
     assert!(beats.len() >= 2 && beats.iter().all(|line| line.starts_with(beat)), "{beats:?}");
-    ask(ours.port, "DELETE", "/connectors/heart", "", 204);
     ours.stop();
     let found = syncs(upstream(), "mm2-offset-syncs.B.internal");
     check_syncs(&found, topic, there);
