@@ -168,9 +168,11 @@ fn apply(c: &mut Criterion) {
             group.bench_function(format!("{name}/{form} in groups"), |bencher| {
                 bencher.iter(|| {
                     for records in batch.next().expect("it cycles").chunks(16) {
-                        step.prefetch(records, &arena);
-                        for record in records {
-                            black_box(step.apply(*record, &arena).expect("it goes well"));
+                        let mut group = arena.vec();
+                        group.extend_from_slice_copy(records);
+                        step.prefetch(&mut group, &arena);
+                        for record in group {
+                            black_box(step.apply(record, &arena).expect("it goes well"));
                         }
                     }
                     arena.reset();

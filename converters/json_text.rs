@@ -4,6 +4,8 @@
 //! tree and does not write a new document: it notes where the document changes. The bytes are
 //! copied once, by whoever writes the document out, verbatim around the edits.
 
+use crate::json::members::Index;
+
 /// Replace `src[start..end]` by `with`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edit<'a> {
@@ -18,12 +20,19 @@ pub struct Edit<'a> {
 pub struct JsonText<'a> {
     pub src: &'a [u8],
     pub edits: &'a [Edit<'a>],
+    /// Where the members of `src` stand, if somebody has looked for them before there were edits.
+    pub(crate) index: Option<Index<'a>>,
 }
 
 impl<'a> JsonText<'a> {
     /// A document without edits. The caller has checked that `src` is one JSON document.
     pub fn verbatim(src: &'a [u8]) -> Self {
-        Self { src, edits: &[] }
+        Self::new(src, &[])
+    }
+
+    /// A document with edits. The caller has checked both.
+    pub fn new(src: &'a [u8], edits: &'a [Edit<'a>]) -> Self {
+        Self { src, edits, index: None }
     }
 
     /// Length of the document once the edits are applied.
@@ -69,14 +78,12 @@ mod tests {
 
     #[test]
     fn writes_around_its_edits() {
-        let text = JsonText {
-            src: br#"{"a":1,"b":2}"#,
-            edits: &[
-                Edit { start: 5, end: 6, with: b"7" },
-                Edit { start: 6, end: 12, with: b"" },
-                Edit { start: 12, end: 12, with: br#","c":3"# },
-            ],
-        };
+        let edits = [
+            Edit { start: 5, end: 6, with: b"7" },
+            Edit { start: 6, end: 12, with: b"" },
+            Edit { start: 12, end: 12, with: br#","c":3"# },
+        ];
+        let text = JsonText::new(br#"{"a":1,"b":2}"#, &edits);
         let mut out = Vec::new();
         text.write_to(&mut out);
         assert_eq!(out, br#"{"a":7,"c":3}"#);

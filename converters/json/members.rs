@@ -52,15 +52,39 @@ pub struct Object<'a> {
 impl<'a> Object<'a> {
     /// The object with `edits`, sorted and within its text.
     pub fn edited(&self, edits: &'a [Edit<'a>]) -> JsonText<'a> {
-        JsonText { src: self.src, edits }
+        JsonText::new(self.src, edits)
     }
 }
 
 /// Where a member stands in its object's text.
+#[derive(Debug)]
 struct Place {
     name: (u32, u32),
     escaped: bool,
     value: (u32, u32),
+}
+
+/// Where all members of an object stand in its text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Index<'a> {
+    places: &'a [Place],
+    end: usize,
+}
+
+/// The same text with its edits applied and its members looked for, so that [`members`] need not do it
+/// again; as it is if it is no object.
+///
+/// # Errors
+/// The text is not JSON.
+pub fn indexed<'a>(text: &JsonText<'a>, arena: &'a Arena) -> Result<JsonText<'a>, DataError> {
+    let src = settled(text, arena);
+    Ok(JsonText { src, edits: &[], index: look(src, arena)? })
+}
+
+fn look<'a>(src: &[u8], arena: &'a Arena) -> Result<Option<Index<'a>>, DataError> {
+    let mut places = BumpVec::with_capacity_in(16, arena.bump());
+    let end = index(Level::detect(), src, &mut places).map_err(serialization_error)?;
+    Ok(end.map(|end| Index { places: places.into_bump_slice(), end }))
 }
 
 /// Calls `each` with the name of each member of the object and where its value stands; names that
@@ -73,12 +97,15 @@ pub fn members<'a>(
     arena: &'a Arena,
     mut each: impl FnMut(Name<'a>, Range<usize>),
 ) -> Result<Option<Object<'a>>, DataError> {
-    let src = settled(text, arena);
-    let mut places = BumpVec::with_capacity_in(16, arena.bump());
-    let Some(end) = index(Level::detect(), src, &mut places).map_err(serialization_error)? else {
-        return Ok(None);
+    let (src, known) = match text.index {
+        Some(index) if text.edits.is_empty() => (text.src, Some(index)),
+        _ => {
+            let src = settled(text, arena);
+            (src, look(src, arena)?)
+        }
     };
-    for Place { name, escaped, value } in &places {
+    let Some(Index { places, end }) = known else { return Ok(None) };
+    for Place { name, escaped, value } in places {
         let raw = &src[name.0 as usize..name.1 as usize];
         each(Name { raw, escaped: *escaped, arena }, value.0 as usize..value.1 as usize);
     }
@@ -162,7 +189,7 @@ mod tests {
     fn members_are_shown_where_they_stand_also_behind_edits() {
         let arena = Arena::new();
         let edits = [Edit { start: 5, end: 6, with: b"[7]" }];
-        let text = JsonText { src: br#"{"a":1, "b": "x" ,"a":2}"#, edits: &edits };
+        let text = JsonText::new(br#"{"a":1, "b": "x" ,"a":2}"#, &edits);
         let mut seen = Vec::new();
         let object = members(&text, &arena, |name, range| seen.push((name.text(), range)));
         let object = object.unwrap().unwrap();
@@ -170,6 +197,34 @@ mod tests {
             seen.iter().map(|(name, range)| (*name, &object.src[range.clone()])).collect();
         assert_eq!(texts, [("a", &b"[7]"[..]), ("b", b"\"x\""), ("a", b"2")]);
         assert_eq!((object.src[object.end], object.empty), (b'}', false));
+    }
+
+    #[test]
+    fn members_that_were_looked_for_are_shown_again_and_of_another_text_anew() {
+        let arena = Arena::new();
+        let names = |text: &JsonText<'_>| {
+            let mut names = Vec::new();
+            let object =
+                members(text, &arena, |name, range| names.push((name.text().to_owned(), range)));
+            (object.unwrap().map(|object| (object.src.to_vec(), object.end)), names)
+        };
+        let edits = [Edit { start: 7, end: 7, with: br#","b\u0062":2"# }];
+        for text in [
+            JsonText::verbatim(br#"{"a":1 , "b":[{}]}"#),
+            JsonText::new(br#"{"a":1 }"#, &edits),
+            JsonText::verbatim(b"[1]"),
+            JsonText::verbatim(b"{}"),
+        ] {
+            let known = indexed(&text, &arena).unwrap();
+            assert_eq!(names(&known), names(&text));
+            // Edits that came later count.
+            if known.src.len() > 3 {
+                let later = [Edit { start: 1, end: 1, with: br#""z":0,"# }];
+                let edited = JsonText { edits: &later, ..known };
+                assert_eq!(names(&edited).1[0].0, "z");
+            }
+        }
+        assert!(indexed(&JsonText::verbatim(b"{\"a\"}"), &arena).is_err());
     }
 
     #[test]

@@ -319,7 +319,7 @@ impl PatchPlan {
         };
         let out = Emitter::new(self, fates, out).run(found)?;
         match out.failed {
-            None => Ok(JsonText { src, edits: out.edits.into_bump_slice() }),
+            None => Ok(JsonText::new(src, out.edits.into_bump_slice())),
             Some(error) => Err(error),
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn edits_of_shape<'a>(
         Edit { start, end, with }
     });
     match failed {
-        None => Ok(JsonText { src, edits }),
+        None => Ok(JsonText::new(src, edits)),
         Some(error) => Err(error),
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn text<'a>(
     if pass.at != payload.len() {
         return None;
     }
-    Some(JsonText { src: payload, edits: pass.edits.into_bump_slice() })
+    Some(JsonText::new(payload, pass.edits.into_bump_slice()))
 }
 
 struct Pass<'a, 'p> {

@@ -46,8 +46,11 @@ pub trait Transformation {
     }
 
     /// Sees the records that come to [`Self::apply`] next, in their order, so that the memory that
-    /// they will need is on its way when they do. Only a hint: some of them may not come.
-    fn prefetch<'a>(&mut self, _records: &[Record<'a>], _arena: &'a Arena) {}
+    /// they will need is on its way when they do. Only a hint: some of them may not come. What is
+    /// found out of a record's text may be left with it ([`indexed`]); it says the same afterwards.
+    ///
+    /// [`indexed`]: millrace_converters::json::members::indexed
+    fn prefetch<'a>(&mut self, _records: &mut [Record<'a>], _arena: &'a Arena) {}
 
     /// Leaves key, value, partition and timestamp as they are: it routes, drops records, fails or
     /// looks after headers. What comes behind may then be done to the text before it.

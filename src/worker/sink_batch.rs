@@ -154,7 +154,7 @@ impl Conversion<'_> {
                     }
                 }
             }
-            self.chain.prefetch(&begun, arena);
+            self.chain.prefetch(&mut begun, arena);
             let mut begun = begun.drain(..);
             for (raw, goes_on) in &seen {
                 self.count(raw);

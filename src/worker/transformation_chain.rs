@@ -164,7 +164,7 @@ impl Chain {
     }
 
     /// Shows records to the step that [`Self::finish`] begins with.
-    pub(crate) fn prefetch<'a>(&mut self, records: &[Record<'a>], arena: &'a Arena) {
+    pub(crate) fn prefetch<'a>(&mut self, records: &mut [Record<'a>], arena: &'a Arena) {
         if let Some(step) = self.steps.get_mut(self.fetching) {
             step.transformation.prefetch(records, arena);
         }

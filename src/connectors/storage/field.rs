@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn edits_are_seen() {
         let edits = [Edit { start: 5, end: 6, with: b"\"new\"" }];
-        let text = JsonText { src: br#"{"a":1}"#, edits: &edits };
+        let text = JsonText::new(br#"{"a":1}"#, &edits);
         let mut scratch = Vec::new();
         let found = FieldPath::new("a").find(&Value::Json(&text), &mut scratch);
         assert_eq!(found, Some(Found::Text("new".into())));

@@ -22,7 +22,7 @@ use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
 use millrace_api::table::{Lookups, Table, TableUse};
 use millrace_api::transformation::{Reads, Side, Transformation};
-use millrace_converters::json::members::members;
+use millrace_converters::json::members::{indexed, members};
 use millrace_converters::json::{WriteOptions, parse, write_value};
 use millrace_converters::{Arena, DataError, Field, JsonText, Schema, SchemaType, Struct, Value};
 
@@ -31,7 +31,7 @@ use self::shared::{SharedTable, shared};
 use self::spec::{Column, JoinSpec, Place, config_def};
 use self::sql::{Looked, SqlTable};
 use crate::expression::Node;
-use crate::expression::compile::{Uses, compile};
+use crate::expression::compile::{Members, Uses, compile};
 use crate::expression::eval::Env;
 use crate::expression::fault::{Fault, float, int, type_name};
 use crate::expression::subject::{Prepared, Text};
@@ -302,6 +302,17 @@ impl Enrich {
     }
 }
 
+/// Looks for the members of a text of which some are wanted, for now and for later.
+fn note_members<'a>(value: &mut Value<'a>, wanted: &Members, arena: &'a Arena) {
+    if let Value::Json(text) = value
+        && !wanted.whole
+        && !wanted.names.is_empty()
+        && let Ok(known) = indexed(text, arena)
+    {
+        *value = Value::Json(arena.alloc(known));
+    }
+}
+
 /// The row as a JSON object, in the arena.
 fn object<'a>(row: &[u8], arena: &'a Arena) -> &'a [u8] {
     let mut object = room_for(row.len() + 2, arena);
@@ -422,11 +433,13 @@ impl Transformation for Enrich {
 
     /// Rows of a large table lie in memory, a hundred nanoseconds and more away; those of some records
     /// come in the time of one.
-    fn prefetch<'a>(&mut self, records: &[Record<'a>], arena: &'a Arena) {
+    fn prefetch<'a>(&mut self, records: &mut [Record<'a>], arena: &'a Arena) {
         let Joinable::Rows(table) = &self.table else { return };
         let (table, none) = (Rc::clone(table), &[] as &[Arc<str>]);
         self.ahead.clear();
         for record in records {
+            note_members(&mut record.key.value, &self.uses.key, arena);
+            note_members(&mut record.value.value, &self.uses.value, arena);
             let key = Prepared::of(&record.key, &self.uses.key, none, arena);
             let value = Prepared::of(&record.value, &self.uses.value, none, arena);
             let (Ok(key), Ok(value)) = (key, value) else { continue };
