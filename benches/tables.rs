@@ -108,6 +108,18 @@ fn lookup(c: &mut Criterion) {
     group.finish();
 }
 
+/// The records through the step, sixteen shown to it at a time.
+fn in_groups<'a>(step: &mut dyn Transformation, records: &[Record<'a>], arena: &'a Arena) {
+    for records in records.chunks(16) {
+        let mut group = arena.vec();
+        group.extend_from_slice_copy(records);
+        step.prefetch(&mut group, arena);
+        for record in group {
+            black_box(step.apply(record, arena).expect("it goes well"));
+        }
+    }
+}
+
 /// Name, class, settings.
 type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
@@ -167,14 +179,7 @@ fn apply(c: &mut Criterion) {
             // As the worker does it.
             group.bench_function(format!("{name}/{form} in groups"), |bencher| {
                 bencher.iter(|| {
-                    for records in batch.next().expect("it cycles").chunks(16) {
-                        let mut group = arena.vec();
-                        group.extend_from_slice_copy(records);
-                        step.prefetch(&mut group, &arena);
-                        for record in group {
-                            black_box(step.apply(record, &arena).expect("it goes well"));
-                        }
-                    }
+                    in_groups(&mut *step, batch.next().expect("it cycles"), &arena);
                     arena.reset();
                 });
             });
