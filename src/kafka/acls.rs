@@ -54,7 +54,7 @@ impl Admin {
             .with_host_filter(None)
             .with_operation(ANY)
             .with_permission_type(ANY);
-        let response = self.ask_any(&request).await?;
+        let response = self.ask_controller(&request).await?;
         let why = response.error_message.as_ref().map_or("", |why| why.as_str());
         KafkaError::check(response.error_code, "DescribeAcls", why)?;
         let literal = |resource: &&DescribeAclsResource| {
@@ -91,7 +91,7 @@ impl Admin {
                 .with_permission_type(acl.permission)
         });
         let request = CreateAclsRequest::default().with_creations(creations.collect());
-        let response = self.ask_any(&request).await?;
+        let response = self.ask_controller(&request).await?;
         let outcomes = response.results.iter().zip(acls).map(|(result, acl)| {
             let why = result.error_message.as_ref().map_or("", |why| why.as_str());
             let context = format!("topic '{}': {why}", acl.topic);

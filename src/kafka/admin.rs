@@ -10,7 +10,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     CreateTopicsRequest, DescribeConfigsRequest, MetadataRequest, TopicName,
 };
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Request, StrBytes};
 use millrace_net::rt::sleep;
 use std::time::Instant;
 
@@ -51,29 +51,31 @@ impl Admin {
     /// Makes topics, one outcome each, in the order asked. That a topic exists is no failure:
     /// others may have made it meanwhile.
     pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<Creation>, KafkaError> {
-        let deadline = Instant::now() + self.cluster.config().api_timeout;
-        let mut backoff = self.cluster.backoff();
-        loop {
-            let error = match self.try_create(topics).await {
-                Ok(outcome) => return Ok(outcome),
-                Err(error) => error,
-            };
-            let wait = backoff.next_wait();
-            if !error.is_retriable() || Instant::now() + wait >= deadline {
-                return Err(error);
-            }
-            sleep(wait).await;
+        let limit = self.cluster.config().api_timeout;
+        self.cluster.retried(limit, async || self.try_create(topics).await).await
+    }
+
+    /// Asks the controller, with back-off until `default.api.timeout.ms` is over.
+    pub(crate) async fn ask_controller<R: Request>(
+        &self,
+        request: &R,
+    ) -> Result<R::Response, KafkaError> {
+        let limit = self.cluster.config().api_timeout;
+        self.cluster.retried(limit, async || self.try_controller(request).await).await
+    }
+
+    async fn try_controller<R: Request>(&self, request: &R) -> Result<R::Response, KafkaError> {
+        let controller = self.cluster.refresh().await?.controller;
+        // Brokers of a KRaft cluster pass it on; older ones must be the controller.
+        match self.cluster.broker(controller) {
+            Ok(_) => self.cluster.call_node(controller, request).await,
+            Err(_) => self.cluster.call_any(request).await,
         }
     }
 
     async fn try_create(&self, topics: &[NewTopic]) -> Result<Vec<Creation>, KafkaError> {
-        let controller = self.cluster.refresh().await?.controller;
         let request = create_request(topics, self.cluster.config().request_timeout.as_millis());
-        // Brokers of a KRaft cluster pass it on; older ones must be the controller.
-        let response = match self.cluster.broker(controller) {
-            Ok(_) => self.cluster.call_node(controller, &request).await?,
-            Err(_) => self.cluster.call_any(&request).await?,
-        };
+        let response = self.try_controller(&request).await?;
         let mut outcome = Vec::new();
         for topic in topics {
             let answer = response.topics.iter().find(|answer| *answer.name.0 == *topic.name);
@@ -124,34 +126,19 @@ impl Admin {
             .with_resource_name(name)
             .with_configuration_keys(None);
         let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        let deadline = Instant::now() + self.cluster.config().api_timeout;
-        let mut backoff = self.cluster.backoff();
-        loop {
-            let error = match self.cluster.call_any(&request).await {
-                Ok(response) => match response.results.first() {
-                    Some(result) if result.error_code == 0 => {
-                        let text = |text: &Option<StrBytes>| {
-                            text.as_ref().map(|text| text.to_string()).unwrap_or_default()
-                        };
-                        let pair = |entry: &DescribeConfigsResourceResult| {
-                            (entry.name.to_string(), text(&entry.value))
-                        };
-                        return Ok(result.configs.iter().map(pair).collect());
-                    }
-                    Some(result) => {
-                        KafkaError::from_code(result.error_code, "DescribeConfigs", topic)
-                    }
-                    None => KafkaError::corrupt("the answer leaves the topic out")
-                        .with_api("DescribeConfigs"),
-                },
-                Err(error) => error,
-            };
-            let wait = backoff.next_wait();
-            if !error.is_retriable() || Instant::now() + wait >= deadline {
-                return Err(error);
-            }
-            sleep(wait).await;
-        }
+        let text = |text: &Option<StrBytes>| text.as_ref().map(|text| text.to_string());
+        let pair = |entry: &DescribeConfigsResourceResult| {
+            (entry.name.to_string(), text(&entry.value).unwrap_or_default())
+        };
+        let once = async || {
+            let response = self.cluster.call_any(&request).await?;
+            let result = response.results.first().ok_or_else(|| {
+                KafkaError::corrupt("the answer leaves the topic out").with_api("DescribeConfigs")
+            })?;
+            KafkaError::check(result.error_code, "DescribeConfigs", topic)?;
+            Ok(result.configs.iter().map(pair).collect())
+        };
+        self.cluster.retried(self.cluster.config().api_timeout, once).await
     }
 
     /// All topics that this client may see, internal ones among them.

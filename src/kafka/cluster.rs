@@ -152,11 +152,20 @@ impl Cluster {
 
     /// [`Self::refresh`] again and again with back-off until it succeeds or `limit` is over.
     pub async fn refresh_within(&self, limit: Duration) -> Result<Rc<Metadata>, KafkaError> {
+        self.retried(limit, async || self.refresh().await).await
+    }
+
+    /// Tries again and again with back-off, until `once` succeeds, fails for good, or `limit` is over.
+    pub(crate) async fn retried<T>(
+        &self,
+        limit: Duration,
+        once: impl AsyncFn() -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
         let deadline = Instant::now() + limit;
         let mut backoff = self.backoff();
         loop {
-            let error = match self.refresh().await {
-                Ok(metadata) => return Ok(metadata),
+            let error = match once().await {
+                Ok(output) => return Ok(output),
                 Err(error) => error,
             };
             let wait = backoff.next_wait();

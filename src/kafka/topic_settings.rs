@@ -1,7 +1,6 @@
 //! Administration of topics that exist: their settings looked at and changed, partitions added.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -12,8 +11,7 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 use kafka_protocol::messages::{
     CreatePartitionsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest, TopicName,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
-use millrace_net::rt::sleep;
+use kafka_protocol::protocol::StrBytes;
 
 use crate::admin::Admin;
 use crate::error::KafkaError;
@@ -75,7 +73,7 @@ impl Admin {
                     .with_configuration_keys(None)
             });
             let request = DescribeConfigsRequest::default().with_resources(resources.collect());
-            let response = self.ask_any(&request).await?;
+            let response = self.ask_controller(&request).await?;
             found.extend(response.results.iter().map(|result| {
                 let topic = result.resource_name.to_string();
                 let checked = KafkaError::check(result.error_code, "DescribeConfigs", &topic);
@@ -100,7 +98,7 @@ impl Admin {
             });
             let request =
                 IncrementalAlterConfigsRequest::default().with_resources(resources.collect());
-            let response = self.ask_any(&request).await?;
+            let response = self.ask_controller(&request).await?;
             outcomes.extend(response.responses.iter().map(|answer| {
                 let topic = answer.resource_name.to_string();
                 let why = answer.error_message.as_ref().map_or("", |why| why.as_str());
@@ -127,7 +125,7 @@ impl Admin {
         let request = CreatePartitionsRequest::default()
             .with_topics(topics.collect())
             .with_timeout_ms(i32::try_from(limit).unwrap_or(i32::MAX));
-        let response = self.ask_any(&request).await?;
+        let response = self.ask_controller(&request).await?;
         let outcome = response.results.iter().map(|answer| {
             let why = answer.error_message.as_ref().map_or("", |why| why.as_str());
             let context = format!("topic '{}': {why}", answer.name.as_str());
@@ -135,32 +133,6 @@ impl Admin {
             (answer.name.to_string(), checked)
         });
         Ok(outcome.collect())
-    }
-
-    /// Asks the controller, which KRaft brokers pass requests on to, with back-off until
-    /// `default.api.timeout.ms` is over.
-    pub(crate) async fn ask_any<R: Request>(&self, request: &R) -> Result<R::Response, KafkaError> {
-        let deadline = Instant::now() + self.cluster.config().api_timeout;
-        let mut backoff = self.cluster.backoff();
-        loop {
-            let error = match self.try_controller(request).await {
-                Ok(response) => return Ok(response),
-                Err(error) => error,
-            };
-            let wait = backoff.next_wait();
-            if !error.is_retriable() || Instant::now() + wait >= deadline {
-                return Err(error);
-            }
-            sleep(wait).await;
-        }
-    }
-
-    async fn try_controller<R: Request>(&self, request: &R) -> Result<R::Response, KafkaError> {
-        let controller = self.cluster.refresh().await?.controller;
-        match self.cluster.broker(controller) {
-            Ok(_) => self.cluster.call_node(controller, request).await,
-            Err(_) => self.cluster.call_any(request).await,
-        }
     }
 }
 
