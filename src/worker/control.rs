@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use millrace_api::error::ConnectError;
 use millrace_net::rt;
 
 /// Shared between the core's command loop and one task. Plain cells: both live on one core.
@@ -86,6 +87,36 @@ impl Control {
         .await
     }
 
+    /// What `future` gives, or `None` once the task is to stop.
+    pub(crate) async fn unless_stopping<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        while !self.stopping() {
+            let done = self.unless_called(self.calls(), future.as_mut()).await;
+            if done.is_some() {
+                return done;
+            }
+        }
+        None
+    }
+
+    /// Waits for the herder's answer to what `ask` asks of it; `false`: the task was to stop before
+    /// that.
+    pub(crate) async fn answered(
+        &self,
+        ask: impl FnOnce(Box<dyn FnOnce(Result<(), String>) + Send>),
+    ) -> Result<bool, ConnectError> {
+        let (done, answer) = flume::bounded(1);
+        ask(Box::new(move |outcome| {
+            let _ = done.try_send(outcome);
+        }));
+        match self.unless_stopping(answer.recv_async()).await {
+            None => Ok(false),
+            Some(Ok(Ok(()))) => Ok(true),
+            Some(Ok(Err(why))) => Err(ConnectError::fatal(why)),
+            Some(Err(_)) => Err(ConnectError::fatal("Worker is shutting down")),
+        }
+    }
+
     pub(crate) fn paused(&self) -> bool {
         self.pause.get()
     }
@@ -144,6 +175,30 @@ mod tests {
             let late = control.unless_called(heard, std::future::pending::<()>()).await;
             assert_eq!(late, None);
             assert_eq!(control.unless_called(control.calls(), async { 7 }).await, Some(7));
+        });
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_through_a_pause_and_no_longer_than_until_the_stop() {
+        on_core(|| async {
+            let control = Control::new(false);
+            let waits = Rc::clone(&control);
+            let ask = |_: Box<dyn FnOnce(Result<(), String>) + Send>| {};
+            let dropped = control.answered(ask).await.unwrap_err();
+            assert_eq!(dropped.message, "Worker is shutting down");
+            assert!(control.answered(|tell| tell(Ok(()))).await.unwrap());
+            let refused = control.answered(|tell| tell(Err("no".to_owned()))).await.unwrap_err();
+            assert_eq!(refused.message, "no");
+            let (kept, keeper) = flume::bounded(1);
+            let waiting = spawn(async move {
+                waits.answered(move |tell| drop(kept.send(tell))).await.map_err(|e| e.message)
+            });
+            sleep(Duration::from_millis(1)).await;
+            control.pause(true);
+            sleep(Duration::from_millis(1)).await;
+            assert!(!control.stopping() && keeper.len() == 1);
+            control.stop(Duration::ZERO);
+            assert_eq!(waiting.await, Ok(false));
         });
     }
 }

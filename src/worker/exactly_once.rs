@@ -96,21 +96,12 @@ pub(crate) async fn open(
 ) -> Result<Option<Producer>, ConnectError> {
     let config = config(spec, once)?;
     let producer = Producer::new(Cluster::new(config.client.clone()), config);
-    let Some(ready) = unless_stopped(control, producer.init_transactions()).await else {
+    let Some(ready) = control.unless_stopping(producer.init_transactions()).await else {
         return Ok(None);
     };
     ready.map_err(produce_error)?;
-    let (done, answer) = flume::bounded(1);
-    let tell = Box::new(move |outcome| {
-        let _ = done.try_send(outcome);
-    });
-    once.clearance.ask(&spec.id, spec.generation, tell);
-    match unless_stopped(control, answer.recv_async()).await {
-        None => Ok(None),
-        Some(Ok(Ok(()))) => Ok(Some(producer)),
-        Some(Ok(Err(why))) => Err(ConnectError::fatal(why)),
-        Some(Err(_)) => Err(ConnectError::fatal("Worker is shutting down")),
-    }
+    let cleared = control.answered(|tell| once.clearance.ask(&spec.id, spec.generation, tell));
+    Ok(cleared.await?.then_some(producer))
 }
 
 fn config(spec: &TaskSpec, once: &ExactlyOnce) -> Result<ProducerConfig, ConnectError> {
@@ -158,22 +149,6 @@ fn check_cluster(producer: &BTreeMap<String, String>, offsets: &str) -> Result<(
          {offsets}; give consumer.override.{key} and admin.override.{key} the same value, or remove \
          the key"
     )))
-}
-
-/// Waits for `what`, but no longer than until the task is to stop.
-pub(crate) async fn unless_stopped<T>(
-    control: &Control,
-    what: impl Future<Output = T>,
-) -> Option<T> {
-    let mut what = pin!(what);
-    loop {
-        if let Ok(done) = rt::timeout(HEARING, what.as_mut()).await {
-            return Some(done);
-        }
-        if control.stopping() {
-            return None;
-        }
-    }
 }
 
 /// Waits for a commit, but no longer than a task that is to stop has left.

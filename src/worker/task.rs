@@ -323,21 +323,6 @@ fn ignored(spec: &TaskSpec, client: &str, keys: &[String]) {
     }
 }
 
-/// Waits for the offsets that were stored before now. `false`: the task was to stop before that.
-async fn stored_offsets_are_read(spec: &TaskSpec, control: &Control) -> Result<bool, ConnectError> {
-    let (done, answer) = flume::bounded(1);
-    let tell = Box::new(move |outcome: Result<(), String>| {
-        let _ = done.try_send(outcome);
-    });
-    aside(|| spec.offsets.catch_up(tell));
-    match exactly_once::unless_stopped(control, answer.recv_async()).await {
-        None => Ok(false),
-        Some(Ok(Ok(()))) => Ok(true),
-        Some(Ok(Err(why))) => Err(ConnectError::fatal(why)),
-        Some(Err(_)) => Err(ConnectError::fatal("Worker is shutting down")),
-    }
-}
-
 /// `None`: the task was to stop before it began.
 async fn source(
     spec: &TaskSpec,
@@ -366,7 +351,8 @@ async fn source(
             None => return Ok(None),
         },
     };
-    if !stored_offsets_are_read(spec, &control).await? {
+    // What was stored before now is read first.
+    if !control.answered(|tell| aside(|| spec.offsets.catch_up(tell))).await? {
         return Ok(None);
     }
     let config: &Config = &spec.task;
