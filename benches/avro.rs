@@ -4,17 +4,17 @@
 //!
 //! criterion reports elements per second; the inverse is the time of one record.
 
+mod registry;
+
 use std::hint::black_box;
-use std::rc::Rc;
-use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millrace_converters::avro::{AvroConverter, AvroConverterConfig, AvroDataConfig};
 use millrace_converters::converter::Detail;
-use millrace_converters::registry::{
-    Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText,
-};
-use millrace_converters::{Arena, Converter, DataError};
+use millrace_converters::registry::{RegistrySettings, RegistryUse, SchemaKind};
+use millrace_converters::{Arena, Converter};
+
+use registry::{RECORDS, one_schema, read, write};
 
 const SCHEMA: &str = r#"{"type":"record","name":"Event","fields":[
     {"name":"id","type":"long"},{"name":"ts","type":"long"},
@@ -25,21 +25,11 @@ const SCHEMA: &str = r#"{"type":"record","name":"Event","fields":[
     {"name":"ref","type":["null","string"],"default":null},
     {"name":"note","type":["null","string"],"default":null}]}"#;
 
-/// A registry that has the one schema.
-struct OneSchema;
-
-impl SchemaSource for OneSchema {
-    fn ask(&self, _: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        let schema = SchemaText::new(SchemaKind::Avro, SCHEMA);
-        Some(Ok(Arc::new(Answer { id: 1, schema: Some(schema), ..Answer::default() })))
-    }
-}
-
 fn converter() -> AvroConverter {
     let config =
         AvroConverterConfig { data: AvroDataConfig::default(), registry: RegistryUse::default() };
     let mut converter = AvroConverter::new(config, RegistrySettings::default());
-    converter.attach(Rc::new(OneSchema));
+    converter.attach(one_schema(SchemaKind::Avro, SCHEMA));
     converter
 }
 
@@ -79,10 +69,7 @@ fn record(number: u64) -> Vec<u8> {
     out
 }
 
-/// As many as one fetched batch has.
-const RECORDS: usize = 258;
-
-fn read(c: &mut Criterion) {
+fn both_ways(c: &mut Criterion) {
     let records: Vec<Vec<u8>> = (0..RECORDS as u64).map(record).collect();
     let bytes: usize = records.iter().map(Vec::len).sum();
     println!("{} bytes a record", bytes / RECORDS);
@@ -90,15 +77,7 @@ fn read(c: &mut Criterion) {
     let mut group = c.benchmark_group("avro");
     group.throughput(Throughput::Elements(RECORDS as u64));
     for (name, detail) in [("typed values", Detail::Full), ("JSON text", Detail::Json)] {
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                arena.reset();
-                for bytes in &records {
-                    let read = converter.to_connect_data("t", Some(bytes), detail, &arena);
-                    black_box(read.expect("Avro"));
-                }
-            });
-        });
+        read(&mut group, name, &mut converter, detail, &records);
     }
     let mut out = Vec::with_capacity(1 << 20);
     group.bench_function("JSON lines", |b| {
@@ -115,31 +94,9 @@ fn read(c: &mut Criterion) {
             black_box(out.len());
         });
     });
+    write(&mut group, &mut self::converter(), &mut converter, &records);
     group.finish();
 }
 
-fn write(c: &mut Criterion) {
-    let records: Vec<Vec<u8>> = (0..RECORDS as u64).map(record).collect();
-    let (mut reader, mut writer, arena) = (converter(), converter(), Arena::new());
-    let values: Vec<_> = records
-        .iter()
-        .map(|bytes| reader.to_connect_data("t", Some(bytes), Detail::Full, &arena).expect("Avro"))
-        .collect();
-    let mut out = Vec::new();
-    let mut group = c.benchmark_group("avro");
-    group.throughput(Throughput::Elements(RECORDS as u64));
-    group.bench_function("write", |b| {
-        b.iter(|| {
-            writer.begin_batch();
-            for read in &values {
-                out.clear();
-                let written = writer.from_connect_data("t", read.schema, read.value, &mut out);
-                black_box(written.expect("Avro"));
-            }
-        });
-    });
-    group.finish();
-}
-
-criterion_group!(benches, read, write);
+criterion_group!(benches, both_ways);
 criterion_main!(benches);

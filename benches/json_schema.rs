@@ -5,19 +5,17 @@
 //!
 //! criterion reports elements per second; the inverse is the time of one record.
 
-use std::hint::black_box;
-use std::rc::Rc;
-use std::sync::Arc;
+mod registry;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use millrace_converters::Converter;
 use millrace_converters::converter::Detail;
 use millrace_converters::json_schema::{
     JsonSchemaConverter, JsonSchemaConverterConfig, JsonSchemaDataConfig,
 };
-use millrace_converters::registry::{
-    Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText,
-};
-use millrace_converters::{Arena, Converter, DataError};
+use millrace_converters::registry::{RegistrySettings, RegistryUse, SchemaKind};
+
+use registry::{RECORDS, one_schema, read, write};
 
 const SCHEMA: &str = r#"{"type":"object","title":"Event","properties":{
     "id":{"type":"integer","connect.type":"int64","connect.index":0},
@@ -30,16 +28,6 @@ const SCHEMA: &str = r#"{"type":"object","title":"Event","properties":{
     "ref":{"oneOf":[{"type":"null"},{"type":"string"}],"connect.index":7},
     "note":{"oneOf":[{"type":"null"},{"type":"string"}],"connect.index":8}}}"#;
 
-/// A registry that has the one schema.
-struct OneSchema;
-
-impl SchemaSource for OneSchema {
-    fn ask(&self, _: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        let schema = SchemaText::new(SchemaKind::Json, SCHEMA);
-        Some(Ok(Arc::new(Answer { id: 1, schema: Some(schema), ..Answer::default() })))
-    }
-}
-
 fn converter(fail_invalid_schema: bool) -> JsonSchemaConverter {
     let config = JsonSchemaConverterConfig {
         data: JsonSchemaDataConfig::default(),
@@ -48,7 +36,7 @@ fn converter(fail_invalid_schema: bool) -> JsonSchemaConverter {
         fail_invalid_schema,
     };
     let mut converter = JsonSchemaConverter::new(config, RegistrySettings::default());
-    converter.attach(Rc::new(OneSchema));
+    converter.attach(one_schema(SchemaKind::Json, SCHEMA));
     converter
 }
 
@@ -71,15 +59,11 @@ fn record(number: u64, in_order: bool) -> Vec<u8> {
     [&[0, 0, 0, 0, 1], text.as_bytes()].concat()
 }
 
-/// As many as one fetched batch has.
-const RECORDS: usize = 258;
-
 fn records(in_order: bool) -> Vec<Vec<u8>> {
     (0..RECORDS as u64).map(|number| record(number, in_order)).collect()
 }
 
-fn read(c: &mut Criterion) {
-    let mut arena = Arena::new();
+fn both_ways(c: &mut Criterion) {
     let mut group = c.benchmark_group("json_schema");
     group.throughput(Throughput::Elements(RECORDS as u64));
     let lanes = [
@@ -89,42 +73,11 @@ fn read(c: &mut Criterion) {
         ("typed values, validated", Detail::Full, true, true),
     ];
     for (name, detail, in_order, validated) in lanes {
-        let (mut converter, records) = (converter(validated), records(in_order));
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                arena.reset();
-                for bytes in &records {
-                    let read = converter.to_connect_data("t", Some(bytes), detail, &arena);
-                    black_box(read.expect("JSON of the schema"));
-                }
-            });
-        });
+        read(&mut group, name, &mut converter(validated), detail, &records(in_order));
     }
+    write(&mut group, &mut converter(false), &mut converter(false), &records(true));
     group.finish();
 }
 
-fn write(c: &mut Criterion) {
-    let records = records(true);
-    let (mut reader, mut writer, arena) = (converter(false), converter(false), Arena::new());
-    let values: Vec<_> = records
-        .iter()
-        .map(|bytes| reader.to_connect_data("t", Some(bytes), Detail::Full, &arena).expect("JSON"))
-        .collect();
-    let mut out = Vec::new();
-    let mut group = c.benchmark_group("json_schema");
-    group.throughput(Throughput::Elements(RECORDS as u64));
-    group.bench_function("write", |b| {
-        b.iter(|| {
-            writer.begin_batch();
-            for read in &values {
-                out.clear();
-                let written = writer.from_connect_data("t", read.schema, read.value, &mut out);
-                black_box(written.expect("JSON"));
-            }
-        });
-    });
-    group.finish();
-}
-
-criterion_group!(benches, read, write);
+criterion_group!(benches, both_ways);
 criterion_main!(benches);

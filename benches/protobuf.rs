@@ -4,19 +4,17 @@
 //!
 //! criterion reports elements per second; the inverse is the time of one record.
 
-use std::hint::black_box;
-use std::rc::Rc;
-use std::sync::Arc;
+mod registry;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use millrace_converters::Converter;
 use millrace_converters::converter::Detail;
 use millrace_converters::protobuf::{
     ProtobufConverter, ProtobufConverterConfig, ProtobufDataConfig,
 };
-use millrace_converters::registry::{
-    Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText,
-};
-use millrace_converters::{Arena, Converter, DataError};
+use millrace_converters::registry::{RegistrySettings, RegistryUse, SchemaKind};
+
+use registry::{RECORDS, one_schema, read, write};
 
 const SCHEMA: &str = r#"syntax = "proto3";
 message Event {
@@ -29,23 +27,13 @@ message Event {
 message User { string name = 1; string country = 2; }
 "#;
 
-/// A registry that has the one schema.
-struct OneSchema;
-
-impl SchemaSource for OneSchema {
-    fn ask(&self, _: &Question) -> Option<Result<Arc<Answer>, DataError>> {
-        let schema = SchemaText::new(SchemaKind::Protobuf, SCHEMA);
-        Some(Ok(Arc::new(Answer { id: 1, schema: Some(schema), ..Answer::default() })))
-    }
-}
-
 fn converter() -> ProtobufConverter {
     let config = ProtobufConverterConfig {
         data: ProtobufDataConfig::default(),
         registry: RegistryUse::default(),
     };
     let mut converter = ProtobufConverter::new(config, RegistrySettings::default());
-    converter.attach(Rc::new(OneSchema));
+    converter.attach(one_schema(SchemaKind::Protobuf, SCHEMA));
     converter
 }
 
@@ -90,43 +78,14 @@ fn record(of: u64) -> Vec<u8> {
     out
 }
 
-/// As many as one fetched batch has.
-const RECORDS: usize = 258;
-
 fn both_ways(c: &mut Criterion) {
     let records: Vec<Vec<u8>> = (0..RECORDS as u64).map(record).collect();
     let total: usize = records.iter().map(Vec::len).sum();
     println!("{} bytes a record", total / RECORDS);
     let mut group = c.benchmark_group("protobuf");
     group.throughput(Throughput::Elements(RECORDS as u64));
-    let (mut reader, mut arena) = (converter(), Arena::new());
-    group.bench_function("typed values", |b| {
-        b.iter(|| {
-            arena.reset();
-            for bytes in &records {
-                let read = reader.to_connect_data("t", Some(bytes), Detail::Full, &arena);
-                black_box(read.expect("Protobuf"));
-            }
-        });
-    });
-    let arena = Arena::new();
-    let (mut reader, mut writer, mut out) = (converter(), converter(), Vec::new());
-    let values: Vec<_> = records
-        .iter()
-        .map(|bytes| {
-            reader.to_connect_data("t", Some(bytes), Detail::Full, &arena).expect("Protobuf")
-        })
-        .collect();
-    group.bench_function("write", |b| {
-        b.iter(|| {
-            writer.begin_batch();
-            for read in &values {
-                out.clear();
-                let written = writer.from_connect_data("t", read.schema, read.value, &mut out);
-                black_box(written.expect("Protobuf"));
-            }
-        });
-    });
+    read(&mut group, "typed values", &mut converter(), Detail::Full, &records);
+    write(&mut group, &mut converter(), &mut converter(), &records);
     group.finish();
 }
 
