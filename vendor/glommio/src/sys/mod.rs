@@ -172,7 +172,6 @@ pub(crate) fn sendmsg_syscall(
 }
 
 mod dma_buffer;
-mod membarrier;
 pub(crate) mod source;
 pub(crate) mod sysfs;
 mod uring;
@@ -181,7 +180,11 @@ pub use self::dma_buffer::DmaBuffer;
 pub(crate) use self::{source::*, uring::*};
 use crate::error::{ExecutorErrorKind, GlommioError};
 use smallvec::SmallVec;
-use std::{convert::TryFrom, ops::Deref, sync::atomic::AtomicBool};
+use std::{
+    convert::TryFrom,
+    ops::Deref,
+    sync::atomic::{AtomicBool, fence},
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct ReactorGlobalState {
@@ -306,6 +309,9 @@ impl SleepNotifier {
     }
 
     pub(crate) fn notify(&self, force: bool) {
+        // Between leaving something for the reactor and asking whether it sleeps; the reactor does it
+        // the other way round.
+        fence(Ordering::SeqCst);
         if self
             .should_notify
             .compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed)

@@ -52,7 +52,7 @@ pub(crate) enum SourceType {
     Fallocate,
     Truncate,
     Close,
-    LinkRings,
+    LinkRings(bool),
     ForeignNotifier(u64, bool),
     Statx(CString, Box<RefCell<Statx>>),
     Timeout(TimeSpec64, u32),
@@ -289,8 +289,19 @@ impl Source {
 
     pub(super) fn is_installed(&self) -> Option<bool> {
         match &self.inner.borrow().source_type {
-            SourceType::ForeignNotifier(_, installed) => Some(*installed),
+            SourceType::ForeignNotifier(_, installed) | SourceType::LinkRings(installed) => {
+                Some(*installed)
+            }
             _ => None,
+        }
+    }
+
+    pub(super) fn set_installed(&self, now: bool) {
+        match &mut self.inner.borrow_mut().source_type {
+            SourceType::ForeignNotifier(_, installed) | SourceType::LinkRings(installed) => {
+                *installed = now;
+            }
+            _ => unreachable!("only these are installed"),
         }
     }
 
@@ -318,7 +329,6 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         let mut inner = self.inner.borrow_mut();
-        let is_timeout = matches!(inner.source_type, SourceType::Timeout(..));
         let enqueued = inner.enqueued.as_mut();
         if let Some(EnqueuedSource { id, queue, status }) = enqueued {
             match status {
@@ -337,11 +347,7 @@ impl Drop for Source {
                     // now, so we delay `consume_source` until we consume the
                     // corresponding event from the completion queue.
 
-                    if is_timeout {
-                        queue.borrow_mut().remove_timeout(*id);
-                    } else {
-                        queue.borrow_mut().cancel_request(*id);
-                    }
+                    queue.borrow_mut().cancel_request(*id);
                     *status = EnqueuedStatus::Canceled; // not necessary, but useful for correctness
                 }
                 EnqueuedStatus::Canceled => unreachable!(),
