@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{PATIENCE, lines, samples_when, transformed, until};
 use crate::rig::kafka;
 use crate::rig::postgres::Postgres;
+use crate::rig::secured;
 use crate::rig::wait_for;
 use crate::rig::worker::{Worker, get, properties};
 
@@ -171,4 +172,43 @@ fn queries_are_tried_and_wrong_ones_say_so() {
         assert!(errors.contains(expected), "{expected}\n{errors}");
     }
     assert!(!errors.contains("secret"), "{errors}");
+}
+
+#[test]
+fn the_database_is_asked_over_tls_and_shows_a_certificate_that_is_trusted() {
+    let dir = tempfile::tempdir().expect("a folder");
+    secured::certificates(dir.path());
+    let postgres = Postgres::start_with_tls(dir.path());
+    let tried = |sslmode: &str, authority: &str, wait: &str| {
+        let (url, authority) = (postgres.url_with(sslmode), dir.path().join(authority));
+        let pairs = [
+            ("transforms", "users"),
+            ("transforms.users.type", "millrace.Enrich$Value"),
+            ("transforms.users.key", "value.user"),
+            // The server's own word for how it is asked.
+            (
+                "transforms.users.table.sql",
+                "SELECT ssl::text AS over_tls FROM pg_stat_ssl \
+                 WHERE pid = pg_backend_pid() AND $1 <> ''",
+            ),
+            ("transforms.users.table.sql.url", &url),
+            ("transforms.users.table.sql.password", "secret"),
+            ("transforms.users.table.sql.ca.file", authority.to_str().expect("a path")),
+            ("transforms.users.table.load.timeout.ms", wait),
+        ];
+        transformed(dir.path(), &pairs, "{\"value\":{\"user\":\"8\"}}\n")
+    };
+    for (sslmode, expected) in [
+        ("require", "\"over_tls\":\"true\""),
+        ("verify-full", "\"over_tls\":\"true\""),
+        ("prefer", "\"over_tls\":\"true\""),
+        ("disable", "\"over_tls\":\"false\""),
+    ] {
+        let (went_well, answer) = tried(sslmode, "ca.pem", "20000");
+        assert!(went_well && answer.contains(expected), "{sslmode}: {answer}");
+    }
+    let (went_well, errors) = tried("verify-full", "stranger.pem", "1000");
+    assert!(!went_well && errors.contains("invalid peer certificate"), "{errors}");
+    let (went_well, errors) = tried("verify-full", "nobody.pem", "20000");
+    assert!(!went_well && errors.contains("nobody.pem"), "{errors}");
 }

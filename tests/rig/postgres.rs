@@ -13,6 +13,8 @@ pub struct Postgres {
     process: Option<Process>,
     port: u16,
     dir: tempfile::TempDir,
+    /// More of the server's settings.
+    settings: &'static [&'static str],
 }
 
 /// The newest release that is installed: its programs are not on everybody's path.
@@ -37,6 +39,16 @@ fn as_user(program: &Path) -> Command {
 
 impl Postgres {
     pub fn start() -> Self {
+        Self::with(&[], None)
+    }
+
+    /// One that speaks TLS, too, with `server.pem` and `server.key` of a folder.
+    pub fn start_with_tls(certificates: &Path) -> Self {
+        const TLS: &[&str] = &["ssl=on", "ssl_cert_file=server.pem", "ssl_key_file=server.key"];
+        Self::with(TLS, Some(certificates))
+    }
+
+    fn with(settings: &'static [&'static str], certificates: Option<&Path>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         if is_root() {
             let owned = Command::new("chown").arg("postgres:postgres").arg(dir.path()).status();
@@ -52,7 +64,17 @@ impl Postgres {
             .stdout(Stdio::null())
             .status();
         assert!(made.expect("initdb").success(), "initdb failed");
-        let mut server = Self { process: None, port: free_port(), dir };
+        for name in ["server.pem", "server.key"] {
+            let Some(folder) = certificates else { break };
+            // As the server's user and for nobody else, or it refuses the key.
+            let kept = as_user(Path::new("sh"))
+                .args(["-c", "umask 177 && cat > \"$1\"", "sh"])
+                .arg(dir.path().join("data").join(name))
+                .stdin(std::fs::File::open(folder.join(name)).expect("a certificate"))
+                .status();
+            assert!(kept.expect("sh").success(), "{name} is the server's");
+        }
+        let mut server = Self { process: None, port: free_port(), dir, settings };
         server.start_again();
         server.run("CREATE DATABASE app", "postgres");
         server
@@ -65,6 +87,7 @@ impl Postgres {
         command.args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]);
         command.arg("-c").arg(format!("unix_socket_directories={}", self.dir.path().display()));
         command.args(["-p", &self.port.to_string()]);
+        self.settings.iter().for_each(|setting| drop(command.args(["-c", setting])));
         let mut process = Process::start(&mut command, &self.dir.path().join("server.log"));
         wait_for("PostgreSQL", Duration::from_secs(60), || {
             assert!(process.exited().is_none(), "it died:\n{}", process.log());
@@ -85,7 +108,12 @@ impl Postgres {
 
     /// Without the password.
     pub fn url(&self) -> String {
-        format!("postgresql://app@127.0.0.1:{}/app?sslmode=disable", self.port)
+        self.url_with("disable")
+    }
+
+    /// The same with a way to be secure.
+    pub fn url_with(&self, sslmode: &str) -> String {
+        format!("postgresql://app@127.0.0.1:{}/app?sslmode={sslmode}", self.port)
     }
 
     fn psql(&self, sql: &str, database: &str) -> Command {

@@ -180,7 +180,8 @@ const SQL_DOC: &str = "A query of PostgreSQL that finds the row of a key: \
      and the rows, and that there is none, are remembered for a while. Of several rows the first counts.";
 const SQL_URL_DOC: &str = "The database: \
      <code>postgresql://user@host:5432/database?sslmode=require</code>, without the password. \
-     <code>sslmode</code> is disable, prefer or require; with TLS the server's certificate is checked.";
+     <code>sslmode</code> is disable, prefer, require or verify-full; with TLS the server's certificate \
+     and its name are checked in any case.";
 const SQL_CA_DOC: &str = "A file of certificates (PEM) that the database's certificate must come from; \
      by default the system's.";
 const CACHE_ROWS_DOC: &str = "The most keys that are remembered, with or without a row; those that were \

@@ -54,6 +54,10 @@ pub fn server(url: &str) -> Result<tokio_postgres::Config, String> {
     if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
         return Err("a URL such as postgresql://user@host:5432/database is needed".to_owned());
     }
+    // The driver does not know the stricter ones of libpq. With TLS we verify the certificate and its
+    // name in any case.
+    let url = url.replace("sslmode=verify-full", "sslmode=require");
+    let url = url.replace("sslmode=verify-ca", "sslmode=require");
     let config: tokio_postgres::Config =
         url.parse().map_err(|error: tokio_postgres::Error| said(&error))?;
     if config.get_password().is_some() {
