@@ -87,7 +87,9 @@ impl Postgres {
         command.args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]);
         command.arg("-c").arg(format!("unix_socket_directories={}", self.dir.path().display()));
         command.args(["-p", &self.port.to_string()]);
-        self.settings.iter().for_each(|setting| drop(command.args(["-c", setting])));
+        for setting in self.settings {
+            command.args(["-c", setting]);
+        }
         let mut process = Process::start(&mut command, &self.dir.path().join("server.log"));
         wait_for("PostgreSQL", Duration::from_secs(60), || {
             assert!(process.exited().is_none(), "it died:\n{}", process.log());
