@@ -34,6 +34,7 @@ fn converter(fail_invalid_schema: bool) -> JsonSchemaConverter {
         registry: RegistryUse::default(),
         read_latest: false,
         fail_invalid_schema,
+        indent_output: false,
     };
     let mut converter = JsonSchemaConverter::new(config, RegistrySettings::default());
     converter.attach(one_schema(SchemaKind::Json, SCHEMA));

@@ -420,6 +420,7 @@ fn registries_cost_no_allocation() -> Vec<String> {
         registry: RegistryUse::default(),
         read_latest: false,
         fail_invalid_schema: false,
+        indent_output: false,
     };
     let mut json = JsonSchemaConverter::new(config, RegistrySettings::default());
     let schema = r#"{"type":"object","properties":{"id":{"type":"integer"},

@@ -43,4 +43,6 @@ pub struct JsonSchemaConverterConfig {
     pub read_latest: bool,
     /// `json.fail.invalid.schema`: data that its schema does not allow is refused, both ways.
     pub fail_invalid_schema: bool,
+    /// `json.indent.output`: the text that is written is laid out for people.
+    pub indent_output: bool,
 }

@@ -6,6 +6,7 @@ use super::compatible::obstacle;
 use super::config::JsonSchemaConverterConfig;
 use super::encode::Encoder;
 use super::from_connect::json_text;
+use super::indent::indent;
 use super::program::Program;
 use super::schema::JsonSchema;
 use super::validate::Validator;
@@ -29,6 +30,8 @@ pub struct JsonSchemaConverter {
     written: WritePlans<Written>,
     /// Of the record that is checked before it is written.
     checked: Arena,
+    /// The text that is laid out anew.
+    compact: Vec<u8>,
 }
 
 /// How one schema's data goes to one topic.
@@ -47,6 +50,7 @@ impl JsonSchemaConverter {
             read: ReadPlans::new(config.registry.schemas_cache),
             written: WritePlans::new(config.registry.schemas_cache),
             checked: Arena::new(),
+            compact: Vec::new(),
             config,
         }
     }
@@ -86,7 +90,7 @@ impl JsonSchemaConverter {
         value: Value<'_>,
         out: &mut Vec<u8>,
     ) -> Result<bool, DataError> {
-        let Self { config, source, written, checked, .. } = self;
+        let Self { config, source, written, checked, compact, .. } = self;
         let written = written.get(topic, schema, || prepare(config, source, topic, schema))?;
         frame(written.id, out);
         let start = out.len();
@@ -94,6 +98,12 @@ impl JsonSchemaConverter {
         if let Some(validator) = written.validator.as_ref().filter(|_| some) {
             checked.reset();
             validated(validator, &out[start..], checked)?;
+        }
+        if config.indent_output {
+            compact.clear();
+            compact.extend_from_slice(&out[start..]);
+            out.truncate(start);
+            indent(compact, out);
         }
         Ok(some)
     }

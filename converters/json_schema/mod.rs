@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod exact;
 mod from_connect;
+mod indent;
 mod java_order;
 mod names;
 mod program;

@@ -18,6 +18,7 @@ fn config() -> JsonSchemaConverterConfig {
         registry: RegistryUse { schemas_cache: 100, ..RegistryUse::default() },
         read_latest: false,
         fail_invalid_schema: false,
+        indent_output: false,
     }
 }
 
@@ -330,6 +331,21 @@ fn schemas_of_the_registry_to_write_under() {
     assert_eq!(null, Ok((1, b"null".to_vec())));
     let wrong = write(WriteAs::Registered, &[], Some(&int), Value::Str("x")).unwrap_err();
     assert!(wrong.contains("Invalid type for INT32: class java.lang.String"), "{wrong}");
+}
+
+#[test]
+fn text_that_is_laid_out_is_read_alike() {
+    let laid_out = JsonSchemaConverterConfig { indent_output: true, ..config() };
+    let (mut converter, arena) = (converter(laid_out, &shelf(&[])), Arena::new());
+    let items = [Value::Str("a, b"), Value::Str("{")];
+    let schema = Schema::array(Arc::new(Schema::new(SchemaType::String)));
+    let mut out = b"before".to_vec();
+    let value = Value::Array(&items);
+    assert!(converter.from_connect_data("t", Some(&schema), value, &mut out).unwrap());
+    assert!(out.starts_with(b"before\0"));
+    assert_eq!(&out[11..], br#"[ "a, b", "{" ]"#);
+    let read = converter.to_connect_data("t", Some(&out[6..]), Detail::Full, &arena).unwrap();
+    assert_eq!(show(&read.value), show(&value));
 }
 
 #[test]

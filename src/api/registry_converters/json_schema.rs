@@ -56,7 +56,7 @@ fn config_def() -> ConfigDef {
             "false",
             "Whether to fail if the payload does not match the schema",
         ),
-        off("json.indent.output", "Whether the JSON text is indented."),
+        flag("json.indent.output", "false", "Whether JSON output should be indented"),
     ];
     keys.into_iter().fold(data_config_def(), ConfigDef::define)
 }
@@ -87,6 +87,7 @@ fn new_json_schema(config: &Config, is_key: bool) -> Result<JsonSchemaConverter,
         registry: registry_use(&parsed, is_key),
         read_latest: parsed.bool("use.latest.version"),
         fail_invalid_schema: parsed.bool("json.fail.invalid.schema"),
+        indent_output: parsed.bool("json.indent.output"),
     };
     Ok(JsonSchemaConverter::new(config_of_converter, registry_settings(config)))
 }
@@ -104,9 +105,9 @@ mod tests {
         };
         let good = [("decimal.format", "numeric"), ("json.fail.invalid.schema", "true")];
         assert!(new_json_schema(&config(&good), false).is_ok());
-        let wrong = [("json.indent.output", "true"), ("decimal.format", "PLAIN")];
+        let wrong = [("preserve.additional.properties", "true"), ("decimal.format", "PLAIN")];
         let errors = new_json_schema(&config(&wrong), false).err().unwrap();
         let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
-        assert_eq!(keys, ["decimal.format", "json.indent.output"]);
+        assert_eq!(keys, ["decimal.format", "preserve.additional.properties"]);
     }
 }
