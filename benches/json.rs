@@ -1,5 +1,5 @@
 //! JSON stages on one 254-byte record: check, patch with three transforms, parse, write; the first
-//! two with learned shapes and, `once`, without.
+//! two with learned shapes and, `once`, without. Also records with their schema in each.
 //!
 //! `cargo bench --bench json`; the figure of a record is the time of a 1000-record pass over one
 //! buffer divided by 1000, which is how the task sees it.
@@ -7,6 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use millrace_api::record::{Origin, Record, TimestampType};
 use millrace_converters::converter::{Converter, Detail};
 use millrace_converters::json::patch::{Inserted, JsonOp, PatchPlan, RecordMeta};
 use millrace_converters::json::{
@@ -274,5 +275,121 @@ fn envelope(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, stages, shapes, values, envelope);
+/// A row that was inserted, as Debezium tells of it: 3.4 KB of schema before it.
+fn change(number: u64) -> String {
+    let field = |type_: &str, name: &str| {
+        format!(r#"{{"type":"{type_}","optional":false,"field":"{name}"}}"#)
+    };
+    let strings = |names: &[&str]| {
+        names.iter().map(|name| field("string", name)).collect::<Vec<_>>().join(",")
+    };
+    let user = strings(&["name", "country"]);
+    let row = format!(
+        concat!(
+            r#"[{},{},{{"type":"struct","fields":[{}],"optional":false,"field":"user"}},{},{},{},"#,
+            r#"{{"type":"array","items":{{"type":"string","optional":false}},"optional":false,"#,
+            r#""field":"tags"}},{}]"#
+        ),
+        field("int64", "id"),
+        field("int64", "ts"),
+        user,
+        strings(&["ip", "ua"]),
+        field("double", "amount"),
+        field("boolean", "active"),
+        strings(&["ref", "note"]),
+    );
+    let side = |side: &str| {
+        let name = "srv.shop.events.Value";
+        format!(
+            r#"{{"type":"struct","fields":{row},"optional":true,"name":"{name}","field":"{side}"}}"#
+        )
+    };
+    let text = ["version", "connector", "name", "db", "table"];
+    let source = format!(
+        concat!(
+            r#"{{"type":"struct","fields":[{},{}],"optional":false,"#,
+            r#""name":"io.debezium.connector.postgresql.Source","field":"source"}}"#
+        ),
+        strings(&text),
+        field("int64", "ts_ms")
+    );
+    let transaction = format!(
+        concat!(
+            r#"{{"type":"struct","fields":[{},{},{}],"optional":true,"name":"event.block","#,
+            r#""version":1,"field":"transaction"}}"#
+        ),
+        field("string", "id"),
+        field("int64", "total_order"),
+        field("int64", "data_collection_order"),
+    );
+    let (before, after) = (side("before"), side("after"));
+    let (op, time) = (field("string", "op"), field("int64", "ts_ms"));
+    format!(
+        concat!(
+            r#"{{"schema":{{"type":"struct","fields":[{},{},{},{},{},{}],"optional":false,"#,
+            r#""name":"srv.shop.events.Envelope","version":2}},"payload":{{"before":null,"#,
+            r#""after":{},"source":{{"version":"3.3.1.Final","connector":"postgresql","#,
+            r#""name":"srv","db":"shop","table":"events","ts_ms":1700000000000}},"#,
+            r#""op":"c","ts_ms":{},"transaction":null}}}}"#
+        ),
+        before,
+        after,
+        source,
+        op,
+        time,
+        transaction,
+        event(number, "", "x"),
+        1_700_000_000_123 + number,
+    )
+}
+
+/// Change events read, and unwrapped: about as many as a batch of 220 KB has.
+fn changes(c: &mut Criterion) {
+    const CHANGES: u64 = 52;
+    let records: Vec<String> = (0..CHANGES).map(change).collect();
+    println!("change events of {} bytes; times are of {CHANGES}", records[0].len());
+    let list = millrace_transforms::transformations();
+    let class = "io.debezium.transforms.ExtractNewRecordState";
+    let plugin = list.iter().find(|plugin| plugin.class == class).expect("it is built in");
+    let mut group = c.benchmark_group("json");
+    group.throughput(Throughput::Elements(CHANGES));
+    for unwrap in [false, true] {
+        let name = if unwrap { "change-read+unwrap" } else { "change-read" };
+        group.bench_function(name, |b| {
+            let mut converter = JsonConverter::new(JsonConverterConfig::default());
+            let mut step = (plugin.new)(&Default::default()).expect("no key is needed");
+            let mut arena = Arena::new();
+            b.iter(|| {
+                arena.reset();
+                for (at, record) in records.iter().enumerate() {
+                    let bytes = Some(record.as_bytes());
+                    let value =
+                        converter.to_connect_data("t", bytes, Detail::Full, &arena).unwrap();
+                    let record = Record {
+                        topic: "t",
+                        partition: Some(0),
+                        timestamp: None,
+                        key: Default::default(),
+                        value,
+                        headers: Default::default(),
+                        origin: Origin::Sink {
+                            topic: "t",
+                            partition: 0,
+                            offset: at as i64,
+                            timestamp_type: TimestampType::CreateTime,
+                        },
+                    };
+                    if unwrap {
+                        black_box(step.apply(record, &arena).unwrap());
+                    } else {
+                        black_box(record);
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, stages, shapes, values, envelope, changes);
 criterion_main!(benches);

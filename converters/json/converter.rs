@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::parse::{Reader, parse};
 use super::schema::{parse_schema, write_schema};
+use super::typed_plan::Plan;
 use super::write::{WriteOptions, write_value};
 use super::{Kind, check, serialization_error, typed};
 use crate::arena::Arena;
@@ -30,6 +31,12 @@ impl Default for JsonConverterConfig {
     }
 }
 
+/// A schema, and how its payloads are read.
+struct Known {
+    schema: Arc<Schema>,
+    plan: Plan,
+}
+
 const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" \
     fields and may not contain additional fields. If you are trying to deserialize plain JSON \
     data, set schemas.enable=false in your converter configuration.";
@@ -39,8 +46,8 @@ const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\"
 pub struct JsonConverter {
     config: JsonConverterConfig,
     /// Schemas read, by their text.
-    read: HashMap<Box<[u8]>, Option<Arc<Schema>>>,
-    last_read: (Box<[u8]>, Option<Arc<Schema>>),
+    read: HashMap<Box<[u8]>, Option<Arc<Known>>>,
+    last_read: (Box<[u8]>, Option<Arc<Known>>),
     heads: Heads,
     /// Texts of schemas written. Found by equality, for an address may come to mean another schema.
     written: Vec<(Schema, Box<[u8]>)>,
@@ -86,28 +93,28 @@ impl JsonConverter {
         arena: &'a Arena,
     ) -> Result<SchemaAndValue<'a>, DataError> {
         let replace = self.config.write.replace_null_with_default;
-        if let Some((schema, at)) = self.heads.find(bytes) {
-            let schema = arena.pin_schema(schema);
-            if let Some(value) = behind_head(schema, bytes, at, replace, arena) {
+        if let Some((known, at)) = self.heads.find(bytes) {
+            let schema = arena.pin_schema(&known.schema);
+            if let Some(value) = behind_head(&known.plan, schema, bytes, at, replace, arena) {
                 return Ok(SchemaAndValue { schema: Some(schema), value });
             }
         }
         let (text, payload) = envelope(bytes, arena)?;
-        let Some(schema) = self.schema(&bytes[text.clone()])? else {
+        let Some(known) = self.schema(&bytes[text.clone()])? else {
             let value = self.schemaless(&bytes[payload], detail, arena)?;
             return Ok(SchemaAndValue { schema: None, value });
         };
         if text.start < payload.start {
-            self.heads.learn(&bytes[..payload.start], &schema);
+            self.heads.learn(&bytes[..payload.start], &known);
         }
-        let schema = arena.pin_schema(&schema);
+        let schema = arena.pin_schema(&known.schema);
         let mut reader = Reader::within(bytes, payload.start, 1, arena);
-        let value = typed::read(schema, &mut reader, replace)?;
+        let value = typed::read(&known.plan, schema, &mut reader, replace)?;
         Ok(SchemaAndValue { schema: Some(schema), value })
     }
 
     /// The schema of that text, parsed once.
-    fn schema(&mut self, text: &[u8]) -> Result<Option<Arc<Schema>>, DataError> {
+    fn schema(&mut self, text: &[u8]) -> Result<Option<Arc<Known>>, DataError> {
         if *self.last_read.0 == *text {
             return Ok(self.last_read.1.clone());
         }
@@ -115,6 +122,8 @@ impl JsonConverter {
             Some(schema) => schema.clone(),
             None => {
                 let schema = parse_schema(text)?;
+                let schema =
+                    schema.map(|schema| Arc::new(Known { plan: Plan::new(&schema), schema }));
                 if self.read.len() >= self.config.schemas_cache_size {
                     self.read.clear();
                 }
@@ -176,7 +185,7 @@ const LONGEST_HEAD: usize = 64 * 1024;
 /// text, and the same in record after record: comparing it costs a fraction of parsing it.
 #[derive(Default)]
 struct Heads {
-    known: Vec<(Box<[u8]>, Arc<Schema>)>,
+    known: Vec<(Box<[u8]>, Arc<Known>)>,
     /// Found or learned last.
     last: usize,
 }
@@ -184,7 +193,7 @@ struct Heads {
 impl Heads {
     /// The schema of a record that begins with a known head, and where its payload begins.
     #[inline]
-    fn find(&mut self, bytes: &[u8]) -> Option<(&Arc<Schema>, usize)> {
+    fn find(&mut self, bytes: &[u8]) -> Option<(&Known, usize)> {
         let is = |entry: &(Box<[u8]>, _)| bytes.starts_with(&entry.0);
         if !self.known.get(self.last).is_some_and(is) {
             self.last = self.known.iter().position(is)?;
@@ -194,7 +203,7 @@ impl Heads {
     }
 
     /// Keeps what a checked envelope has before its payload, the schema before it.
-    fn learn(&mut self, head: &[u8], schema: &Arc<Schema>) {
+    fn learn(&mut self, head: &[u8], schema: &Arc<Known>) {
         if head.len() > LONGEST_HEAD || self.known.iter().any(|(known, _)| **known == *head) {
             return;
         }
@@ -213,16 +222,15 @@ impl Heads {
 /// The payload behind a known head. `None`: something is wrong, or more comes behind it; the whole
 /// envelope says what.
 fn behind_head<'a>(
+    plan: &Plan,
     schema: &'a Schema,
     bytes: &'a [u8],
     at: usize,
     replace_null_with_default: bool,
     arena: &'a Arena,
 ) -> Option<Value<'a>> {
-    // Of strings that are skipped nobody else asks it.
-    std::str::from_utf8(&bytes[at..]).ok()?;
-    let mut reader = Reader::within(bytes, at, 1, arena);
-    let value = typed::read(schema, &mut reader, replace_null_with_default).ok()?;
+    let mut reader = Reader::checked_from(bytes, at, 1, arena)?;
+    let value = typed::read(plan, schema, &mut reader, replace_null_with_default).ok()?;
     reader.scan.space();
     reader.scan.expect(b'}', "").ok()?;
     reader.scan.finish().ok()?;

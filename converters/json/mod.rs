@@ -20,6 +20,8 @@ mod shape_learn;
 mod shape_match;
 pub mod text;
 mod typed;
+mod typed_plan;
+mod typed_quick;
 pub mod write;
 
 pub use checker::Checker;
@@ -55,3 +57,5 @@ pub(crate) mod jvm_text;
 mod scan_tests;
 #[cfg(test)]
 mod shape_tests;
+#[cfg(test)]
+mod typed_tests;

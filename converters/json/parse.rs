@@ -106,10 +106,13 @@ impl<'a> Open<'a> {
 /// A pass that builds values.
 pub(crate) struct Reader<'a> {
     pub scan: Scanner<'a, Baseline>,
-    document: &'a [u8],
+    pub(super) document: &'a [u8],
     pub arena: &'a Arena,
     /// Containers around the place at hand.
-    depth: usize,
+    pub(super) depth: usize,
+    /// The document's end that has been found to be UTF-8 as a whole, so that its strings need not be
+    /// looked at one by one; empty where nobody has.
+    text: &'a str,
 }
 
 impl<'a> Reader<'a> {
@@ -121,12 +124,31 @@ impl<'a> Reader<'a> {
     pub fn within(document: &'a [u8], at: usize, depth: usize, arena: &'a Arena) -> Self {
         let mut scan = Scanner::new(BASELINE, document, 0, document.len());
         scan.at = at;
-        Self { scan, document, arena, depth }
+        Self { scan, document, arena, depth, text: "" }
+    }
+
+    /// [`Self::within`], and from there on the document is UTF-8; `None` if it is not.
+    pub fn checked_from(
+        document: &'a [u8],
+        at: usize,
+        depth: usize,
+        arena: &'a Arena,
+    ) -> Option<Self> {
+        let text = std::str::from_utf8(document.get(at..)?).ok()?;
+        Some(Self { text, ..Self::within(document, at, depth, arena) })
     }
 
     /// Another reader at the same place, to look ahead with.
     pub fn at_hand(&self) -> Self {
-        Self::within(self.document, self.scan.at, self.depth, self.arena)
+        let text = self.text;
+        Self { text, ..Self::within(self.document, self.scan.at, self.depth, self.arena) }
+    }
+
+    /// What stands there, if it is known to be UTF-8.
+    #[inline(always)]
+    pub(super) fn checked(&self, start: usize, end: usize) -> Option<&'a str> {
+        let before = self.document.len() - self.text.len();
+        self.text.get(start.checked_sub(before)?..end - before)
     }
 
     /// The value at hand. Containers wait in the arena, not on the stack: depth comes from outside.
@@ -253,6 +275,9 @@ impl<'a> Reader<'a> {
         let start = self.scan.at;
         let escaped = self.scan.string()?;
         let raw = &self.document[start..self.scan.at - 1];
+        if !escaped && let Some(text) = self.checked(start, self.scan.at - 1) {
+            return Ok(text);
+        }
         match std::str::from_utf8(raw) {
             Ok(_) if escaped => Ok(unescape(raw, self.arena)),
             Ok(text) => Ok(text),

@@ -7,6 +7,7 @@ use serde_json::Value as Node;
 use super::parse::Reader;
 use super::text::write_string;
 use super::typed;
+use super::typed_plan::Plan;
 use super::write::{WriteOptions, write_value};
 use crate::arena::Arena;
 use crate::converter::DataError;
@@ -75,8 +76,8 @@ fn from_node(node: &Node) -> Result<Schema, DataError> {
     if let Some(default) = node.get("default").filter(|default| !default.is_null()) {
         let arena = Arena::new();
         let text = default.to_string();
-        let value =
-            typed::read(&schema, &mut Reader::new(text.as_bytes(), &arena), true)?.to_owned_value();
+        let reader = &mut Reader::new(text.as_bytes(), &arena);
+        let value = typed::read(&Plan::BySchema, &schema, reader, true)?.to_owned_value();
         schema.default = Some(value);
     }
     Ok(schema)
