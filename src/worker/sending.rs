@@ -83,14 +83,15 @@ impl Sending<'_> {
         arena: &'a Arena,
     ) -> (usize, Stopped) {
         for (count, source) in records.iter().enumerate() {
-            let record = match apply(&mut self.outgoing.steps, source.record, arena) {
-                Ok(Some(record)) => record,
-                Ok(None) => {
+            let mut record = source.record;
+            match apply(&mut self.outgoing.steps, &mut record, arena) {
+                Ok(true) => {}
+                Ok(false) => {
                     self.drop_at(count);
                     continue;
                 }
                 Err(failure) => return (count, Stopped::Failed(failure)),
-            };
+            }
             if !self.outgoing.topics.known(record.topic) {
                 return (count, Stopped::UnknownTopic(record.topic.to_owned()));
             }
@@ -148,7 +149,7 @@ impl Sending<'_> {
         }
         let counted = converters.desks.lookups();
         for source in rest.iter().skip(1).take(AHEAD) {
-            let _ = apply(&mut *steps, source.record, arena);
+            let _ = apply(&mut *steps, &mut { source.record }, arena);
         }
         converters.desks.forget_lookups(&counted);
     }

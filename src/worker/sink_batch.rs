@@ -75,9 +75,7 @@ impl Conversion<'_> {
                 };
                 let Some(stuck) = stuck else { break };
                 let rest = (records.clone(), span);
-                if let Some(record) = self.unstick(&segment, stuck, rest, arena).await? {
-                    out.push(record);
-                }
+                self.unstick(&segment, stuck, rest, arena, out).await?;
             }
             let produced = produced(batch.header(), out.len() - before);
             self.reporter.metrics().latency().converted(produced);
@@ -105,9 +103,9 @@ impl Conversion<'_> {
             }
             count += 1;
             bytes += bytes_of(&raw);
-            match self.chain.run(segment, &raw, arena) {
-                Ok(Some(record)) => out.push(record),
-                Ok(None) => self.progress.records_dropped += 1,
+            match self.chain.run(segment, &raw, arena, out) {
+                Ok(true) => {}
+                Ok(false) => self.progress.records_dropped += 1,
                 Err(failure) => {
                     stuck = Some(Stuck { raw, failure });
                     break;
@@ -128,13 +126,13 @@ impl Conversion<'_> {
         arena: &'a Arena,
         out: &mut Vec<Record<'a>>,
     ) -> Result<Option<Stuck<'a>>, ConnectError> {
-        // Each record of the group and whether it is among those begun, or was dropped.
+        // Each record of the group and whether it was begun, or dropped. Those begun are the last of
+        // `out`; the ones that the other steps let through close ranks.
         let mut seen = arena.vec();
-        let mut begun = arena.vec();
         loop {
             let before = records.clone();
             seen.clear();
-            begun.clear();
+            let mut kept = out.len();
             let mut stuck = None;
             while seen.len() < GROUP
                 && let Some(raw) = records.next()
@@ -143,27 +141,33 @@ impl Conversion<'_> {
                 if raw.offset < span.from || raw.offset >= span.end {
                     continue;
                 }
-                match self.chain.begin(segment, &raw, arena) {
-                    Ok(record) => {
-                        seen.push((raw, record.is_some()));
-                        begun.extend(record);
-                    }
+                match self.chain.begin(segment, &raw, arena, out) {
+                    Ok(begun) => seen.push((raw, begun)),
                     Err(failure) => {
                         stuck = Some(Stuck { raw, failure });
                         break;
                     }
                 }
             }
-            self.chain.prefetch(&mut begun, arena);
-            let mut begun = begun.drain(..);
-            for (raw, goes_on) in &seen {
+            self.chain.prefetch(&mut out[kept..], arena);
+            let mut next = kept;
+            for (raw, begun) in &seen {
                 self.count(raw);
-                let record = if *goes_on { begun.next() } else { None };
-                match record.map_or(Ok(None), |record| self.chain.finish(record, arena)) {
-                    Ok(Some(record)) => out.push(record),
-                    Ok(None) => self.progress.records_dropped += 1,
+                let finished = match begun {
+                    true => self.chain.finish(&mut out[next], arena),
+                    false => Ok(false),
+                };
+                match finished {
+                    Ok(true) => {
+                        if kept != next {
+                            out[kept] = out[next];
+                        }
+                        kept += 1;
+                    }
+                    Ok(false) => self.progress.records_dropped += 1,
                     Err(failure) => {
                         // Those behind it come again.
+                        out.truncate(kept);
                         *records = before;
                         let _ = records.find(|again| {
                             again.as_ref().map_or(true, |again| again.offset == raw.offset)
@@ -171,7 +175,9 @@ impl Conversion<'_> {
                         return Ok(Some(Stuck { raw: *raw, failure }));
                     }
                 }
+                next += usize::from(*begun);
             }
+            out.truncate(kept);
             if let Some(stuck) = stuck {
                 self.count(&stuck.raw);
                 return Ok(Some(stuck));
@@ -187,7 +193,8 @@ impl Conversion<'_> {
         self.progress.bytes_in += bytes_of(raw);
     }
 
-    /// Retries what may be retried; then reports, and drops the record or fails the task.
+    /// Retries what may be retried, and appends the record; or reports, and drops it or fails the
+    /// task.
     #[cold]
     async fn unstick<'a>(
         &mut self,
@@ -195,7 +202,8 @@ impl Conversion<'_> {
         stuck: Stuck<'a>,
         (rest, span): (Records<'a>, Span),
         arena: &'a Arena,
-    ) -> Result<Option<Record<'a>>, ConnectError> {
+        out: &mut Vec<Record<'a>>,
+    ) -> Result<(), ConnectError> {
         let Stuck { raw, mut failure } = stuck;
         // A schema's first record comes by here: its schema is asked for, and it goes on.
         while self.chain.desks().want() {
@@ -203,8 +211,8 @@ impl Conversion<'_> {
                 self.look_ahead(segment, rest.clone(), span, arena);
             }
             self.ask_registry().await?;
-            match self.chain.run(segment, &raw, arena) {
-                Ok(record) => return Ok(record),
+            match self.chain.run(segment, &raw, arena, out) {
+                Ok(_) => return Ok(()),
                 Err(again) => failure = again,
             }
         }
@@ -217,15 +225,15 @@ impl Conversion<'_> {
             }
             attempts += 1;
             self.errors.policy.tried_again();
-            match self.chain.run(segment, &raw, arena) {
-                Ok(record) => return Ok(record),
+            match self.chain.run(segment, &raw, arena, out) {
+                Ok(_) => return Ok(()),
                 Err(again) => failure = again,
             }
         }
         self.errors.report(&failure, segment, &raw).await?;
         self.errors.policy.settle(&failure, &consumed(segment, &raw))?;
         self.progress.records_dropped += 1;
-        Ok(None)
+        Ok(())
     }
 }
 
@@ -248,8 +256,10 @@ impl Conversion<'_> {
     ) {
         let counted = self.chain.desks().lookups();
         let within = |raw: &RawRecord<'_>| raw.offset >= span.from && raw.offset < span.end;
+        let mut forgotten = Vec::with_capacity(1);
         for raw in rest.map_while(Result::ok).filter(within).take(AHEAD) {
-            let _ = self.chain.run(segment, &raw, arena);
+            let _ = self.chain.run(segment, &raw, arena, &mut forgotten);
+            forgotten.clear();
         }
         self.chain.desks().forget_lookups(&counted);
     }

@@ -143,18 +143,23 @@ impl Chain {
         self.converters.value.begin_batch();
     }
 
-    /// One record through converters and transforms; `None` is a record that a transform dropped.
+    /// One record through converters and transforms, appended to `out`; `false`: a transform dropped
+    /// it. Records are large: they are made where they stay.
     #[inline]
     pub(crate) fn run<'a>(
         &mut self,
         segment: &Segment<'a>,
         raw: &RawRecord<'a>,
         arena: &'a Arena,
-    ) -> Result<Option<Record<'a>>, Failure> {
-        match self.begin(segment, raw, arena)? {
-            Some(record) => self.finish(record, arena),
-            None => Ok(None),
+        out: &mut Vec<Record<'a>>,
+    ) -> Result<bool, Failure> {
+        if !self.begin(segment, raw, arena, out)? {
+            return Ok(false);
         }
+        if !self.prefetches() {
+            return Ok(true);
+        }
+        through(out, |record| self.finish(record, arena))
     }
 
     /// Whether records should come in groups: [`Self::begin`] with each, [`Self::prefetch`] with all,
@@ -170,29 +175,33 @@ impl Chain {
         }
     }
 
-    /// A record's way from the first step that fetches.
+    /// A record's way from the first step that fetches; `false`: it is dropped.
     #[inline]
     pub(crate) fn finish<'a>(
         &mut self,
-        record: Record<'a>,
+        record: &mut Record<'a>,
         arena: &'a Arena,
-    ) -> Result<Option<Record<'a>>, Failure> {
+    ) -> Result<bool, Failure> {
         // The patch stands for none of these: it ends before a step that looks things up.
         apply(&mut self.steps[self.fetching..], record, arena)
     }
 
-    /// A record's way to the first step that fetches, or to the end.
+    /// A record's way to the first step that fetches, or to the end: appended to `out`, unless it is
+    /// dropped.
     #[inline]
     pub(crate) fn begin<'a>(
         &mut self,
         segment: &Segment<'a>,
         raw: &RawRecord<'a>,
         arena: &'a Arena,
-    ) -> Result<Option<Record<'a>>, Failure> {
+        out: &mut Vec<Record<'a>>,
+    ) -> Result<bool, Failure> {
         let key =
             match datum(&mut self.key, &mut *self.converters.key, segment, raw, raw.key, arena) {
                 Ok(key) => key,
-                Err(error) => return self.refused(segment, raw, arena, Stage::KeyConverter, error),
+                Err(error) => {
+                    return self.refused(segment, raw, arena, out, (Stage::KeyConverter, error));
+                }
             };
         let value = match datum(
             &mut self.value,
@@ -203,30 +212,39 @@ impl Chain {
             arena,
         ) {
             Ok(value) => value,
-            Err(error) => return self.refused(segment, raw, arena, Stage::ValueConverter, error),
+            Err(error) => {
+                return self.refused(segment, raw, arena, out, (Stage::ValueConverter, error));
+            }
         };
-        let record = self.record(segment, raw, arena, key, value)?;
-        let steps = self.steps[..self.fetching].iter_mut().zip(&self.patched);
-        apply(steps.filter(|(_, patched)| !**patched).map(|(step, _)| step), record, arena)
+        self.record(segment, raw, arena, out, (key, value))?;
+        if self.fetching == 0 {
+            return Ok(true);
+        }
+        through(out, |record| {
+            let steps = self.steps[..self.fetching].iter_mut().zip(&self.patched);
+            apply(steps.filter(|(_, patched)| !**patched).map(|(step, _)| step), record, arena)
+        })
     }
 
+    #[inline]
     fn record<'a>(
         &mut self,
         segment: &Segment<'a>,
         raw: &RawRecord<'a>,
         arena: &'a Arena,
-        key: SchemaAndValue<'a>,
-        value: SchemaAndValue<'a>,
-    ) -> Result<Record<'a>, Failure> {
+        out: &mut Vec<Record<'a>>,
+        (key, value): (SchemaAndValue<'a>, SchemaAndValue<'a>),
+    ) -> Result<(), Failure> {
         let headers = if self.headers {
             self.headers(segment.topic, raw, arena)?
         } else {
             Default::default()
         };
-        Ok(Record {
+        let timestamp = timestamp(raw)?;
+        out.push(Record {
             topic: segment.topic,
             partition: Some(segment.partition),
-            timestamp: timestamp(raw)?,
+            timestamp,
             key,
             value,
             headers,
@@ -236,7 +254,8 @@ impl Chain {
                 offset: raw.offset,
                 timestamp_type: segment.timestamp_type,
             },
-        })
+        });
+        Ok(())
     }
 
     /// A side of the record failed. Without a patch, that is the converter's error; with one, the
@@ -247,9 +266,9 @@ impl Chain {
         segment: &Segment<'a>,
         raw: &RawRecord<'a>,
         arena: &'a Arena,
-        stage: Stage,
-        error: DataError,
-    ) -> Result<Option<Record<'a>>, Failure> {
+        out: &mut Vec<Record<'a>>,
+        (stage, error): (Stage, DataError),
+    ) -> Result<bool, Failure> {
         let Converters { key, value, .. } = &mut self.converters;
         if !self.patched.contains(&true) {
             let class =
@@ -263,8 +282,8 @@ impl Chain {
         let value = value
             .to_connect_data(segment.topic, raw.value, Detail::Full, arena)
             .map_err(failed(Stage::ValueConverter, value.class_name()))?;
-        let record = self.record(segment, raw, arena, key, value)?;
-        apply(&mut self.steps[..self.fetching], record, arena)
+        self.record(segment, raw, arena, out, (key, value))?;
+        through(out, |record| apply(&mut self.steps[..self.fetching], record, arena))
     }
 
     fn headers<'a>(
@@ -289,16 +308,30 @@ impl Chain {
     }
 }
 
-/// Carries a record through the steps. Shared with the source task.
+/// The last record goes through steps: it stays if they let it.
+#[inline]
+fn through<'a>(
+    out: &mut Vec<Record<'a>>,
+    steps: impl FnOnce(&mut Record<'a>) -> Result<bool, Failure>,
+) -> Result<bool, Failure> {
+    let Some(record) = out.last_mut() else { return Ok(false) };
+    let kept = steps(record);
+    if !matches!(kept, Ok(true)) {
+        out.pop();
+    }
+    kept
+}
+
+/// Carries a record through the steps; `false`: one of them dropped it. Shared with the source task.
 #[inline]
 pub(crate) fn apply<'a, 's>(
     steps: impl IntoIterator<Item = &'s mut Step>,
-    mut record: Record<'a>,
+    record: &mut Record<'a>,
     arena: &'a Arena,
-) -> Result<Option<Record<'a>>, Failure> {
+) -> Result<bool, Failure> {
     for step in steps {
         if let Some(condition) = &step.condition {
-            let holds = condition.predicate.test(&record).map_err(|error| Failure {
+            let holds = condition.predicate.test(record).map_err(|error| Failure {
                 stage: Stage::Transformation,
                 class: condition.predicate.class_name(),
                 error,
@@ -308,17 +341,17 @@ pub(crate) fn apply<'a, 's>(
             }
         }
         let class = step.transformation.class_name();
-        let applied = step.transformation.apply(record, arena).map_err(|error| Failure {
+        let applied = step.transformation.apply(*record, arena).map_err(|error| Failure {
             stage: Stage::Transformation,
             class,
             error,
         })?;
         match applied {
-            Some(next) => record = next,
-            None => return Ok(None),
+            Some(next) => *record = next,
+            None => return Ok(false),
         }
     }
-    Ok(Some(record))
+    Ok(true)
 }
 
 /// Which steps may be one pass over the text: those at the head of the chain that only edit it,

@@ -124,17 +124,18 @@ impl Trial {
             Some(Err(error)) => return see(Err(unreadable(error.to_string()))),
             None => return see(Err(unreadable("the batch came back empty".to_owned()))),
         };
-        let mut outcome = self.chain.run(&segment, &raw, &self.arena);
+        let mut out = Vec::with_capacity(1);
+        let mut outcome = self.chain.run(&segment, &raw, &self.arena, &mut out);
         while outcome.is_err() && self.chain.desks().want() {
             match self.chain.desks().settle_blocking() {
-                Ok(()) => outcome = self.chain.run(&segment, &raw, &self.arena),
+                Ok(()) => outcome = self.chain.run(&segment, &raw, &self.arena, &mut out),
                 Err(unanswered) => {
                     outcome = outcome
                         .map_err(|failure| Failure { error: unanswered.into_data(), ..failure });
                 }
             }
         }
-        see(outcome.map_err(|failure| Refused {
+        see(outcome.map(|_| out.pop()).map_err(|failure| Refused {
             stage: failure.stage.name(),
             executor: failure.class,
             error: failure.error,
