@@ -98,7 +98,9 @@ fn rows_are_asked_for_remembered_and_waited_for() {
         lines(&out).last().is_some_and(|line| line == last)
     });
     assert!(!lines(&out).iter().any(|line| line.contains("\"x\"")));
-    assert!(worker.process.log().contains("invalid input syntax for type bigint"));
+    wait_for("the bad record in the log", PATIENCE, || {
+        worker.process.log().contains("invalid input syntax for type bigint")
+    });
     // The database goes away: records wait for it, none is lost.
     postgres.stop();
     kafka.produce("enrich-sql", 0, "none", false, "{\"user\":42}\n{\"user\":9000,\"c\":1}\n");
