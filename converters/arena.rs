@@ -8,6 +8,9 @@ use elsa::FrozenVec;
 
 use crate::data::{Schema, Value};
 
+/// How many schemas a record may turn by turn pin without pinning them anew.
+const RECENT: usize = 4;
+
 /// Memory of one batch. Everything a converter or a transform makes for a record is put here and
 /// is gone, all at once, at [`Arena::reset`]; nothing in it is ever dropped one by one.
 #[derive(Default)]
@@ -41,13 +44,17 @@ impl Arena {
         &self.bump
     }
 
-    /// Keeps `schema` alive for the batch and lends it. A run of records with one schema pins it
-    /// once, so that the atomic count is touched per change of schema, not per record.
+    /// Keeps `schema` alive for the batch and lends it. A run of records with the same few schemas,
+    /// of an envelope and of its row say, pins each once, so that the atomic count is touched per
+    /// change of schema, not per record.
     pub fn pin_schema<'a>(&'a self, schema: &Arc<Schema>) -> &'a Schema {
-        if let Some(last) = self.schemas.last()
-            && std::ptr::eq(last, Arc::as_ptr(schema))
-        {
-            return last;
+        let count = self.schemas.len();
+        for at in (count.saturating_sub(RECENT)..count).rev() {
+            if let Some(known) = self.schemas.get(at)
+                && std::ptr::eq(known, Arc::as_ptr(schema))
+            {
+                return known;
+            }
         }
         self.schemas.push_get(Arc::clone(schema))
     }

@@ -229,11 +229,11 @@ fn behind_head<'a>(
     replace_null_with_default: bool,
     arena: &'a Arena,
 ) -> Option<Value<'a>> {
-    let mut reader = Reader::checked_from(bytes, at, 1, arena)?;
+    let mut reader = Reader::within(bytes, at, 1, arena);
     let value = typed::read(plan, schema, &mut reader, replace_null_with_default).ok()?;
     reader.scan.space();
     reader.scan.expect(b'}', "").ok()?;
-    reader.scan.finish().ok()?;
+    reader.finish().ok()?;
     Some(value)
 }
 

@@ -316,6 +316,32 @@ mod x86 {
     }
 }
 
+/// The text between the place behind an opening quote and the closing one, and where that stands, if
+/// it is ASCII without escapes and not at the buffer's very end.
+#[inline(always)]
+pub(crate) fn plain_text(buf: &[u8], start: usize) -> Option<(&str, usize)> {
+    let mut at = start;
+    loop {
+        let bits = BASELINE.string_bits(buf, at)?;
+        let before = (bits.special & bits.special.wrapping_neg()).wrapping_sub(1);
+        if bits.high & before != 0 {
+            return None;
+        }
+        if bits.special != 0 {
+            at += bits.special.trailing_zeros() as usize;
+            break;
+        }
+        at += Baseline::WIDTH;
+    }
+    let text = buf.get(start..at)?;
+    if buf.get(at) != Some(&b'"') {
+        return None;
+    }
+    // SAFETY: each byte of `text` lies in a block that the loop looked at, before the block's first
+    // special byte; none of those had its high bit set, so all are ASCII, which is UTF-8.
+    Some((unsafe { std::str::from_utf8_unchecked(text) }, at))
+}
+
 /// Calls `$work(isa, args…)` compiled for `$level`: one function a level, the AVX2 one with its
 /// instructions switched on for everything that is inlined into it (AVX-512 likewise).
 macro_rules! dispatch {
@@ -373,6 +399,30 @@ mod tests {
                 assert_eq!(bit(spaces), !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
             }
         }
+    }
+
+    #[test]
+    fn plain_text_is_ascii_up_to_its_quote() {
+        for length in 0..70 {
+            let mut buf = vec![b'x'; length];
+            buf.push(b'"');
+            // Not where a whole block cannot be looked at.
+            let whole = (length + 1) % Baseline::WIDTH == 0;
+            assert_eq!(plain_text(&buf, 0).is_some(), whole);
+            buf.resize(length + 1 + Baseline::WIDTH, b'.');
+            let text = std::str::from_utf8(&buf[..length]).unwrap();
+            assert_eq!(plain_text(&buf, 0), Some((text, length)));
+            buf[length + 1] = 0xff;
+            assert_eq!(plain_text(&buf, 0).map(|(text, _)| text.len()), Some(length));
+            for at in 0..length {
+                for other in [0x80, 0xff, b'\\', 0x1f] {
+                    let mut buf = buf.clone();
+                    buf[at] = other;
+                    assert_eq!(plain_text(&buf, 0), None);
+                }
+            }
+        }
+        assert_eq!(plain_text(b"", 1), None);
     }
 
     #[test]

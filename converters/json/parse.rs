@@ -5,6 +5,7 @@
 //! of more than 64 bits is refused (the JVM keeps its low 64 bits without a word), and so is a number
 //! beyond a double's range (Infinity there).
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -33,7 +34,7 @@ pub fn parse<'a>(document: &'a [u8], arena: &'a Arena) -> Result<Value<'a>, Data
         return Ok(Value::Null);
     }
     let value = reader.value()?;
-    reader.scan.finish().map_err(serialization_error)?;
+    reader.finish().map_err(serialization_error)?;
     Ok(value)
 }
 
@@ -110,9 +111,10 @@ pub(crate) struct Reader<'a> {
     pub arena: &'a Arena,
     /// Containers around the place at hand.
     pub(super) depth: usize,
-    /// The document's end that has been found to be UTF-8 as a whole, so that its strings need not be
-    /// looked at one by one; empty where nobody has.
-    text: &'a str,
+    /// Where the reader began.
+    from: usize,
+    /// What stands there, once somebody had to know that it is UTF-8; empty if it is not.
+    text: Cell<Option<&'a str>>,
 }
 
 impl<'a> Reader<'a> {
@@ -124,31 +126,35 @@ impl<'a> Reader<'a> {
     pub fn within(document: &'a [u8], at: usize, depth: usize, arena: &'a Arena) -> Self {
         let mut scan = Scanner::new(BASELINE, document, 0, document.len());
         scan.at = at;
-        Self { scan, document, arena, depth, text: "" }
-    }
-
-    /// [`Self::within`], and from there on the document is UTF-8; `None` if it is not.
-    pub fn checked_from(
-        document: &'a [u8],
-        at: usize,
-        depth: usize,
-        arena: &'a Arena,
-    ) -> Option<Self> {
-        let text = std::str::from_utf8(document.get(at..)?).ok()?;
-        Some(Self { text, ..Self::within(document, at, depth, arena) })
+        Self { scan, document, arena, depth, from: at, text: Cell::new(None) }
     }
 
     /// Another reader at the same place, to look ahead with.
     pub fn at_hand(&self) -> Self {
-        let text = self.text;
-        Self { text, ..Self::within(self.document, self.scan.at, self.depth, self.arena) }
+        // Known here, it is not found out by each of them.
+        let text = Cell::new(Some(self.whole_text()));
+        let ahead = Self::within(self.document, self.scan.at, self.depth, self.arena);
+        Self { from: self.from, text, ..ahead }
     }
 
-    /// What stands there, if it is known to be UTF-8.
-    #[inline(always)]
-    pub(super) fn checked(&self, start: usize, end: usize) -> Option<&'a str> {
-        let before = self.document.len() - self.text.len();
-        self.text.get(start.checked_sub(before)?..end - before)
+    /// The document from where the reader began, all of it looked at once for all of its strings;
+    /// empty if it is not UTF-8.
+    fn whole_text(&self) -> &'a str {
+        if let Some(text) = self.text.get() {
+            return text;
+        }
+        let text = std::str::from_utf8(&self.document[self.from..]).unwrap_or_default();
+        self.text.set(Some(text));
+        text
+    }
+
+    /// Nothing but white space may follow, and all that was read is UTF-8; what stands before the
+    /// place where the reader began is nobody's concern.
+    pub fn finish(&mut self) -> Result<(), JsonError> {
+        if self.text.get().is_some_and(|text| !text.is_empty()) {
+            self.scan.is_utf8();
+        }
+        self.scan.finish()
     }
 
     /// The value at hand. Containers wait in the arena, not on the stack: depth comes from outside.
@@ -275,7 +281,10 @@ impl<'a> Reader<'a> {
         let start = self.scan.at;
         let escaped = self.scan.string()?;
         let raw = &self.document[start..self.scan.at - 1];
-        if !escaped && let Some(text) = self.checked(start, self.scan.at - 1) {
+        if !escaped
+            && let Some(from) = start.checked_sub(self.from)
+            && let Some(text) = self.whole_text().get(from..from + raw.len())
+        {
             return Ok(text);
         }
         match std::str::from_utf8(raw) {

@@ -380,6 +380,11 @@ impl<'b, I: Isa> Scanner<'b, I> {
         if self.high { self.check_utf8() } else { Ok(()) }
     }
 
+    /// What was scanned has been found to be UTF-8 by somebody else.
+    pub fn is_utf8(&mut self) {
+        self.high = false;
+    }
+
     /// Of the whole document at once: outside strings the grammar lets no such byte pass.
     #[inline(never)]
     fn check_utf8(&self) -> Result<(), JsonError> {

@@ -3,6 +3,8 @@
 //! Coercions are those of `JsonConverter`: a number's field given something else is 0, a string's
 //! given something else is null, integers narrow by dropping high bits; only logical types check.
 
+use bumpalo::collections::Vec as BumpVec;
+
 use super::parse::{Reader, last_wins};
 use super::scalars::node_type;
 use super::typed_plan::{Member, Plan, Width};
@@ -81,7 +83,9 @@ impl<'a> Typed<'_, 'a> {
         // Behind a literal that ended with a colon there may be some.
         self.reader.scan.space();
         if self.reader.scan.peek() == b'n' {
-            self.reader.skip()?;
+            if !self.reader.quick_null() {
+                self.reader.skip()?;
+            }
             *place = self.null(schema)?;
             return Ok(());
         }
@@ -123,13 +127,16 @@ impl<'a> Typed<'_, 'a> {
                 return Ok(Value::Array(&[]));
             }
         }
-        let mut values = self.reader.arena.vec();
-        let mut more = self.reader.enter_array()?;
-        while more {
-            values.push(self.any(plan, items)?);
-            more = self.reader.more_items()?;
+        if !self.reader.enter_array()? {
+            return Ok(Value::Array(&[]));
         }
-        Ok(Value::Array(values.into_bump_slice()))
+        let mut values = BumpVec::with_capacity_in(4, self.reader.arena.bump());
+        loop {
+            values.push(self.any(plan, items)?);
+            if !self.reader.quick_comma() && !self.reader.more_items()? {
+                return Ok(Value::Array(values.into_bump_slice()));
+            }
+        }
     }
 
     fn member_values(&mut self, plan: &Plan, items: &'a Schema) -> Result<Value<'a>, DataError> {

@@ -6,7 +6,7 @@
 //!
 //! [`Plan`]: super::typed_plan::Plan
 
-use super::isa::{BASELINE, Baseline, Isa};
+use super::isa::plain_text;
 use super::parse::Reader;
 use super::scan::MAX_DEPTH;
 use super::typed_plan::Literal;
@@ -177,28 +177,32 @@ impl<'a> Reader<'a> {
         Some(answer)
     }
 
-    /// A string without escapes, of text that has been found to be UTF-8.
+    /// A string of ASCII without escapes.
     #[inline(always)]
     pub(super) fn quick_string(&mut self) -> Option<&'a str> {
         if self.scan.peek() != b'"' {
             return None;
         }
-        let start = self.scan.at + 1;
-        let mut end = start;
-        loop {
-            let bits = BASELINE.string_bits(self.document, end)?;
-            if bits.special != 0 {
-                end += bits.special.trailing_zeros() as usize;
-                break;
-            }
-            end += Baseline::WIDTH;
-        }
-        if self.document.get(end) != Some(&b'"') {
-            return None;
-        }
-        let text = self.checked(start, end)?;
+        let (text, end) = plain_text(self.document, self.scan.at + 1)?;
         self.scan.at = end + 1;
         Some(text)
+    }
+
+    /// To the next item of an array.
+    #[inline(always)]
+    pub(super) fn quick_comma(&mut self) -> bool {
+        let next = self.document.get(self.scan.at..).unwrap_or_default();
+        let there = next.first() == Some(&b',');
+        self.scan.at += usize::from(there);
+        there
+    }
+
+    #[inline(always)]
+    pub(super) fn quick_null(&mut self) -> bool {
+        let rest = self.document.get(self.scan.at..).unwrap_or_default();
+        let null = rest.first_chunk() == Some(b"null");
+        self.scan.at += if null { 4 } else { 0 };
+        null
     }
 }
 
@@ -212,7 +216,7 @@ mod tests {
     /// The answer, where it ends, and whether nothing was read without one.
     fn at<T>(text: &str, take: impl Fn(&mut Reader<'_>) -> Option<T>) -> Option<(T, usize)> {
         let arena = Arena::new();
-        let mut reader = Reader::checked_from(text.as_bytes(), 0, 0, &arena).unwrap();
+        let mut reader = Reader::new(text.as_bytes(), &arena);
         let answer = take(&mut reader);
         assert!(answer.is_some() || reader.scan.at == 0, "{text}");
         answer.map(|answer| (answer, reader.scan.at))
@@ -284,7 +288,7 @@ mod tests {
     #[test]
     fn strings_and_booleans() {
         let string = |text: &str| at(text, |reader| reader.quick_string().map(str::to_owned));
-        let long = "é ".repeat(40);
+        let long = "e ".repeat(40);
         for content in ["", "a", "exactly 16 bytes", "exactly 15 byte", long.as_str()] {
             let text = format!("\"{content}\"{BEHIND}..");
             assert_eq!(string(&text), Some((content.to_owned(), content.len() + 2)));
