@@ -99,11 +99,27 @@ impl Call {
         arena: &'a Arena,
         scratch: &mut Vec<u8>,
     ) -> Result<&'a [u8], DataError> {
-        let value = (self.0)(parse(text, arena)?, arena)?;
+        let value = match whole_number(text) {
+            Some(number) => Value::Int64(number),
+            None => parse(text, arena)?,
+        };
+        let value = (self.0)(value, arena)?;
         scratch.clear();
         write_value(None, value, scratch, &WriteOptions::default())?;
         Ok(arena.alloc_bytes(scratch))
     }
+}
+
+/// The number that a few digits are, as Unix times and most numbers do not need a parser.
+#[inline]
+fn whole_number(text: &[u8]) -> Option<i64> {
+    const NEVER_TOO_LARGE: usize = 18;
+    if text.is_empty() || text.len() > NEVER_TOO_LARGE {
+        return None;
+    }
+    text.iter().try_fold(0i64, |number, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
+    })
 }
 
 impl std::fmt::Debug for Call {

@@ -3,6 +3,7 @@
 //! Weeks begin on Sunday and the first may have one day, as in the United States' locale. The
 //! calendar is the Julian one before 15 October 1582, as Java's.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
 
 pub(crate) const MONTHS: [&str; 12] = [
@@ -36,6 +37,18 @@ pub struct DateFormat {
     resolution: i64,
     /// The year from which two digits count: eighty before the format was made.
     pub(crate) century: i64,
+    /// Tokens before the first that is finer than a minute: times of a topic mostly share theirs.
+    coarse: usize,
+    /// Whether a token behind those wants the date.
+    fine_dated: bool,
+    recent: RefCell<Recent>,
+}
+
+/// The text of the coarse tokens that was made last, and its minute since the epoch.
+#[derive(Debug)]
+struct Recent {
+    minute: Option<i64>,
+    text: String,
 }
 
 #[derive(Debug, PartialEq)]
@@ -60,7 +73,20 @@ impl DateFormat {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let days = now.map_or(0, |now| (now.as_secs() / 86_400) as i64);
         let century = civil(days).0 - 80;
-        Ok(Self { resolution: resolution.min().unwrap_or(DAY), tokens, century })
+        let fine = |token: &Token| matches!(token, Token::Field(b's' | b'S', _));
+        let coarse = tokens.iter().position(fine).unwrap_or(tokens.len());
+        let undated = |token: &Token| match token {
+            Token::Text(_) => true,
+            Token::Field(letter, _) => b"sSmHkKhazZX".contains(letter),
+        };
+        Ok(Self {
+            resolution: resolution.min().unwrap_or(DAY),
+            coarse,
+            fine_dated: !tokens[coarse..].iter().all(undated),
+            tokens,
+            century,
+            recent: RefCell::new(Recent { minute: None, text: String::new() }),
+        })
     }
 
     /// Milliseconds within which the text stays the same, counted from the epoch.
@@ -71,13 +97,28 @@ impl DateFormat {
     /// Appends the text of a time in milliseconds since the epoch. `out` is a string on the heap or
     /// in an arena: neither refuses what is written.
     pub fn format(&self, millis: i64, out: &mut impl Write) {
-        let at = Moment::of(millis);
-        for token in &self.tokens {
-            let _ = match token {
-                Token::Text(text) => out.write_str(text),
-                Token::Field(letter, count) => at.write(*letter, *count, out),
-            };
+        let (coarse, fine) = self.tokens.split_at(self.coarse);
+        let minute = millis.div_euclid(MINUTE);
+        let mut recent = self.recent.borrow_mut();
+        if recent.minute != Some(minute) {
+            recent.minute = Some(minute);
+            recent.text.clear();
+            write_all(coarse, &Moment::of(millis), &mut recent.text);
         }
+        let _ = out.write_str(&recent.text);
+        if !fine.is_empty() {
+            let at = if self.fine_dated { Moment::of(millis) } else { Moment::time_of(millis) };
+            write_all(fine, &at, out);
+        }
+    }
+}
+
+fn write_all(tokens: &[Token], at: &Moment, out: &mut impl Write) {
+    for token in tokens {
+        let _ = match token {
+            Token::Text(text) => out.write_str(text),
+            Token::Field(letter, count) => at.write(*letter, *count, out),
+        };
     }
 }
 
@@ -118,6 +159,7 @@ fn push_text(tokens: &mut Vec<Token>, c: char) {
 }
 
 /// A time, taken apart.
+#[derive(Default)]
 struct Moment {
     year: i64,
     /// From 1.
@@ -142,6 +184,11 @@ impl Moment {
             weekday: (days + 4).rem_euclid(7),
             millis_of_day: millis.rem_euclid(DAY),
         }
+    }
+
+    /// Without the date.
+    fn time_of(millis: i64) -> Self {
+        Self { millis_of_day: millis.rem_euclid(DAY), ..Self::default() }
     }
 
     fn write(&self, letter: u8, count: usize, out: &mut impl Write) -> fmt::Result {
@@ -216,6 +263,10 @@ fn write_year(year: i64, count: usize, out: &mut impl Write) -> fmt::Result {
 /// A number, zeros before it where it has fewer than `count` digits. `write!` takes ten times as long,
 /// and a time has seven of them.
 fn write_number(number: i64, count: usize, out: &mut impl Write) -> fmt::Result {
+    if count == 2 && (0..100).contains(&number) {
+        let digits = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        return out.write_str(std::str::from_utf8(&digits).unwrap_or_default());
+    }
     const MOST: usize = 20;
     let mut digits = [b'0'; MOST];
     let (mut at, mut left) = (MOST, number.unsigned_abs());
@@ -305,6 +356,7 @@ mod tests {
                 "Wed, 31 Dec 1969 23:59:59 +0000",
             ],
         ),
+        ("ss mm dd E", ["01 30 03 Tue", "07 00 10 Mon", "00 00 01 Thu", "59 59 31 Wed"]),
         ("EEEE MMMM", ["Tuesday January", "Monday June", "Thursday January", "Wednesday December"]),
         (
             "yy M d H m s S",
@@ -381,6 +433,22 @@ mod tests {
         fn any_pattern_and_time_end_well(pattern in "[GyMdkHmsSEDFwWahKzZYuXL' ]{0,8}", at: i64) {
             if let Ok(format) = DateFormat::new(&pattern) {
                 format.format(at, &mut String::new());
+            }
+        }
+    }
+
+    /// What was made for one time does not show in the text of another.
+    #[test]
+    fn one_format_for_many_times() {
+        let times = [1_483_425_001_864, 1_483_425_001_865, 1_483_425_059_999, 1_483_425_060_000];
+        let times = times.into_iter().chain([0, -1, -60_000, -60_001, i64::MAX, i64::MIN]);
+        for (pattern, _) in FROM_JAVA {
+            let format = DateFormat::new(pattern).unwrap();
+            for millis in times.clone().chain(times.clone().rev()) {
+                let (mut used, mut new) = (String::new(), String::new());
+                format.format(millis, &mut used);
+                DateFormat::new(pattern).unwrap().format(millis, &mut new);
+                assert_eq!(used, new, "{pattern} {millis}");
             }
         }
     }

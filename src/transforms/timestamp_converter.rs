@@ -191,7 +191,7 @@ impl Conversion {
         let millis = self.millis(value, from)?;
         Ok(match self.target {
             Form::Text => {
-                let mut text = bumpalo::collections::String::new_in(arena.bump());
+                let mut text = bumpalo::collections::String::with_capacity_in(32, arena.bump());
                 self.format()?.0.format(millis, &mut text);
                 Value::Str(text.into_bump_str())
             }

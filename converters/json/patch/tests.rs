@@ -508,3 +508,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn whole_numbers_are_what_the_parser_says() {
+    let arena = Arena::new();
+    for text in ["0", "7", "1700000000123", "999999999999999999"] {
+        let parsed = crate::json::parse::parse(text.as_bytes(), &arena).unwrap();
+        assert!(
+            matches!(parsed, crate::Value::Int64(number) if Some(number) == whole_number(text.as_bytes()))
+        );
+    }
+    for text in ["", "-1", "1.5", "1e3", " 1", "1 ", "\"1\"", "1000000000000000000", "null"] {
+        assert_eq!(whole_number(text.as_bytes()), None, "{text}");
+    }
+}
