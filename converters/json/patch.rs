@@ -318,7 +318,7 @@ impl PatchPlan {
             _ => &self.with_timestamp,
         };
         if let Some(source) = self.extract {
-            let hit = self.scratch.found(source).ok_or_else(nothing_to_extract)?;
+            let hit = self.scratch.found(source).ok_or_else(no_answer)?;
             let part = &src[hit.value_start as usize..hit.value_end as usize];
             return Ok(JsonText::verbatim(part));
         }
@@ -355,7 +355,7 @@ impl PatchPlan {
     fn not_an_object<'a>(&self, kind: Kind, src: &'a [u8]) -> Result<JsonText<'a>, DataError> {
         let null = matches!(kind, Kind::Null | Kind::Empty);
         if self.hoist.is_some() || self.extract.is_some() {
-            return Err(nothing_to_extract());
+            return Err(no_answer());
         }
         let purpose = match self.first_purpose {
             Some(_) if null && self.refuses_null => "mask fields",
@@ -372,7 +372,7 @@ impl PatchPlan {
 
 /// The caller goes the long way then, which says what there is to say.
 #[cold]
-pub(super) fn nothing_to_extract() -> DataError {
+pub(super) fn no_answer() -> DataError {
     DataError::new("the patch has no answer for this document")
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::patch::{Call, PatchPlan, RecordMeta};
+use super::patch::{Call, PatchPlan, RecordMeta, no_answer};
 use super::patch_compile::{CreatedFate, Fates, Literal, Outcome};
 use super::patch_pass::{Found, Hit};
 use super::shape::Piece;
@@ -79,6 +79,16 @@ impl<'a> Pieces<'_, 'a> {
             text.extend_from_slice(&escaped);
         }
         text.into_bump_slice()
+    }
+}
+
+/// A member goes, for another has its name now. What an operation made of its value before may have
+/// been a refusal, or the name may have been lost first: that is for the long way to tell.
+#[inline]
+fn outdone(outcome: Outcome) -> Result<bool, DataError> {
+    match outcome {
+        Outcome::Call(_) | Outcome::Fail(_) => Err(no_answer()),
+        _ => Ok(true),
     }
 }
 
@@ -163,8 +173,11 @@ impl<'p, O: Output> Emitter<'p, O> {
     #[inline]
     fn goes(&self, hit: &Hit) -> Result<bool, DataError> {
         let fate = &self.fates.sources[usize::from(hit.source)];
-        if hit.superseded || fate.created_rivals & self.created != 0 {
+        if hit.superseded {
             return Ok(true);
+        }
+        if fate.created_rivals & self.created != 0 {
+            return outdone(fate.outcomes[hit.kind as usize]);
         }
         if fate.dropped {
             // An operation before the drop may have refused the value.
@@ -176,7 +189,7 @@ impl<'p, O: Output> Emitter<'p, O> {
         while rivals != 0 {
             let rival = rivals.trailing_zeros() as usize;
             if scratch.first[rival] > scratch.first[usize::from(hit.source)] {
-                return Ok(true);
+                return outdone(fate.outcomes[hit.kind as usize]);
             }
             rivals &= rivals - 1;
         }

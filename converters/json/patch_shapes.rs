@@ -1,6 +1,6 @@
 //! The patch with learned shapes: what it decided for one document, kept for all of its layout.
 
-use super::patch::{PatchPlan, nothing_to_extract};
+use super::patch::{PatchPlan, no_answer};
 use super::patch_compile::{Fates, Literal, SourceFate};
 use super::patch_emit::{Emitter, Output, Pieces};
 use super::patch_pass::Found;
@@ -100,7 +100,7 @@ fn template(
 ) -> Result<Template, DataError> {
     let place = |at: u32| shape.place(at as usize + shape.lead);
     if let Some(source) = plan.extract {
-        let hit = plan.scratch.found(source).ok_or_else(nothing_to_extract)?;
+        let hit = plan.scratch.found(source).ok_or_else(no_answer)?;
         let (start, end) = (place(hit.value_start), place(hit.value_end));
         return Ok(vec![Step { start, end, with: NOTHING }]);
     }

@@ -510,6 +510,23 @@ proptest! {
 }
 
 #[test]
+fn a_converted_member_that_another_replaces_may_have_been_refused() {
+    let rename = |old: &str, new: &str| JsonOp::Replace {
+        include: vec![],
+        exclude: vec![],
+        renames: vec![(old.into(), new.into())],
+    };
+    // Renamed onto it: the conversion came first. The patch cannot tell, and says so.
+    let ops = [convert("ip"), rename("b", "ip")];
+    assert!(apply(&ops, r#"{"ip":[],"b":1}"#, &META).is_err());
+    assert_eq!(apply(&ops, r#"{"ip":12,"a":1}"#, &META), Ok(r#"{"ip":"12","a":1}"#.to_owned()));
+    assert_eq!(
+        apply(&ops, r#"{"b":1,"a":1}"#, &META).map(|text| text.contains("\"ip\":")),
+        Ok(true)
+    );
+}
+
+#[test]
 fn whole_numbers_are_what_the_parser_says() {
     let arena = Arena::new();
     for text in ["0", "7", "1700000000123", "999999999999999999"] {
