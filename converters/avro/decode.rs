@@ -21,7 +21,11 @@ pub(super) fn read<'a>(
     let mut decoder = Decoder { program, input: *input, arena, depth: 0, free: FREE_ITEMS };
     let value = match schema {
         None => decoder.anything(),
-        Some(schema) => decoder.value(program.op(program.root), schema, None),
+        Some(schema) => {
+            let mut value = Value::Null;
+            let read = decoder.value(program.op(program.root), schema, None, &mut value);
+            read.map(|()| value)
+        }
     };
     *input = decoder.input;
     value
@@ -53,62 +57,66 @@ pub(super) const NO_DIGITS: Fault = "a decimal has no byte";
 pub(super) const NO_PLAN: Fault = "the schema's plan is broken";
 
 impl<'a> Decoder<'a, '_> {
+    /// Reads a value to where it stays: one that is handed from function to function is written in
+    /// parts and copied as a whole, for which a processor waits, field by field.
     fn value(
         &mut self,
         op: Op,
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, Fault> {
-        Ok(match op {
-            Op::String => Value::Str(self.text()?),
-            Op::Int64 => Value::Int64(self.input.long()?),
-            Op::Int32 => Value::Int32(self.input.int()?),
+        into: &mut Value<'a>,
+    ) -> Result<(), Fault> {
+        match op {
+            Op::String => *into = Value::Str(self.text()?),
+            Op::Int64 => *into = Value::Int64(self.input.long()?),
+            Op::Int32 => *into = Value::Int32(self.input.int()?),
             Op::Optional { null, inner } => match self.input.index(2, NO_BRANCH)? {
-                index if index == usize::from(null) => Value::Null,
-                _ => return self.value(self.program.op(inner), schema, around),
+                index if index == usize::from(null) => *into = Value::Null,
+                _ => return self.value(self.program.op(inner), schema, around, into),
             },
-            Op::Double => Value::Float64(self.input.double()?),
-            Op::Boolean => Value::Boolean(self.input.boolean()?),
-            Op::Record(number) => return self.record(number, schema, around),
-            Op::Float => Value::Float32(self.input.float()?),
-            Op::Timestamp => Value::Timestamp(self.input.long()?),
-            Op::Date => Value::Date(self.input.int()?),
-            Op::Time => Value::Time(time(&mut self.input)?),
+            Op::Double => *into = Value::Float64(self.input.double()?),
+            Op::Boolean => *into = Value::Boolean(self.input.boolean()?),
+            Op::Record(number) => *into = self.record(number, schema, around)?,
+            Op::Float => *into = Value::Float32(self.input.float()?),
+            Op::Timestamp => *into = Value::Timestamp(self.input.long()?),
+            Op::Date => *into = Value::Date(self.input.int()?),
+            Op::Time => *into = Value::Time(time(&mut self.input)?),
             // As Java narrows.
-            Op::Int8 => Value::Int8(self.input.int()? as i8),
-            Op::Int16 => Value::Int16(self.input.int()? as i16),
-            Op::Bytes => Value::Bytes(self.input.counted()?),
-            Op::Fixed(size) => Value::Bytes(self.input.take(size as usize)?),
+            Op::Int8 => *into = Value::Int8(self.input.int()? as i8),
+            Op::Int16 => *into = Value::Int16(self.input.int()? as i16),
+            Op::Bytes => *into = Value::Bytes(self.input.counted()?),
+            Op::Fixed(size) => *into = Value::Bytes(self.input.take(size as usize)?),
             Op::Decimal(scale) => {
                 let bytes = self.input.counted()?;
-                self.decimal(bytes, scale)?
+                *into = self.decimal(bytes, scale)?;
             }
             Op::FixedDecimal(size, scale) => {
                 let bytes = self.input.take(size as usize)?;
-                self.decimal(bytes, scale)?
+                *into = self.decimal(bytes, scale)?;
             }
             Op::Enum { first, count, cut } => {
                 let symbol = self.input.index(count.into(), NO_SYMBOL)?;
                 let key = schema.parameters.get(usize::from(first) + symbol);
-                Value::Str(key.and_then(|(key, _)| key.get(cut.into()..)).ok_or(NO_PLAN)?)
+                *into = Value::Str(key.and_then(|(key, _)| key.get(cut.into()..)).ok_or(NO_PLAN)?);
             }
             Op::Single(inner) => {
                 self.input.index(1, NO_BRANCH)?;
-                return self.value(self.program.op(inner), schema, around);
+                return self.value(self.program.op(inner), schema, around, into);
             }
-            Op::Array(items) => return self.array(items, schema, around),
-            Op::Map(values) => return self.map(values, schema, around),
-            Op::Entries(key) => return self.entries(key, schema, around),
+            Op::Array(items) => *into = self.array(items, schema, around)?,
+            Op::Map(values) => *into = self.map(values, schema, around)?,
+            Op::Entries(key) => *into = self.entries(key, schema, around)?,
             Op::Again(number) => {
                 let mut outer = around;
                 while let Some(record) = outer.filter(|record| record.record != number) {
                     outer = record.outer;
                 }
-                return self.record(number, outer.ok_or(NO_PLAN)?.schema, outer);
+                *into = self.record(number, outer.ok_or(NO_PLAN)?.schema, outer)?;
             }
-            Op::Union(number) => return self.union(number, schema, around),
-            Op::Anything => return self.anything(),
-        })
+            Op::Union(number) => *into = self.union(number, schema, around)?,
+            Op::Anything => *into = self.anything()?,
+        }
+        Ok(())
     }
 
     fn text(&mut self) -> Result<&'a str, Fault> {
@@ -136,7 +144,7 @@ impl<'a> Decoder<'a, '_> {
         let nodes = &self.program.nodes[record.first as usize..][..record.count as usize];
         let values = self.arena.bump().alloc_slice_fill_copy(nodes.len(), Value::Null);
         for ((value, node), field) in values.iter_mut().zip(nodes).zip(&schema.fields) {
-            *value = self.value(node.op, &field.schema, Some(&around))?;
+            self.value(node.op, &field.schema, Some(&around), value)?;
         }
         self.depth -= 1;
         Ok(Value::Struct(self.arena.alloc(Struct { schema, values })))
@@ -161,7 +169,9 @@ impl<'a> Decoder<'a, '_> {
             values.reserve(count.min(32));
             for _ in 0..count {
                 let before = self.input.at;
-                values.push(self.value(op, of, around)?);
+                let mut value = Value::Null;
+                self.value(op, of, around, &mut value)?;
+                values.push(value);
                 self.spend(before)?;
             }
         }
@@ -185,8 +195,9 @@ impl<'a> Decoder<'a, '_> {
                 break;
             }
             for _ in 0..count {
-                let key = Value::Str(self.text()?);
-                entries.push((key, self.value(op, of, around)?));
+                let mut entry = (Value::Str(self.text()?), Value::Null);
+                self.value(op, of, around, &mut entry.1)?;
+                entries.push(entry);
             }
         }
         last_wins(&mut entries);
@@ -213,8 +224,10 @@ impl<'a> Decoder<'a, '_> {
             }
             for _ in 0..count {
                 let before = self.input.at;
-                let key = self.value(key, keys, around)?;
-                entries.push((key, self.value(value, values, around)?));
+                let mut entry = (Value::Null, Value::Null);
+                self.value(key, keys, around, &mut entry.0)?;
+                self.value(value, values, around, &mut entry.1)?;
+                entries.push(entry);
                 self.spend(before)?;
             }
         }
@@ -235,7 +248,7 @@ impl<'a> Decoder<'a, '_> {
         self.deeper()?;
         let values = self.arena.bump().alloc_slice_fill_copy(schema.fields.len(), Value::Null);
         let of = &schema.fields[field as usize].schema;
-        values[field as usize] = self.value(self.program.op(at), of, around)?;
+        self.value(self.program.op(at), of, around, &mut values[field as usize])?;
         self.depth -= 1;
         Ok(Value::Struct(self.arena.alloc(Struct { schema, values })))
     }

@@ -96,18 +96,24 @@ impl Conversion<'_> {
         let mut bytes = 0;
         let mut count = 0;
         let mut stuck = None;
-        for raw in records {
-            let raw = raw.map_err(|error| corrupt(segment, &error))?;
+        loop {
+            // Looked at where it was put: it is large, too.
+            let next = records.next();
+            let raw = match &next {
+                Some(Ok(raw)) => raw,
+                Some(Err(error)) => return Err(corrupt(segment, error)),
+                None => break,
+            };
             if raw.offset < span.from || raw.offset >= span.end {
                 continue;
             }
             count += 1;
-            bytes += bytes_of(&raw);
-            match self.chain.run(segment, &raw, arena, out) {
+            bytes += bytes_of(raw);
+            match self.chain.run(segment, raw, arena, out) {
                 Ok(true) => {}
                 Ok(false) => self.progress.records_dropped += 1,
                 Err(failure) => {
-                    stuck = Some(Stuck { raw, failure });
+                    stuck = Some(Stuck { raw: *raw, failure });
                     break;
                 }
             }
