@@ -88,7 +88,8 @@ impl AvroConverter {
             };
             return Ok(SchemaAndValue { schema, value });
         }
-        let value = decode::read(&program, schema, &mut input, arena)
+        let mut value = Value::Null;
+        decode::read(&program, schema, &mut input, arena, &mut value)
             .map_err(|why| fault(why, input.at))?;
         if input.left() > 0 {
             return Err(fault(TRAILING, input.at));

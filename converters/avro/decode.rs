@@ -12,23 +12,21 @@ use crate::json::{MAX_DEPTH, last_wins};
 use crate::varint::{Fault, Input};
 
 /// Reads the value; on a fault, `input.at` is the place of it.
+#[inline]
 pub(super) fn read<'a>(
     program: &Program,
     schema: Option<&'a Schema>,
     input: &mut Input<'a>,
     arena: &'a Arena,
-) -> Result<Value<'a>, Fault> {
+    into: &mut Value<'a>,
+) -> Result<(), Fault> {
     let mut decoder = Decoder { program, input: *input, arena, depth: 0, free: FREE_ITEMS };
-    let value = match schema {
-        None => decoder.anything(),
-        Some(schema) => {
-            let mut value = Value::Null;
-            let read = decoder.value(program.op(program.root), schema, None, &mut value);
-            read.map(|()| value)
-        }
+    let read = match schema {
+        None => decoder.anything().map(|value| *into = value),
+        Some(schema) => decoder.value(program.op(program.root), schema, None, into),
     };
     *input = decoder.input;
-    value
+    read
 }
 
 struct Decoder<'a, 'p> {
@@ -76,7 +74,7 @@ impl<'a> Decoder<'a, '_> {
             },
             Op::Double => *into = Value::Float64(self.input.double()?),
             Op::Boolean => *into = Value::Boolean(self.input.boolean()?),
-            Op::Record(number) => *into = self.record(number, schema, around)?,
+            Op::Record(number) => return self.record(number, schema, around, into),
             Op::Float => *into = Value::Float32(self.input.float()?),
             Op::Timestamp => *into = Value::Timestamp(self.input.long()?),
             Op::Date => *into = Value::Date(self.input.int()?),
@@ -111,7 +109,7 @@ impl<'a> Decoder<'a, '_> {
                 while let Some(record) = outer.filter(|record| record.record != number) {
                     outer = record.outer;
                 }
-                *into = self.record(number, outer.ok_or(NO_PLAN)?.schema, outer)?;
+                return self.record(number, outer.ok_or(NO_PLAN)?.schema, outer, into);
             }
             Op::Union(number) => *into = self.union(number, schema, around)?,
             Op::Anything => *into = self.anything()?,
@@ -137,7 +135,8 @@ impl<'a> Decoder<'a, '_> {
         number: u32,
         schema: &'a Schema,
         outer: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, Fault> {
+        into: &mut Value<'a>,
+    ) -> Result<(), Fault> {
         self.deeper()?;
         let around = Around { record: number, schema, outer };
         let record = &self.program.records[number as usize];
@@ -147,7 +146,8 @@ impl<'a> Decoder<'a, '_> {
             self.value(node.op, &field.schema, Some(&around), value)?;
         }
         self.depth -= 1;
-        Ok(Value::Struct(self.arena.alloc(Struct { schema, values })))
+        *into = Value::Struct(self.arena.alloc(Struct { schema, values }));
+        Ok(())
     }
 
     fn array(

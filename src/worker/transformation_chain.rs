@@ -196,58 +196,13 @@ impl Chain {
         arena: &'a Arena,
         out: &mut Vec<Record<'a>>,
     ) -> Result<bool, Failure> {
-        let key =
-            match datum(&mut self.key, &mut *self.converters.key, segment, raw, raw.key, arena) {
-                Ok(key) => key,
-                Err(error) => {
-                    return self.refused(segment, raw, arena, out, (Stage::KeyConverter, error));
-                }
-            };
-        let value = match datum(
-            &mut self.value,
-            &mut *self.converters.value,
-            segment,
-            raw,
-            raw.value,
-            arena,
-        ) {
-            Ok(value) => value,
-            Err(error) => {
-                return self.refused(segment, raw, arena, out, (Stage::ValueConverter, error));
-            }
-        };
-        self.record(segment, raw, arena, out, (key, value))?;
-        if self.fetching == 0 {
-            return Ok(true);
-        }
-        through(out, |record| {
-            let steps = self.steps[..self.fetching].iter_mut().zip(&self.patched);
-            apply(steps.filter(|(_, patched)| !**patched).map(|(step, _)| step), record, arena)
-        })
-    }
-
-    #[inline]
-    fn record<'a>(
-        &mut self,
-        segment: &Segment<'a>,
-        raw: &RawRecord<'a>,
-        arena: &'a Arena,
-        out: &mut Vec<Record<'a>>,
-        (key, value): (SchemaAndValue<'a>, SchemaAndValue<'a>),
-    ) -> Result<(), Failure> {
-        let headers = if self.headers {
-            self.headers(segment.topic, raw, arena)?
-        } else {
-            Default::default()
-        };
-        let timestamp = timestamp(raw)?;
         out.push(Record {
             topic: segment.topic,
             partition: Some(segment.partition),
-            timestamp,
-            key,
-            value,
-            headers,
+            timestamp: None,
+            key: SchemaAndValue::default(),
+            value: SchemaAndValue::default(),
+            headers: &[],
             origin: Origin::Sink {
                 topic: segment.topic,
                 partition: segment.partition,
@@ -255,6 +210,49 @@ impl Chain {
                 timestamp_type: segment.timestamp_type,
             },
         });
+        through(out, |record| self.fill(segment, raw, arena, record))
+    }
+
+    /// Puts into the record what the converters say, and carries it through steps.
+    #[inline]
+    fn fill<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        raw: &RawRecord<'a>,
+        arena: &'a Arena,
+        record: &mut Record<'a>,
+    ) -> Result<bool, Failure> {
+        let (key, value) = (&mut *self.converters.key, &mut *self.converters.value);
+        if let Err(error) = datum(&mut self.key, key, segment, raw, raw.key, arena, &mut record.key)
+        {
+            return self.refused(segment, raw, arena, record, (Stage::KeyConverter, error));
+        }
+        if let Err(error) =
+            datum(&mut self.value, value, segment, raw, raw.value, arena, &mut record.value)
+        {
+            return self.refused(segment, raw, arena, record, (Stage::ValueConverter, error));
+        }
+        self.describe(segment, raw, arena, record)?;
+        if self.fetching == 0 {
+            return Ok(true);
+        }
+        let steps = self.steps[..self.fetching].iter_mut().zip(&self.patched);
+        apply(steps.filter(|(_, patched)| !**patched).map(|(step, _)| step), record, arena)
+    }
+
+    /// What is neither key nor value.
+    #[inline]
+    fn describe<'a>(
+        &mut self,
+        segment: &Segment<'a>,
+        raw: &RawRecord<'a>,
+        arena: &'a Arena,
+        record: &mut Record<'a>,
+    ) -> Result<(), Failure> {
+        if self.headers {
+            record.headers = self.headers(segment.topic, raw, arena)?;
+        }
+        record.timestamp = timestamp(raw)?;
         Ok(())
     }
 
@@ -266,7 +264,7 @@ impl Chain {
         segment: &Segment<'a>,
         raw: &RawRecord<'a>,
         arena: &'a Arena,
-        out: &mut Vec<Record<'a>>,
+        record: &mut Record<'a>,
         (stage, error): (Stage, DataError),
     ) -> Result<bool, Failure> {
         let Converters { key, value, .. } = &mut self.converters;
@@ -276,14 +274,14 @@ impl Chain {
             return Err(Failure { stage, class, error });
         }
         let failed = |stage, class| move |error| Failure { stage, class, error };
-        let key = key
+        record.key = key
             .to_connect_data(segment.topic, raw.key, Detail::Full, arena)
             .map_err(failed(Stage::KeyConverter, key.class_name()))?;
-        let value = value
+        record.value = value
             .to_connect_data(segment.topic, raw.value, Detail::Full, arena)
             .map_err(failed(Stage::ValueConverter, value.class_name()))?;
-        self.record(segment, raw, arena, out, (key, value))?;
-        through(out, |record| apply(&mut self.steps[..self.fetching], record, arena))
+        self.describe(segment, raw, arena, record)?;
+        apply(&mut self.steps[..self.fetching], record, arena)
     }
 
     fn headers<'a>(
@@ -473,6 +471,8 @@ fn timestamp(raw: &RawRecord<'_>) -> Result<Option<i64>, Failure> {
     }
 }
 
+/// One side of a record, which is null so far. It is put where it stays: what is handed on in a
+/// `Result` is written in parts and copied as a whole, for which a processor waits.
 #[inline]
 fn datum<'a>(
     lane: &mut Lane,
@@ -481,30 +481,27 @@ fn datum<'a>(
     raw: &RawRecord<'a>,
     bytes: Option<&'a [u8]>,
     arena: &'a Arena,
-) -> Result<SchemaAndValue<'a>, DataError> {
-    let value = match (lane, bytes) {
+    into: &mut SchemaAndValue<'a>,
+) -> Result<(), DataError> {
+    match (lane, bytes) {
         (Lane::Convert(detail), _) => {
-            return converter.to_connect_data(segment.topic, bytes, *detail, arena);
+            *into = converter.to_connect_data(segment.topic, bytes, *detail, arena)?;
         }
         // What a transform makes of null, it says itself.
         (Lane::Patch(_), None) => return Err(DataError::new(String::new())),
-        (_, None) => Value::Null,
-        (Lane::Skip, Some(bytes)) => Value::Bytes(bytes),
+        (_, None) => {}
+        (Lane::Skip, Some(bytes)) => into.value = Value::Bytes(bytes),
         (Lane::Json(checker), Some(bytes)) => {
             let start = place(segment.buffer, bytes);
             match checker.check(segment.buffer, start, start + bytes.len()) {
-                Ok(checked) if matches!(checked.kind, Kind::Null | Kind::Empty) => Value::Null,
+                Ok(checked) if matches!(checked.kind, Kind::Null | Kind::Empty) => {}
                 Ok(checked) => {
                     let src = &segment.buffer[checked.start..checked.end];
-                    Value::Json(arena.alloc(JsonText::verbatim(src)))
+                    into.value = Value::Json(arena.alloc(JsonText::verbatim(src)));
                 }
                 Err(_) => {
-                    return converter.to_connect_data(
-                        segment.topic,
-                        Some(bytes),
-                        Detail::Text,
-                        arena,
-                    );
+                    let (topic, detail) = (segment.topic, Detail::Text);
+                    *into = converter.to_connect_data(topic, Some(bytes), detail, arena)?;
                 }
             }
         }
@@ -520,10 +517,10 @@ fn datum<'a>(
             if text.src == b"null" {
                 return Err(DataError::new(String::new()));
             }
-            Value::Json(arena.alloc(text))
+            into.value = Value::Json(arena.alloc(text));
         }
-    };
-    Ok(SchemaAndValue { schema: None, value })
+    }
+    Ok(())
 }
 
 /// Where `part`, a slice of `whole`, begins in it.
