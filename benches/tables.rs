@@ -2,16 +2,19 @@
 //!
 //! `cargo bench --bench tables`. The table has a million rows of about 60 bytes; keys are drawn from
 //! all of it, so that rows and slots come from memory, not from a cache. `text` is the 254-byte
-//! event as the path has it, checked and unparsed; `map` the same parsed.
+//! event, checked and unparsed; `map` the same parsed. `checked` is text as the path has it: the check,
+//! which is part of it and also there by itself, leaves with it where stands what the step looks for.
 
 use std::hint::black_box;
 use std::io::Write;
+use std::ops::Range;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use millrace_api::Config;
 use millrace_api::record::{Origin, Record, TimestampType};
-use millrace_api::transformation::Transformation;
-use millrace_converters::json::parse_text;
+use millrace_api::transformation::{Side, Transformation};
+use millrace_converters::json::{Checker, parse_text};
 use millrace_converters::{Arena, JsonText, SchemaAndValue, Value};
 use millrace_transforms::enrich::CompactTable;
 
@@ -29,7 +32,7 @@ fn event(number: u64) -> String {
     let head = format!(
         "{{\"id\":{:010},\"ts\":{},\"user\":{user},\"ip\":\"10.0.{}.{}\",\
          \"ua\":\"Mozilla/5.0 (X11; Linux x86_64)\",\"amount\":{}.5,\"tags\":[\"alpha\",\"beta\"],\
-         \"note\":\"",
+         \"by\":{{\"name\":\"{user}\",\"country\":\"DE\"}},\"note\":\"",
         1_000_000_000 + number,
         1_700_000_000_000 + number,
         number % 256,
@@ -120,6 +123,64 @@ fn in_groups<'a>(step: &mut dyn Transformation, records: &[Record<'a>], arena: &
     }
 }
 
+/// The record of a document among `buffer`, checked as the sink's chain does it.
+fn checked<'a>(
+    checker: &mut Checker,
+    buffer: &'a [u8],
+    place: &Range<usize>,
+    arena: &'a Arena,
+) -> Record<'a> {
+    let text = checker.text(buffer, place.start, place.end, arena).expect("JSON");
+    record(Value::Json(arena.alloc(text.expect("an object"))))
+}
+
+/// From the bytes of a document to the joined record, and the first half of it by itself.
+fn from_bytes(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    step: &mut dyn Transformation,
+    texts: &[Vec<Record<'_>>],
+) {
+    let mut buffer = Vec::new();
+    let mut batches = Vec::new();
+    for records in texts {
+        let mut places = Vec::new();
+        for record in records {
+            let Value::Json(text) = record.value.value else { panic!("the events are text") };
+            let start = buffer.len();
+            text.write_to(&mut buffer);
+            places.push(start..buffer.len());
+        }
+        batches.push(places);
+    }
+    buffer.resize(buffer.len() + 128, b' ');
+    let mut checker = Checker::new().seeking(step.sought(Side::Value));
+    let mut arena = Arena::new();
+    for joins in [false, true] {
+        let mut batch = batches.iter().cycle();
+        let what = if joins { "checked in groups" } else { "the check alone" };
+        group.bench_function(format!("{name}/{what}"), |bencher| {
+            bencher.iter(|| {
+                for places in batch.next().expect("it cycles").chunks(16) {
+                    let mut group = arena.vec();
+                    group.extend(
+                        places.iter().map(|place| checked(&mut checker, &buffer, place, &arena)),
+                    );
+                    if !joins {
+                        black_box(&group);
+                        continue;
+                    }
+                    step.prefetch(&mut group, &arena);
+                    for record in group {
+                        black_box(step.apply(record, &arena).expect("it goes well"));
+                    }
+                }
+                arena.reset();
+            });
+        });
+    }
+}
+
 /// Name, class, settings.
 type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
@@ -138,8 +199,10 @@ fn apply(c: &mut Criterion) {
         ("table.types", "score:int32"),
         ("fields", "country,segment,score"),
     ];
-    let cases: [Case<'_>; 5] = [
+    let below = [&[("key", "value.by.name")], &enrich[1..]].concat();
+    let cases: [Case<'_>; 6] = [
         ("enrich", "millrace.Enrich", enrich),
+        ("enrich below", "millrace.Enrich", &below),
         ("set", "millrace.Expression", &[("set.total", "value.amount * 2")]),
         ("drop", "millrace.Expression", &[("drop", "value.amount < 0 || value.ip == '1.1.1.1'")]),
         ("topic", "millrace.Expression", &[("topic", "'events-' + value.tags[0]")]),
@@ -183,6 +246,9 @@ fn apply(c: &mut Criterion) {
                     arena.reset();
                 });
             });
+            if form == "text" {
+                from_bytes(&mut group, name, &mut *step, &text);
+            }
         }
     }
     group.finish();

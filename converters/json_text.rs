@@ -4,7 +4,7 @@
 //! tree and does not write a new document: it notes where the document changes. The bytes are
 //! copied once, by whoever writes the document out, verbatim around the edits.
 
-use crate::json::members::Index;
+use crate::json::sought::Noted;
 
 /// Replace `src[start..end]` by `with`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct Edit<'a> {
 pub struct JsonText<'a> {
     pub src: &'a [u8],
     pub edits: &'a [Edit<'a>],
-    /// Where the members of `src` stand, if somebody has looked for them before there were edits.
-    pub(crate) index: Option<Index<'a>>,
+    /// Where in `src` stands what somebody looks for, as long as there are no edits.
+    pub(crate) noted: Option<Noted<'a>>,
 }
 
 impl<'a> JsonText<'a> {
@@ -32,7 +32,7 @@ impl<'a> JsonText<'a> {
 
     /// A document with edits. The caller has checked both.
     pub fn new(src: &'a [u8], edits: &'a [Edit<'a>]) -> Self {
-        Self { src, edits, index: None }
+        Self { src, edits, noted: None }
     }
 
     /// Length of the document once the edits are applied.

@@ -1,15 +1,21 @@
 //! Checks the documents of a topic, which mostly share their layout.
 
+use std::rc::Rc;
+
 use super::isa::Level;
 use super::scan::{Checked, JsonError, Kind, check_at};
 use super::shape_book::{ShapeBook, ShapeCounts};
 use super::shape_learn::learn;
+use super::sought::Sought;
+use crate::arena::Arena;
+use crate::json_text::JsonText;
 
 /// [`check_at`] with learned shapes before it: the same answer, sooner. One instance a task and side
 /// of a record; bounded memory (a few shapes of some KiB).
 pub struct Checker {
     level: Level,
     book: ShapeBook,
+    sought: Option<Rc<Sought>>,
 }
 
 impl Checker {
@@ -20,7 +26,13 @@ impl Checker {
 
     /// For a given set of instructions.
     pub fn at(level: Level) -> Self {
-        Self { level, book: ShapeBook::new(level, true) }
+        Self { level, book: ShapeBook::new(level, true), sought: None }
+    }
+
+    /// Texts of documents with a learned shape will tell where that stands which is sought.
+    pub fn seeking(mut self, sought: Option<Rc<Sought>>) -> Self {
+        self.sought = sought;
+        self
     }
 
     /// How often documents had a learned shape.
@@ -45,13 +57,42 @@ impl Checker {
         self.check_all(buf, start, end)
     }
 
+    /// The document's text, checked; `None` for null and for nothing but white space.
+    ///
+    /// # Errors
+    /// As [`Checker::check`], and so are its panics.
+    #[inline]
+    pub fn text<'a>(
+        &mut self,
+        buf: &'a [u8],
+        start: usize,
+        end: usize,
+        arena: &'a Arena,
+    ) -> Result<Option<JsonText<'a>>, JsonError> {
+        if let Some(at) = self.book.find(buf, start, end) {
+            let shape = self.book.shape(at);
+            let src = &buf[start + shape.lead..end - shape.trail];
+            let sights = shape.sights.as_ref();
+            let ends = &self.book.workspace.ends;
+            let noted = sights.and_then(|sights| sights.of(src, shape.lead, ends, arena));
+            return Ok(Some(JsonText { src, edits: &[], noted }));
+        }
+        let checked = self.check_all(buf, start, end)?;
+        Ok(match checked.kind {
+            Kind::Null | Kind::Empty => None,
+            _ => Some(JsonText::verbatim(&buf[checked.start..checked.end])),
+        })
+    }
+
     #[inline(never)]
     fn check_all(&mut self, buf: &[u8], start: usize, end: usize) -> Result<Checked, JsonError> {
         let checked = check_at(self.level, buf, start, end)?;
         if checked.kind == Kind::Object
             && self.book.wants(end - start)
-            && let Some(shape) = learn(&buf[start..end], |_| false)
+            && let Some(mut shape) = learn(&buf[start..end], |_| false)
         {
+            let sought = self.sought.as_ref();
+            shape.sights = sought.and_then(|sought| sought.learn(&buf[start..end], &shape));
             self.book.learn(shape);
         }
         Ok(checked)

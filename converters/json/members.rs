@@ -58,30 +58,33 @@ impl<'a> Object<'a> {
 
 /// Where a member stands in its object's text.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
     name: (u32, u32),
     escaped: bool,
-    value: (u32, u32),
+    pub value: (u32, u32),
+}
+
+impl Place {
+    /// Is it the member of that name? `src` is the object's text.
+    pub fn is(&self, name: &str, src: &[u8], arena: &Arena) -> bool {
+        let raw = &src[self.name.0 as usize..self.name.1 as usize];
+        Name { raw, escaped: self.escaped, arena }.is(name)
+    }
 }
 
 /// Where all members of an object stand in its text.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Index<'a> {
-    places: &'a [Place],
-    end: usize,
+pub(super) struct Index<'a> {
+    pub places: &'a [Place],
+    /// Where its closing brace stands.
+    pub end: usize,
 }
 
-/// The same text with its edits applied and its members looked for, so that [`members`] need not do it
-/// again; as it is if it is no object.
+/// The members of a document; `None`: it is no object.
 ///
 /// # Errors
 /// The text is not JSON.
-pub fn indexed<'a>(text: &JsonText<'a>, arena: &'a Arena) -> Result<JsonText<'a>, DataError> {
-    let src = settled(text, arena);
-    Ok(JsonText { src, edits: &[], index: look(src, arena)? })
-}
-
-fn look<'a>(src: &[u8], arena: &'a Arena) -> Result<Option<Index<'a>>, DataError> {
+pub(super) fn look<'a>(src: &[u8], arena: &'a Arena) -> Result<Option<Index<'a>>, DataError> {
     let mut places = BumpVec::with_capacity_in(16, arena.bump());
     let end = index(Level::detect(), src, &mut places).map_err(serialization_error)?;
     Ok(end.map(|end| Index { places: places.into_bump_slice(), end }))
@@ -97,14 +100,8 @@ pub fn members<'a>(
     arena: &'a Arena,
     mut each: impl FnMut(Name<'a>, Range<usize>),
 ) -> Result<Option<Object<'a>>, DataError> {
-    let (src, known) = match text.index {
-        Some(index) if text.edits.is_empty() => (text.src, Some(index)),
-        _ => {
-            let src = settled(text, arena);
-            (src, look(src, arena)?)
-        }
-    };
-    let Some(Index { places, end }) = known else { return Ok(None) };
+    let src = settled(text, arena);
+    let Some(Index { places, end }) = look(src, arena)? else { return Ok(None) };
     for Place { name, escaped, value } in places {
         let raw = &src[name.0 as usize..name.1 as usize];
         each(Name { raw, escaped: *escaped, arena }, value.0 as usize..value.1 as usize);
@@ -197,34 +194,6 @@ mod tests {
             seen.iter().map(|(name, range)| (*name, &object.src[range.clone()])).collect();
         assert_eq!(texts, [("a", &b"[7]"[..]), ("b", b"\"x\""), ("a", b"2")]);
         assert_eq!((object.src[object.end], object.empty), (b'}', false));
-    }
-
-    #[test]
-    fn members_that_were_looked_for_are_shown_again_and_of_another_text_anew() {
-        let arena = Arena::new();
-        let names = |text: &JsonText<'_>| {
-            let mut names = Vec::new();
-            let object =
-                members(text, &arena, |name, range| names.push((name.text().to_owned(), range)));
-            (object.unwrap().map(|object| (object.src.to_vec(), object.end)), names)
-        };
-        let edits = [Edit { start: 7, end: 7, with: br#","b\u0062":2"# }];
-        for text in [
-            JsonText::verbatim(br#"{"a":1 , "b":[{}]}"#),
-            JsonText::new(br#"{"a":1 }"#, &edits),
-            JsonText::verbatim(b"[1]"),
-            JsonText::verbatim(b"{}"),
-        ] {
-            let known = indexed(&text, &arena).unwrap();
-            assert_eq!(names(&known), names(&text));
-            // Edits that came later count.
-            if known.src.len() > 3 {
-                let later = [Edit { start: 1, end: 1, with: br#""z":0,"# }];
-                let edited = JsonText { edits: &later, ..known };
-                assert_eq!(names(&edited).1[0].0, "z");
-            }
-        }
-        assert!(indexed(&JsonText::verbatim(b"{\"a\"}"), &arena).is_err());
     }
 
     #[test]

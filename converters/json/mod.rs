@@ -18,6 +18,7 @@ mod shape;
 mod shape_book;
 mod shape_learn;
 mod shape_match;
+pub mod sought;
 pub mod text;
 mod typed;
 mod typed_plan;

@@ -9,6 +9,7 @@
 use super::blocks::BLOCK;
 use super::patch_compile::Literal;
 use super::scan::Kind;
+use super::sought::Sights;
 
 /// More values than that are not learned: comparing would pay, but shapes would grow large.
 pub(super) const MAX_SLOTS: usize = 192;
@@ -142,6 +143,8 @@ pub(super) struct Shape {
     pub trail: usize,
     /// For records with a timestamp, and for those without where that makes a difference.
     pub templates: [Template; 2],
+    /// Where stands what somebody looks for.
+    pub sights: Option<Sights>,
 }
 
 impl Shape {
@@ -167,6 +170,7 @@ impl Shape {
             lead,
             trail,
             templates,
+            sights: None,
         };
         shape.cut_segments();
         shape
@@ -182,6 +186,17 @@ impl Shape {
         let slot = self.values.partition_point(|value| value.end <= at);
         let from = if slot == 0 { 0 } else { self.values[slot - 1].end };
         Place { slot: slot as u16, delta: (at - from) as u32 }
+    }
+
+    /// The same; `None` if it is within a value, where documents of the shape differ.
+    pub fn outside(&self, at: usize) -> Option<Place> {
+        let within = |value: &Value| value.start < at && at < value.end;
+        (!self.values.iter().any(within)).then(|| self.place(at))
+    }
+
+    /// Where the values begin and end in the learned document, in order.
+    pub fn values(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.values.iter().map(|value| (value.start, value.end))
     }
 
     fn cut_segments(&mut self) {

@@ -2,9 +2,14 @@
 
 use proptest::prelude::*;
 
+use std::ops::Range;
+use std::rc::Rc;
+
 use super::patch::{Inserted, JsonOp, PatchPlan, RecordMeta};
+use super::sought::Sought;
 use super::{Checker, Level, MAX_DEPTH, check_at};
 use crate::arena::Arena;
+use crate::json_text::JsonText;
 
 const META: RecordMeta<'static> =
     RecordMeta { topic: "to\"pic", partition: 3, timestamp: Some(1_700_000_000_000), offset: 42 };
@@ -285,6 +290,64 @@ fn compare(seed: u64) {
         }
         assert_eq!(once.shape_counts(), Default::default());
     }
+    compare_places(&mut dice, &documents);
+}
+
+/// What somebody may look for: paths, and members that will be set.
+fn questions() -> Vec<Rc<Sought>> {
+    let path = |path: &str| path.split('.').map(str::to_owned).collect();
+    let list: [(&[&str], &[&str]); 6] = [
+        (&["ip"], &[]),
+        (&["user.n", "ts", "überlang"], &["ref"]),
+        (&["user.id.ip"], &["ua", "n"]),
+        (&[], &["id", "ts", "nothing"]),
+        (&["ref.ref.ref.ref", "n.ip"], &["ip"]),
+        (&["nothing.at.all", "id.user"], &[]),
+    ];
+    let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let question = |(wanted, set): (&[&str], &[&str])| {
+        Rc::new(Sought::new(wanted.iter().map(|one| path(one)).collect(), own(set)))
+    };
+    list.into_iter().map(question).collect()
+}
+
+type Places = (Vec<Option<Vec<u8>>>, Vec<Option<Range<usize>>>, usize, bool);
+
+/// The answer that the text brings along, whose are `wanted` paths and `set` members.
+fn places(sought: &Sought, text: &JsonText<'_>, (wanted, set): (usize, usize)) -> Option<Places> {
+    let found = sought.found(text)?;
+    Some((
+        (0..wanted).map(|at| found.wanted(at).map(<[u8]>::to_vec)).collect(),
+        (0..set).map(|at| found.place(at)).collect(),
+        found.object.end,
+        found.object.empty,
+    ))
+}
+
+/// What documents with a shape tell against what a look through their members does: how many had one.
+fn compare_places(dice: &mut Dice, documents: &[Vec<u8>]) -> u64 {
+    let arena = Arena::new();
+    let mut answers = 0;
+    for (sought, counts) in questions().iter().zip([(1, 0), (3, 1), (1, 2), (0, 3), (2, 1), (2, 0)])
+    {
+        let level = dice.pick(&Level::available());
+        let mut checker = Checker::at(level).seeking(Some(Rc::clone(sought)));
+        for document in documents {
+            let (buf, start, end) = surround(dice, document);
+            let before = checker.shape_counts().hits;
+            let Ok(Some(text)) = checker.text(&buf, start, end, &arena) else { continue };
+            let told = places(sought, &text, counts);
+            if checker.shape_counts().hits == before {
+                assert_eq!(told, None);
+                continue;
+            }
+            let noted = sought.note(&JsonText::verbatim(text.src), &arena);
+            let looked = noted.and_then(|noted| places(sought, &noted, counts));
+            assert_eq!(told, looked, "{sought:?} {}", String::from_utf8_lossy(document));
+            answers += u64::from(told.is_some());
+        }
+    }
+    answers
 }
 
 proptest! {
@@ -339,6 +402,23 @@ fn event(number: usize) -> String {
 fn one_layout_is_learned_from_one_record() {
     let texts: Vec<String> = (0..100).map(event).collect();
     assert_eq!(hits(&texts), 99);
+}
+
+#[test]
+fn a_shape_tells_where_values_stand() {
+    let documents: Vec<_> = (0..100).map(|number| event(number).into_bytes()).collect();
+    // Of one question the path leads through a number, of another through a text.
+    assert_eq!(compare_places(&mut Dice(7), &documents), 99 * 4);
+    // What stands beside the value that is wanted may be what nobody can parse.
+    let numbers = ["1", "1e999", "12345678901234567890", "-1.5e3", "123456789012345678.5"];
+    let document = |at: usize| {
+        let number = numbers[at % numbers.len()];
+        format!(r#"  {{"user":{{"n":[],"x":{{"y":{number}}},"z":"1e999"}},"ip":{number}}} "#)
+    };
+    let documents: Vec<_> = (0..100).map(|at| document(at).into_bytes()).collect();
+    let answers = compare_places(&mut Dice(7), &documents);
+    // The first is learned. Of each five two have such a number beside `user.n`, or `user.id`.
+    assert_eq!(answers, 99 + 59 + 59 + 99 + 99 + 99);
 }
 
 #[test]

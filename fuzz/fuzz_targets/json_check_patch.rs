@@ -4,11 +4,13 @@
 #![no_main]
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use libfuzzer_sys::fuzz_target;
-use millrace_converters::Arena;
 use millrace_converters::json::patch::{Inserted, JsonOp, PatchPlan, RecordMeta};
+use millrace_converters::json::sought::Sought;
 use millrace_converters::json::{Checker, Kind, Level, check_at};
+use millrace_converters::{Arena, JsonText};
 
 fn insert(name: &str, what: Inserted) -> JsonOp {
     JsonOp::Insert { name: name.to_owned(), what }
@@ -67,6 +69,23 @@ fn answer(plan: &mut PatchPlan, buffer: &[u8], end: usize, timestamp: Option<i64
     format!("{:?}", plan.apply(buffer, 0, end, &meta, &arena))
 }
 
+fn sought() -> Rc<Sought> {
+    let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    Rc::new(Sought::new(vec![own(&["a"]), own(&["a", "b"])], own(&["ip", "s"])))
+}
+
+/// What a document with a shape tells of its members is what a look through them finds.
+fn told(checker: &mut Checker, sought: &Sought, buffer: &[u8], end: usize) {
+    let arena = Arena::new();
+    let Ok(Some(text)) = checker.text(buffer, 0, end, &arena) else { return };
+    let Some(told) = sought.found(&text) else { return };
+    let looked = sought.note(&JsonText::verbatim(text.src), &arena).expect("an answer");
+    let looked = sought.found(&looked).expect("its own");
+    assert!((0..2).all(|at| told.wanted(at) == looked.wanted(at)));
+    assert!((0..2).all(|at| told.place(at) == looked.place(at)));
+    assert_eq!((told.object.end, told.object.empty), (looked.object.end, looked.object.empty));
+}
+
 /// The document is learned; then come documents that differ from it in a byte or two, told by
 /// `changes`: a place and what becomes of it. Whatever they are, shapes must not matter.
 fn shapes(which: u8, changes: &[u8], document: &[u8]) {
@@ -76,6 +95,8 @@ fn shapes(which: u8, changes: &[u8], document: &[u8]) {
         let mut learned = PatchPlan::compile_at(ops, level).expect("few names");
         let mut once = PatchPlan::compile_at(ops, level).expect("few names").without_shapes();
         let mut checker = Checker::at(level);
+        let sought = sought();
+        let mut seeking = Checker::at(level).seeking(Some(Rc::clone(&sought)));
         let mut next = document.to_vec();
         for turn in 0..=changes.len() / 3 {
             let end = next.len();
@@ -89,6 +110,7 @@ fn shapes(which: u8, changes: &[u8], document: &[u8]) {
             let expected = answer(&mut once, &buffer, end, timestamp);
             assert_eq!(answer(&mut learned, &buffer, end, timestamp), expected, "{level:?}");
             assert_eq!(checker.check(&buffer, 0, end), check_at(level, &buffer, 0, end));
+            told(&mut seeking, &sought, &buffer, end);
             let Some([place, how, byte]) = changes[turn * 3..].first_chunk() else { break };
             // From what was learned again, or further.
             if how & 4 == 0 {

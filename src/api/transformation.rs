@@ -1,5 +1,7 @@
 //! The contract of a single message transform and of a predicate.
 
+use std::rc::Rc;
+
 use millrace_converters::{Arena, DataError};
 
 use crate::record::Record;
@@ -34,6 +36,12 @@ pub trait Transformation {
         false
     }
 
+    /// What [`Self::apply`] looks for in JSON text of that side. The text of a document may then tell
+    /// where it stands, so that nobody need search it.
+    fn sought(&self, _side: Side) -> Option<Rc<Sought>> {
+        None
+    }
+
     /// The table that it joins with: the worker fills it before the first record and keeps it up to
     /// date.
     fn table(&self) -> Option<TableUse> {
@@ -47,9 +55,8 @@ pub trait Transformation {
 
     /// Sees the records that come to [`Self::apply`] next, in their order, so that the memory that
     /// they will need is on its way when they do. Only a hint: some of them may not come. What is
-    /// found out of a record's text may be left with it ([`indexed`]); it says the same afterwards.
-    ///
-    /// [`indexed`]: millrace_converters::json::members::indexed
+    /// found out of a record's text may be left with it ([`Sought::note`]); it says the same
+    /// afterwards.
     fn prefetch<'a>(&mut self, _records: &mut [Record<'a>], _arena: &'a Arena) {}
 
     /// Leaves key, value, partition and timestamp as they are: it routes, drops records, fails or
@@ -76,6 +83,7 @@ pub enum Side {
 }
 
 pub use millrace_converters::json::patch::{Call, JsonOp};
+pub use millrace_converters::json::sought::Sought;
 
 /// Parts of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

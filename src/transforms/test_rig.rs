@@ -1,9 +1,12 @@
 //! What the tests of the transforms share: making a transform, a record, and a text of a result.
 
+use std::rc::Rc;
+
 use millrace_api::Config;
 use millrace_api::record::{Origin, Record, TimestampType};
-use millrace_api::transformation::Transformation;
-use millrace_converters::{Arena, Schema, SchemaAndValue, Value};
+use millrace_api::transformation::{Sought, Transformation};
+use millrace_converters::json::Checker;
+use millrace_converters::{Arena, JsonText, Schema, SchemaAndValue, Value};
 
 /// A configured transform, by class name after the package; the errors' texts if it is refused.
 pub fn transformation(
@@ -37,6 +40,17 @@ pub fn record<'a>(schema: Option<&'a Schema>, value: Value<'a>) -> Record<'a> {
             timestamp_type: TimestampType::CreateTime,
         },
     }
+}
+
+/// The document's text as a sink's chain has it of one that has been there before: it tells where
+/// stands what is sought.
+pub fn told<'a>(document: &str, sought: Option<Rc<Sought>>, arena: &'a Arena) -> JsonText<'a> {
+    let document = arena.alloc_bytes(document.as_bytes());
+    let mut checker = Checker::new().seeking(sought);
+    let mut text = || checker.text(document, 0, document.len(), arena);
+    // The first time its shape is learned.
+    let text = text().and_then(|_| text()).expect("JSON");
+    text.unwrap_or(JsonText::verbatim(b"null"))
 }
 
 /// Applies and shows the value, `DROPPED`, or the error: class and message.

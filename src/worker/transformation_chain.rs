@@ -4,14 +4,17 @@
 //! converter, the transforms and the sink allow. The transforms at the head of the chain that only
 //! edit top-level members of schemaless JSON become one pass over the text.
 
+use std::rc::Rc;
+
 use millrace_api::error::Stage;
 use millrace_api::record::{Header, Origin, Record, TimestampType};
 use millrace_api::sink::{Need, Needs};
 use millrace_api::transformation::Side;
 use millrace_converters::converter::{Detail, Shortcut};
 use millrace_converters::json::patch::{JsonOp, PatchPlan, RecordMeta};
-use millrace_converters::json::{Checker, Kind, ShapeCounts};
-use millrace_converters::{Arena, Converter, DataError, JsonText, SchemaAndValue, Value};
+use millrace_converters::json::sought::Sought;
+use millrace_converters::json::{Checker, ShapeCounts};
+use millrace_converters::{Arena, Converter, DataError, SchemaAndValue, Value};
 use millrace_kafka::record_batch::RawRecord;
 
 use crate::error_policy::Failure;
@@ -98,8 +101,11 @@ impl Chain {
                 None => break (rest, [None, None]),
             }
         };
-        let key = lane(&*converters.key, needs.key, rest.key, key_plan);
-        let value = lane(&*converters.value, needs.value, rest.value, value_plan);
+        let sought =
+            |side| left(&steps, &patched).find_map(|step| step.transformation.sought(side));
+        let (in_key, in_value) = (sought(Side::Key), sought(Side::Value));
+        let key = lane(&*converters.key, needs.key, rest.key, key_plan, in_key);
+        let value = lane(&*converters.value, needs.value, rest.value, value_plan, in_value);
         let headers = needs.headers || rest.headers;
         let fetching = steps.iter().position(|step| step.transformation.prefetches());
         let fetching = fetching.unwrap_or(steps.len());
@@ -440,7 +446,13 @@ fn compile_ops(ops: &[JsonOp], parsed: bool) -> Option<Option<PatchPlan>> {
     if parsed { None } else { PatchPlan::compile(ops).map(Some) }
 }
 
-fn lane(converter: &dyn Converter, need: Need, look: Look, plan: Option<PatchPlan>) -> Lane {
+fn lane(
+    converter: &dyn Converter,
+    need: Need,
+    look: Look,
+    plan: Option<PatchPlan>,
+    sought: Option<Rc<Sought>>,
+) -> Lane {
     if let Some(plan) = plan {
         return Lane::Patch(Box::new(plan));
     }
@@ -448,7 +460,7 @@ fn lane(converter: &dyn Converter, need: Need, look: Look, plan: Option<PatchPla
     match converter.shortcut() {
         Shortcut::Bytes | Shortcut::Utf8 if unread => Lane::Skip,
         Shortcut::SchemalessJson if !look.parsed && need != Need::Full => {
-            Lane::Json(Box::default())
+            Lane::Json(Box::new(Checker::new().seeking(sought)))
         }
         _ if look.any => Lane::Convert(Detail::Full),
         _ => Lane::Convert(need.detail()),
@@ -493,12 +505,9 @@ fn datum<'a>(
         (Lane::Skip, Some(bytes)) => into.value = Value::Bytes(bytes),
         (Lane::Json(checker), Some(bytes)) => {
             let start = place(segment.buffer, bytes);
-            match checker.check(segment.buffer, start, start + bytes.len()) {
-                Ok(checked) if matches!(checked.kind, Kind::Null | Kind::Empty) => {}
-                Ok(checked) => {
-                    let src = &segment.buffer[checked.start..checked.end];
-                    into.value = Value::Json(arena.alloc(JsonText::verbatim(src)));
-                }
+            match checker.text(segment.buffer, start, start + bytes.len(), arena) {
+                Ok(None) => {}
+                Ok(Some(text)) => into.value = Value::Json(arena.alloc(text)),
                 Err(_) => {
                     let (topic, detail) = (segment.topic, Detail::Text);
                     *into = converter.to_connect_data(topic, Some(bytes), detail, arena)?;

@@ -6,10 +6,12 @@
 //! that JSON text is joined by one copy of it behind the record's members.
 
 mod compact;
+mod key;
 mod rows;
 mod shared;
 mod spec;
 mod sql;
+mod structs;
 #[cfg(test)]
 mod tests;
 
@@ -22,23 +24,22 @@ use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
 use millrace_api::table::{Lookups, Table, TableUse};
 use millrace_api::transformation::{Reads, Side, Transformation};
-use millrace_converters::json::members::{indexed, members};
-use millrace_converters::json::{WriteOptions, parse, write_value};
-use millrace_converters::{Arena, DataError, Field, JsonText, Schema, SchemaType, Struct, Value};
+use millrace_converters::json::members::members;
+use millrace_converters::json::parse;
+use millrace_converters::json::sought::Sought;
+use millrace_converters::{Arena, DataError, Field, JsonText, Schema, SchemaType, Value};
 
 pub use self::compact::{CompactTable, Full};
+use self::key::Key;
 use self::shared::{SharedTable, shared};
 use self::spec::{Column, JoinSpec, Place, config_def};
 use self::sql::{Looked, SqlTable};
+use self::structs::{Joined, StructField};
 use crate::expression::Node;
 use crate::expression::compile::{Members, Uses, compile};
-use crate::expression::eval::Env;
-use crate::expression::fault::{Fault, float, int, type_name};
-use crate::expression::subject::{Prepared, Text};
-use crate::requirements::{
-    Entries, datum, entry, field_value, put, require_map, require_struct, room_for, with_datum,
-};
-use crate::schema_cache::{SchemaCache, copy_basics};
+use crate::expression::subject::{Prepared, Text, sought};
+use crate::requirements::{datum, put, require_map, require_struct, room_for, with_datum};
+use crate::schema_cache::SchemaCache;
 
 const PURPOSE: &str = "enrichment";
 
@@ -62,19 +63,6 @@ pub const VALUE: TransformationPlugin = TransformationPlugin {
     config_def,
     new: |config| Enrich::configure(config, Side::Value, VALUE.class),
 };
-
-/// A Struct's schema once it is joined.
-struct Joined {
-    schema: Arc<Schema>,
-    /// Places of the columns' fields, or of the target field.
-    places: Vec<usize>,
-}
-
-/// A column as a field of a Struct.
-struct StructField {
-    name: Arc<str>,
-    schema: Arc<Schema>,
-}
 
 /// All rows in memory, or those that were asked for.
 enum Joinable {
@@ -106,6 +94,10 @@ struct Enrich {
     join: JoinSpec,
     node: Node,
     uses: Uses,
+    /// The key is a member of that side, or further down in it, and nothing more.
+    straight: Option<Side>,
+    in_key: Option<Rc<Sought>>,
+    in_value: Option<Rc<Sought>>,
     table: Joinable,
     lookups: Rc<Lookups>,
     /// The members that are set: those of the columns, or the target; empty if the table decides.
@@ -147,6 +139,12 @@ impl Enrich {
             let own = if side == Side::Key { &mut uses.key } else { &mut uses.value };
             own.whole = true;
         }
+        let (straight, mut path) = node.path().unzip();
+        let mut sought_in = |of| {
+            let set = if side == of { &names[..] } else { &[] };
+            sought(uses.side(of), path.take_if(|_| straight == Some(of)), set)
+        };
+        let (in_key, in_value) = (sought_in(Side::Key), sought_in(Side::Value));
         let inner = fields.iter().map(|field| Field {
             name: Arc::clone(&field.name),
             schema: Arc::clone(&field.schema),
@@ -156,6 +154,9 @@ impl Enrich {
             class,
             node,
             uses,
+            straight,
+            in_key,
+            in_value,
             names,
             target_schema: Arc::new(Schema::struct_of(inner.collect()).optional()),
             fields,
@@ -172,27 +173,43 @@ impl Enrich {
         }))
     }
 
-    /// Puts the record's key into `self.key`; `false`: it has none.
-    fn find_key<'a>(&mut self, env: &Env<'_, 'a>) -> Result<bool, DataError> {
-        let failed = |why: &dyn std::fmt::Display| {
-            DataError::new(format!("{}={}: {why}", spec::KEY, self.join.key))
-        };
-        self.key.clear();
-        let value = match env.value_of(&self.node) {
-            Ok(value) => value,
-            Err(Fault::NoSuchField(_) | Fault::NoHeader(_) | Fault::NoSuchKey) => return Ok(false),
-            Err(fault) => return Err(failed(&fault)),
-        };
-        rows::write_key(value, &mut self.key)
-            .map_err(|type_| failed(&format!("a {type_} is no key of a table")))
+    fn sought_in(&self, side: Side) -> Option<&Sought> {
+        match side {
+            Side::Key => self.in_key.as_deref(),
+            Side::Value => self.in_value.as_deref(),
+        }
     }
 
-    /// What `take` makes of the row of `self.key`: the members of a JSON object.
+    /// Has texts that do not tell where stands what is sought looked through, for now and for later.
     #[inline]
-    fn look<T>(&self, take: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, DataError> {
+    fn note<'a>(&self, record: &mut Record<'a>, arena: &'a Arena) {
+        let sides = [(&self.in_key, &mut record.key), (&self.in_value, &mut record.value)];
+        for (sought, datum) in sides {
+            if let (Some(sought), Value::Json(text)) = (sought, datum.value)
+                && sought.found(text).is_none()
+                && let Some(noted) = sought.note(text, arena)
+            {
+                datum.value = Value::Json(arena.alloc(noted));
+            }
+        }
+    }
+
+    /// The side that is joined, of a record whose key is known.
+    #[inline]
+    fn own<'a>(&self, record: &Record<'a>, arena: &'a Arena) -> Result<Prepared<'a>, DataError> {
+        const NOTHING: &Members = &Members { names: Vec::new(), whole: false };
+        let uses = self.uses.side(self.side);
+        let wanted = if uses.whole { uses } else { NOTHING };
+        let own = if self.side == Side::Key { &record.key } else { &record.value };
+        Prepared::of(own, wanted, &self.names, self.sought_in(self.side), arena)
+    }
+
+    /// What `take` makes of the row of that key: the members of a JSON object.
+    #[inline]
+    fn look<T>(&self, key: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, DataError> {
         match &self.table {
-            Joinable::Rows(table) => Ok(table.with_row(&self.key, |row| row.map(take))),
-            Joinable::Asked(table) => match table.with_row(&self.key, |row| row.map(take)) {
+            Joinable::Rows(table) => Ok(table.with_row(key, |row| row.map(take))),
+            Joinable::Asked(table) => match table.with_row(key, |row| row.map(take)) {
                 Looked::Known(row) => Ok(row),
                 Looked::Refused(why) => Err(DataError::new(why)),
                 Looked::Wanted => Err(wanted(table.name())),
@@ -249,68 +266,6 @@ impl Enrich {
         }
         Ok(with_datum(record, self.side, None, Value::Map(map.into_bump_slice())))
     }
-
-    /// Without a row the fields are there, too, and null: a schema is one for all records.
-    fn join_struct<'a>(
-        &mut self,
-        record: Record<'a>,
-        data: &'a Struct<'a>,
-        row: Option<&'a [u8]>,
-        arena: &'a Arena,
-    ) -> Result<Record<'a>, DataError> {
-        if self.fields.is_empty() {
-            return Err(DataError::new("records with a schema want the columns named: set fields"));
-        }
-        let (side, names, fields) = (self.side, &self.names, &self.fields);
-        let (target, target_schema) = (self.join.target.is_some(), &self.target_schema);
-        let joined = self.schemas.get(data.schema, |schema| {
-            let schemas = fields.iter().map(|field| &field.schema);
-            let schemas: Vec<_> = if target { vec![target_schema] } else { schemas.collect() };
-            Ok::<_, DataError>(joined(schema, names, &schemas))
-        })?;
-        let schema = arena.pin_schema(&joined.schema);
-        let mut values = room_for(schema.fields.len(), arena);
-        for index in 0..data.schema.fields.len() {
-            values.push(field_value(data, index, true, arena));
-        }
-        values.resize(schema.fields.len(), Value::Null);
-        let entries = match row.map(|row| parse(row, arena)).transpose()? {
-            Some(Value::Map(entries)) => Some(entries),
-            _ => None,
-        };
-        match (target, entries, &joined.places[..]) {
-            (true, Some(entries), [place]) => {
-                let mut inner = room_for(fields.len(), arena);
-                for field in fields {
-                    inner.push(typed(field, entries, &mut self.scratch, arena)?);
-                }
-                let schema = arena.pin_schema(target_schema);
-                let inner = Struct { schema, values: inner.into_bump_slice() };
-                values[*place] = Value::Struct(arena.alloc(inner));
-            }
-            (_, entries, places) => {
-                for (field, place) in fields.iter().zip(places) {
-                    values[*place] = match entries {
-                        Some(entries) => typed(field, entries, &mut self.scratch, arena)?,
-                        None => Value::Null,
-                    };
-                }
-            }
-        }
-        let data = arena.alloc(Struct { schema, values: values.into_bump_slice() });
-        Ok(with_datum(record, side, Some(schema), Value::Struct(data)))
-    }
-}
-
-/// Looks for the members of a text of which some are wanted, for now and for later.
-fn note_members<'a>(value: &mut Value<'a>, wanted: &Members, arena: &'a Arena) {
-    if let Value::Json(text) = value
-        && !wanted.whole
-        && !wanted.names.is_empty()
-        && let Ok(known) = indexed(text, arena)
-    {
-        *value = Value::Json(arena.alloc(known));
-    }
 }
 
 /// The row as a JSON object, in the arena.
@@ -322,87 +277,33 @@ fn object<'a>(row: &[u8], arena: &'a Arena) -> &'a [u8] {
     object.into_bump_slice()
 }
 
-/// Fields that are set keep their place with another schema, or come last.
-fn joined(schema: &Schema, names: &[Arc<str>], schemas: &[&Arc<Schema>]) -> Joined {
-    let mut updated = copy_basics(schema);
-    updated.fields.clone_from(&schema.fields);
-    let mut places = Vec::new();
-    for (name, schema) in names.iter().zip(schemas) {
-        let field = Field { name: Arc::clone(name), schema: Arc::clone(schema) };
-        match updated.field(name).map(|(at, _)| at) {
-            Some(at) => {
-                updated.fields[at] = field;
-                places.push(at);
-            }
-            None => {
-                places.push(updated.fields.len());
-                updated.fields.push(field);
-            }
-        }
-    }
-    Joined { schema: Arc::new(updated), places }
-}
-
-/// A row's value as the type that its column was given; strings are text, or the JSON of a value.
-fn typed<'a>(
-    field: &StructField,
-    entries: Entries<'a>,
-    scratch: &mut Vec<u8>,
-    arena: &'a Arena,
-) -> Result<Value<'a>, DataError> {
-    use SchemaType::{Boolean, Float32, Float64, Int8, Int16, Int32, Int64};
-    let value = entry(entries, &field.name);
-    let whole = int(&value);
-    let number = float(&value).or_else(|| whole.map(|whole| whole as f64));
-    let fitted = match (field.schema.type_, value) {
-        (_, Value::Null) => Some(Value::Null),
-        (SchemaType::String, Value::Str(text)) => Some(Value::Str(text)),
-        (SchemaType::String, value) => {
-            scratch.clear();
-            write_value(None, value, scratch, &WriteOptions::default())?;
-            std::str::from_utf8(scratch).ok().map(|text| Value::Str(arena.alloc_str(text)))
-        }
-        (Boolean, Value::Boolean(value)) => Some(Value::Boolean(value)),
-        (Int8, _) => whole.and_then(|whole| whole.try_into().ok()).map(Value::Int8),
-        (Int16, _) => whole.and_then(|whole| whole.try_into().ok()).map(Value::Int16),
-        (Int32, _) => whole.and_then(|whole| whole.try_into().ok()).map(Value::Int32),
-        (Int64, _) => whole.map(Value::Int64),
-        (Float32, _) => number.map(|number| Value::Float32(number as f32)),
-        (Float64, _) => number.map(Value::Float64),
-        _ => None,
-    };
-    fitted.ok_or_else(|| {
-        let (wanted, found) = (field.schema.type_.name(), type_name(&value));
-        DataError::new(format!("the row's {} is a {found} that is no {wanted}", field.name))
-    })
-}
-
 impl Transformation for Enrich {
     fn apply<'a>(
         &mut self,
-        record: Record<'a>,
+        mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
-        let own_datum = datum(&record, self.side);
         // A delete is one with and without a row.
-        if own_datum.value.is_null() {
+        if datum(&record, self.side).value.is_null() {
             return Ok(Some(record));
         }
-        let none: &[Arc<str>] = &[];
-        let of_key = if self.side == Side::Key { &self.names[..] } else { none };
-        let of_value = if self.side == Side::Value { &self.names[..] } else { none };
-        let key = Prepared::of(&record.key, &self.uses.key, of_key, arena)?;
-        let value = Prepared::of(&record.value, &self.uses.value, of_value, arena)?;
-        let has_key = self.find_key(&Env::new(&record, key.subject(), value.subject(), arena))?;
-        let own = if self.side == Side::Key { &key } else { &value };
-        let take = |row: &[u8]| match own {
+        self.note(&mut record, arena);
+        let (key, own) = match self.straight_key(&record, arena)? {
+            Some(key) => (key, self.own(&record, arena)?),
+            None => self.evaluated_key(&record, arena)?,
+        };
+        let take = |row: &[u8]| match &own {
             // Most often nothing of the row is there yet: its text goes behind the members.
             Prepared::Text(text) if self.join.target.is_none() && !text.has_places() => {
                 Found::Joined(text.appended(row, arena))
             }
             _ => Found::Row(object(row, arena)),
         };
-        let found = if has_key { self.look(take)? } else { None };
+        let found = match key {
+            Key::Raw(key) => self.look(key, take)?,
+            Key::Written => self.look(&self.key, take)?,
+            Key::Missing => None,
+        };
         let count = if found.is_some() { &self.lookups.hits } else { &self.lookups.misses };
         count.set(count.get() + 1);
         let row = match found {
@@ -411,19 +312,19 @@ impl Transformation for Enrich {
             None if self.join.inner => return Ok(None),
             None => None,
         };
-        if own_datum.schema.is_some()
+        if datum(&record, self.side).schema.is_some()
             && let Prepared::Datum(value) = own
         {
-            let data = require_struct(*value, PURPOSE)?;
+            let data = require_struct(value, PURPOSE)?;
             return self.join_struct(record, data, row, arena).map(Some);
         }
         let Some(row) = row else { return Ok(Some(record)) };
         match own {
             Prepared::Text(text) => {
-                let text = self.join_text(text, row, arena)?;
+                let text = self.join_text(&text, row, arena)?;
                 Ok(Some(self.with_text(record, text, arena)))
             }
-            Prepared::Datum(value) => self.join_map(record, *value, row, arena).map(Some),
+            Prepared::Datum(value) => self.join_map(record, value, row, arena).map(Some),
         }
     }
 
@@ -435,19 +336,19 @@ impl Transformation for Enrich {
     /// come in the time of one.
     fn prefetch<'a>(&mut self, records: &mut [Record<'a>], arena: &'a Arena) {
         let Joinable::Rows(table) = &self.table else { return };
-        let (table, none) = (Rc::clone(table), &[] as &[Arc<str>]);
+        let table = Rc::clone(table);
         self.ahead.clear();
         for record in records {
-            note_members(&mut record.key.value, &self.uses.key, arena);
-            note_members(&mut record.value.value, &self.uses.value, arena);
-            let key = Prepared::of(&record.key, &self.uses.key, none, arena);
-            let value = Prepared::of(&record.value, &self.uses.value, none, arena);
-            let (Ok(key), Ok(value)) = (key, value) else { continue };
-            if let Ok(true) =
-                self.find_key(&Env::new(record, key.subject(), value.subject(), arena))
-            {
-                self.ahead.push(table.fetch_slot(&self.key));
-            }
+            self.note(record, arena);
+            let key = match self.straight_key(record, arena) {
+                Ok(None) => self.evaluated_key(record, arena).map(|(key, _)| key),
+                straight => straight.map(|key| key.unwrap_or(Key::Missing)),
+            };
+            self.ahead.push(match key {
+                Ok(Key::Raw(key)) => table.fetch_slot(key),
+                Ok(Key::Written) => table.fetch_slot(&self.key),
+                Ok(Key::Missing) | Err(_) => continue,
+            });
         }
         for hash in &self.ahead {
             table.fetch_row(*hash);
@@ -465,6 +366,13 @@ impl Transformation for Enrich {
     fn takes_text(&self) -> bool {
         // Only then it is known which of the record's members a row replaces.
         !self.names.is_empty()
+    }
+
+    fn sought(&self, side: Side) -> Option<Rc<Sought>> {
+        match side {
+            Side::Key => self.in_key.clone(),
+            Side::Value => self.in_value.clone(),
+        }
     }
 
     fn table(&self) -> Option<TableUse> {

@@ -118,20 +118,48 @@ impl<'s> Writer<'s> {
     }
 }
 
+/// The cells of a row, one behind the other: no row of a table has an allocation of its own.
+#[derive(Default)]
+struct Cells {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Cells {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// Ends the cell that was written last.
+    fn end(&mut self) {
+        self.ends.push(self.text.len());
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, at: usize) -> &str {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.text[start..self.ends[at]]
+    }
+}
+
 /// CSV as in RFC 4180, the first line the names of the columns.
 fn csv(writer: &mut Writer<'_>, lines: &mut Lines) -> Result<(), String> {
     let spec = writer.spec;
-    let mut cells = Vec::new();
+    let mut cells = Cells::default();
     let mut line = Vec::new();
     if !row_of_cells(lines, &mut line, spec.delimiter, &mut cells)? {
         return Err("the file is empty: the first line names the columns".to_owned());
     }
-    if let Some(first) = cells.first_mut()
+    let mut names: Vec<String> = (0..cells.len()).map(|at| cells.get(at).to_owned()).collect();
+    if let Some(first) = names.first_mut()
         && let Some(rest) = first.strip_prefix('\u{feff}')
     {
         *first = rest.to_owned();
     }
-    let names = cells.clone();
     let place = |name: &String| {
         let known = names.iter().position(|known| known == name);
         known.ok_or_else(|| format!("there is no column {name}; there are {}", names.join(", ")))
@@ -164,7 +192,7 @@ fn csv(writer: &mut Writer<'_>, lines: &mut Lines) -> Result<(), String> {
             if index > 0 {
                 writer.key.push(SEPARATOR);
             }
-            writer.key.extend_from_slice(cells[*at].as_bytes());
+            writer.key.extend_from_slice(cells.get(*at).as_bytes());
         }
         writer.row.clear();
         for (at, name, type_) in &fields {
@@ -172,7 +200,7 @@ fn csv(writer: &mut Writer<'_>, lines: &mut Lines) -> Result<(), String> {
                 writer.row.push(b',');
             }
             writer.row.extend_from_slice(name);
-            write_cell(&cells[*at], type_.unwrap_or(SchemaType::String), &mut writer.row)
+            write_cell(cells.get(*at), type_.unwrap_or(SchemaType::String), &mut writer.row)
                 .map_err(|why| format!("column {}: {why}", names[*at]))?;
         }
         writer.insert()?;
@@ -185,7 +213,7 @@ fn row_of_cells(
     lines: &mut Lines,
     line: &mut Vec<u8>,
     delimiter: u8,
-    cells: &mut Vec<String>,
+    cells: &mut Cells,
 ) -> Result<bool, String> {
     loop {
         line.clear();
@@ -209,7 +237,7 @@ fn row_of_cells(
     }
 }
 
-fn split(line: &str, delimiter: u8, cells: &mut Vec<String>) -> Result<(), String> {
+fn split(line: &str, delimiter: u8, cells: &mut Cells) -> Result<(), String> {
     cells.clear();
     let delimiter = char::from(delimiter);
     let mut rest = line;
@@ -222,21 +250,21 @@ fn split(line: &str, delimiter: u8, cells: &mut Vec<String>) -> Result<(), Strin
             if cell.contains('"') {
                 return Err("a quote within a cell that does not begin with one".to_owned());
             }
-            cells.push(cell.to_owned());
+            cells.text.push_str(cell);
+            cells.end();
             match after {
                 Some(after) => rest = after,
                 None => return Ok(()),
             }
             continue;
         };
-        let mut cell = String::new();
         let mut inside = quoted;
         loop {
             let (part, after) = inside.split_once('"').ok_or("a quote is not closed")?;
-            cell.push_str(part);
+            cells.text.push_str(part);
             match after.strip_prefix('"') {
                 Some(after) => {
-                    cell.push('"');
+                    cells.text.push('"');
                     inside = after;
                 }
                 None => {
@@ -245,7 +273,7 @@ fn split(line: &str, delimiter: u8, cells: &mut Vec<String>) -> Result<(), Strin
                 }
             }
         }
-        cells.push(cell);
+        cells.end();
         match inside.strip_prefix(delimiter) {
             Some(after) => rest = after,
             None if inside.is_empty() => return Ok(()),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tempfile::NamedTempFile;
 
 use super::*;
-use crate::test_rig::{config, record, show};
+use crate::test_rig::{config, record, show, told};
 
 const CSV: &str = "\u{feff}user,country,score,note\r\n\
     1,NL,5,\"a \"\"quoted\"\", cell\"\r\n\
@@ -38,25 +38,35 @@ fn over(file: &NamedTempFile, more: &[(&str, &str)]) -> Result<Box<dyn Transform
     Ok(step)
 }
 
-/// The document joined, as text and as a map, which must be the same.
+/// The document joined, as a map, as text, and as text that tells where things are and that was seen
+/// before; all must be the same.
 fn joined_as(step: &mut dyn Transformation, document: &str) -> String {
     let arena = Arena::new();
     let typed = parse(document.as_bytes(), &arena).unwrap();
     let text = Value::Json(arena.alloc(JsonText::verbatim(document.as_bytes())));
-    let shown = [typed, text].map(|value| match step.apply(record(None, value), &arena) {
+    let known = Value::Json(arena.alloc(told(document, step.sought(Side::Value), &arena)));
+    let mut seen = [record(None, known)];
+    step.prefetch(&mut seen, &arena);
+    let shown =
+        [record(None, typed), record(None, text), seen[0]].map(|one| applied(step, one, &arena));
+    assert_eq!(shown[0], shown[1], "{document}");
+    assert_eq!(shown[0], shown[2], "{document}");
+    shown[0].clone()
+}
+
+fn applied<'a>(step: &mut dyn Transformation, record: Record<'a>, arena: &'a Arena) -> String {
+    match step.apply(record, arena) {
         Err(error) => error.message,
         Ok(None) => "DROPPED".to_owned(),
         Ok(Some(record)) => match record.value.value {
             Value::Json(text) => {
                 let mut out = Vec::new();
                 text.write_to(&mut out);
-                show(&parse(arena.alloc_bytes(&out), &arena).unwrap())
+                show(&parse(arena.alloc_bytes(&out), arena).unwrap())
             }
             value => show(&value),
         },
-    });
-    assert_eq!(shown[0], shown[1], "{document}");
-    shown[0].clone()
+    }
 }
 
 #[test]
@@ -83,7 +93,7 @@ fn a_record_gets_the_fields_of_its_row() {
         assert_eq!(joined_as(&mut *step, document), expected, "{document}");
     }
     let lookups = step.table().unwrap().lookups;
-    assert_eq!((lookups.hits.get(), lookups.misses.get()), (10, 6));
+    assert_eq!((lookups.hits.get(), lookups.misses.get()), (15, 9));
     let size = step.table().unwrap().table.size();
     assert!(size.rows == 3 && size.bytes > 0, "{size:?}");
 }
@@ -105,6 +115,95 @@ fn inner_joins_targets_prefixes_and_all_columns() {
     assert!(!all.takes_text() && inner.takes_text());
     let mut empty = over(&csv, &[("fields", "country"), ("key", "topic == 't' ? 1 : 2")]).unwrap();
     assert_eq!(joined_as(&mut *empty, "{}"), "{country=String(DE),}");
+}
+
+#[test]
+fn a_key_further_down_is_the_same_whether_it_is_parsed_or_taken_as_it_stands() {
+    let csv = file(".csv", CSV);
+    let mut step = over(&csv, &[("fields", "country"), ("key", "value.a.b.user")]).unwrap();
+    let nl = "country=String(NL),}";
+    for (document, expected) in [
+        (r#"{"a":{"b":{"user":1}}}"#, format!("{{a={{b={{user=Long(1),}},}},{nl}")),
+        (r#"{"a":{"b":{"x":[2],"user":"1"}}}"#, {
+            format!("{{a={{b={{x=[Long(2)],user=String(1),}},}},{nl}")
+        }),
+        // The last of several counts, and escapes are no other name.
+        (
+            r#"{"a":1,"a":{"b":{"user":2},"\u0062":{"user":7,"us\u0065r":"\u0031"}}}"#,
+            format!("{{a={{b={{user=String(1),}},}},{nl}"),
+        ),
+        (
+            r#"{"country":[],"a":{"b":{"user":1.5}}}"#,
+            "{country=[],a={b={user=Double(1.5),},},}".to_owned(),
+        ),
+        (r#"{"a":{"b":{"user":10e-1}}}"#, format!("{{a={{b={{user=Double(1.0),}},}},{nl}")),
+        (
+            r#"{"country":[],"a":{"b":{"user":1}}}"#,
+            "{country=String(NL),a={b={user=Long(1),},},}".to_owned(),
+        ),
+        (
+            r#"{"country":1,"a":{"b":{"user":1}},"country":2}"#,
+            "{country=String(NL),a={b={user=Long(1),},},}".to_owned(),
+        ),
+        (r#"{"a":{"b":{}}}"#, "{a={b={},},}".to_owned()),
+        (r#"{"a":{}}"#, "{a={},}".to_owned()),
+        ("{}", "{}".to_owned()),
+        (r#"{"a":{"b":{"user":null}}}"#, "{a={b={user=null,},},}".to_owned()),
+        (r#"{"a":{"b":7}}"#, "key=value.a.b.user: no field user in a value of type int".to_owned()),
+        (r#"{"a":"x"}"#, "key=value.a.b.user: no field b in a value of type string".to_owned()),
+        (r#"{"a":{"b":{"user":{}}}}"#, "key=value.a.b.user: a map is no key of a table".to_owned()),
+    ] {
+        assert_eq!(joined_as(&mut *step, document), expected, "{document}");
+    }
+    // What stands beside the key is parsed with it, or said to be wrong.
+    for (beside, expected) in [
+        ("1e400", "Number 1e400 does not fit into a double"),
+        ("[12345678901234567890]", "Integer 12345678901234567890 does not fit into 64 bits"),
+    ] {
+        let arena = Arena::new();
+        let document = format!(r#"{{"a":{{"x":{beside},"b":{{"user":1}}}}}}"#);
+        let text = JsonText::verbatim(document.as_bytes());
+        for text in [text, told(&document, step.sought(Side::Value), &arena)] {
+            let text = Value::Json(arena.alloc(text));
+            assert_eq!(applied(&mut *step, record(None, text), &arena), expected);
+        }
+    }
+}
+
+#[test]
+fn the_other_sides_member_is_a_key_and_a_key_is_joined() {
+    let csv = file(".csv", CSV);
+    for (plugin, side, key) in [(&VALUE, Side::Value, "key.user"), (&KEY, Side::Key, "value.user")]
+    {
+        let path = csv.path().to_str().expect("a path");
+        let mut step = (plugin.new)(&config(&[
+            ("key", key),
+            ("table.file", path),
+            ("table.key", "user"),
+            ("fields", "country"),
+        ]))
+        .unwrap_or_else(|errors| panic!("{errors:?}"));
+        step.table().expect("it has a table").table.fill_now().unwrap();
+        let arena = Arena::new();
+        let [asked, joined] = [r#"{"user":"x y"}"#, r#"{"a":1}"#];
+        let [in_key, in_value] =
+            if side == Side::Value { [asked, joined] } else { [joined, asked] };
+        let tell = |document, of| Value::Json(arena.alloc(told(document, step.sought(of), &arena)));
+        let verbatim = |document: &'static str| {
+            Value::Json(arena.alloc(JsonText::verbatim(document.as_bytes())))
+        };
+        for [in_key, in_value] in [
+            [tell(in_key, Side::Key), tell(in_value, Side::Value)],
+            [tell(in_key, Side::Key), verbatim(in_value)],
+            [verbatim(in_key), verbatim(in_value)],
+        ] {
+            let mut one = record(None, in_value);
+            one.key.value = in_key;
+            let joined = step.apply(one, &arena).unwrap().unwrap();
+            let joined = if side == Side::Key { joined.key } else { joined.value };
+            assert_eq!(show(&joined.value), r#"{"a":1,"country":"BE"}"#);
+        }
+    }
 }
 
 #[test]

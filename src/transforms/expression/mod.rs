@@ -16,6 +16,7 @@ pub mod subject;
 #[cfg(test)]
 mod tests;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use millrace_api::Config;
@@ -23,6 +24,7 @@ use millrace_api::config_def::{ConfigDef, ConfigError, ConfigKey, DefaultValue, 
 use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::{Header, Record};
 use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_converters::json::sought::Sought;
 use millrace_converters::json::{DecimalFormat, WriteOptions, write_value};
 use millrace_converters::{
     Arena, DataError, Field, JsonText, Schema, SchemaAndValue, SchemaType, Struct, Value,
@@ -33,7 +35,7 @@ use self::eval::Env;
 use self::fault::type_name;
 use self::infer::{Inference, fitted};
 pub use self::node::Node;
-use self::subject::{Prepared, Text};
+use self::subject::{Prepared, Text, sought};
 use crate::requirements::{field_value, put, require_map, require_struct, room_for, with_datum};
 use crate::schema_cache::{SchemaCache, copy_basics};
 
@@ -178,6 +180,8 @@ struct Expression {
     class: &'static str,
     rules: Rules,
     names: Vec<Arc<str>>,
+    in_key: Option<Rc<Sought>>,
+    in_value: Option<Rc<Sought>>,
     schemas: SchemaCache<Derived>,
     header_schemas: [Arc<Schema>; 5],
     scratch: Vec<u8>,
@@ -191,10 +195,17 @@ impl Expression {
     ) -> Result<Box<dyn Transformation>, Vec<ConfigError>> {
         let rules = Rules::compile(config)?;
         let optional = |type_| Arc::new(Schema::new(type_).optional());
+        let names: Vec<_> = rules.sets.iter().map(|(name, _)| Arc::clone(name)).collect();
+        let sought_in = |of| {
+            let set = if side == of { &names[..] } else { &[] };
+            sought(rules.uses.side(of), None, set)
+        };
         Ok(Box::new(Self {
             side,
             class,
-            names: rules.sets.iter().map(|(name, _)| Arc::clone(name)).collect(),
+            in_key: sought_in(Side::Key),
+            in_value: sought_in(Side::Value),
+            names,
             rules,
             schemas: SchemaCache::default(),
             header_schemas: [
@@ -370,8 +381,9 @@ impl Transformation for Expression {
         let (uses, none) = (&self.rules.uses, &[] as &[Arc<str>]);
         let of_key = if self.side == Side::Key { &self.names[..] } else { none };
         let of_value = if self.side == Side::Value { &self.names[..] } else { none };
-        let key = Prepared::of(&record.key, &uses.key, of_key, arena)?;
-        let value = Prepared::of(&record.value, &uses.value, of_value, arena)?;
+        let (in_key, in_value) = (self.in_key.as_deref(), self.in_value.as_deref());
+        let key = Prepared::of(&record.key, &uses.key, of_key, in_key, arena)?;
+        let value = Prepared::of(&record.value, &uses.value, of_value, in_value, arena)?;
         let env = Env::new(&record, key.subject(), value.subject(), arena);
         if let Some(rule) = &self.rules.drop {
             match rule.eval(&env)? {
@@ -408,6 +420,13 @@ impl Transformation for Expression {
 
     fn takes_text(&self) -> bool {
         true
+    }
+
+    fn sought(&self, side: Side) -> Option<Rc<Sought>> {
+        match side {
+            Side::Key => self.in_key.clone(),
+            Side::Value => self.in_value.clone(),
+        }
     }
 
     fn class_name(&self) -> &'static str {

@@ -174,3 +174,18 @@ pub enum Node {
     Matches(Box<Node>, Box<Regex>),
     Loop(Box<Loop>),
 }
+
+impl Node {
+    /// The path of names, and the side that it begins at, of a member and nothing more.
+    pub fn path(&self) -> Option<(Side, Vec<String>)> {
+        match self {
+            Self::Member(side, _, name) => Some((*side, vec![name.text.to_string()])),
+            Self::Field(operand, name) => {
+                let (side, mut path) = operand.path()?;
+                path.push(name.text.to_string());
+                Some((side, path))
+            }
+            _ => None,
+        }
+    }
+}

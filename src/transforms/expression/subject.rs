@@ -2,9 +2,12 @@
 //! members that somebody looks at.
 
 use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use bumpalo::collections::Vec as BumpVec;
 use millrace_converters::json::members::{Object, members};
+use millrace_converters::json::sought::{Found, Sought};
 use millrace_converters::json::{parse, parse_text};
 use millrace_converters::{Arena, DataError, Edit, JsonText, SchemaAndValue, Value};
 
@@ -26,12 +29,26 @@ pub enum Prepared<'a> {
     Text(Text<'a>),
 }
 
+/// What is to be looked for in texts of a side: the members that expressions look at, or the `path` that
+/// is all that they want, and those that will be set. `None`: nothing, or all.
+pub fn sought(wanted: &Members, path: Option<Vec<String>>, set: &[Arc<str>]) -> Option<Rc<Sought>> {
+    if wanted.whole || (wanted.names.is_empty() && set.is_empty()) {
+        return None;
+    }
+    let names = || wanted.names.iter().map(|name| vec![name.clone()]).collect();
+    let set = set.iter().map(|name| name.to_string()).collect();
+    Some(Rc::new(Sought::new(path.map_or_else(names, |path| vec![path]), set)))
+}
+
 impl<'a> Prepared<'a> {
-    /// `wanted` is what expressions look at, `set` the members that will be set.
+    /// `wanted` is what expressions look at, `set` the members that will be set; `sought` is both, as
+    /// [`sought`] gives it without a path, or with one and without what is wanted.
+    #[inline]
     pub fn of(
         datum: &SchemaAndValue<'a>,
         wanted: &Members,
         set: &[impl AsRef<str>],
+        sought: Option<&Sought>,
         arena: &'a Arena,
     ) -> Result<Self, DataError> {
         let Value::Json(text) = datum.value else { return Ok(Self::Datum(datum.value)) };
@@ -44,6 +61,19 @@ impl<'a> Prepared<'a> {
         if wanted.whole {
             return parse_text(text, arena).map(Self::Datum);
         }
+        match sought.and_then(|sought| sought.found(text)) {
+            Some(found) => Text::of(&found, wanted.names.len(), set.len(), arena).map(Self::Text),
+            None => Self::searched(text, wanted, set, arena),
+        }
+    }
+
+    /// Of a text that does not tell where stands what is sought.
+    fn searched(
+        text: &JsonText<'a>,
+        wanted: &Members,
+        set: &[impl AsRef<str>],
+        arena: &'a Arena,
+    ) -> Result<Self, DataError> {
         let mut ranges: BumpVec<'a, Option<Range<usize>>> = arena.vec();
         ranges.resize(wanted.names.len(), None);
         let mut places = arena.vec();
@@ -75,6 +105,27 @@ impl<'a> Prepared<'a> {
 }
 
 impl<'a> Text<'a> {
+    /// The first of what was sought parsed, and the first places.
+    #[inline]
+    fn of(
+        found: &Found<'a>,
+        wanted: usize,
+        set: usize,
+        arena: &'a Arena,
+    ) -> Result<Self, DataError> {
+        let mut values = crate::requirements::room_for(wanted, arena);
+        for at in 0..wanted {
+            values.push(found.wanted(at).map(|value| parse(value, arena)).transpose()?);
+        }
+        let mut places = arena.vec();
+        if !found.has_none_to_set() {
+            places.extend((0..set).filter_map(|which| Some((which, found.place(which)?))));
+            // Edits are in the order of the text.
+            places.sort_unstable_by_key(|(_, place): &(usize, Range<usize>)| place.start);
+        }
+        Ok(Self { object: found.object, found: values.into_bump_slice(), places })
+    }
+
     /// Some of the members that will be set are there.
     pub fn has_places(&self) -> bool {
         !self.places.is_empty()

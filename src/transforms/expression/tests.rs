@@ -5,7 +5,7 @@ use millrace_converters::{Converter, JsonText};
 use proptest::prelude::*;
 
 use super::*;
-use crate::test_rig::{config, record, show};
+use crate::test_rig::{config, record, show, told};
 
 const DOCUMENT: &str = r#"{"a":5,"b":2.5,"s":"Hello","n":null,"t":true,"list":[1,2,3],
     "o":{"x":"y","z":[{"k":1},{"k":2}]},"big":9223372036854775807,"r":"a-b","u":"é1"}"#;
@@ -20,7 +20,9 @@ fn value(text: &str) -> String {
     let arena = Arena::new();
     let typed = parse(DOCUMENT.as_bytes(), &arena).unwrap();
     let unparsed = Value::Json(arena.alloc(JsonText::verbatim(DOCUMENT.as_bytes())));
-    let shown = [typed, unparsed].map(|value| {
+    let sought = sought(&uses.value, None, &[]);
+    let known = Value::Json(arena.alloc(told(DOCUMENT, sought.clone(), &arena)));
+    let shown = [typed, unparsed, known].map(|value| {
         let mut record = record(None, value);
         record.key.value = Value::Str("k1");
         let datum = SchemaAndValue { schema: None, value: Value::Str("first") };
@@ -28,8 +30,9 @@ fn value(text: &str) -> String {
         let headers = [Header { name: "h", datum }, Header { name: "h", datum: again }];
         record.headers = arena.alloc_slice(&headers);
         let none: &[&str] = &[];
-        let key = Prepared::of(&record.key, &uses.key, none, &arena).unwrap();
-        let value = Prepared::of(&record.value, &uses.value, none, &arena).unwrap();
+        let key = Prepared::of(&record.key, &uses.key, none, None, &arena).unwrap();
+        let sought = sought.as_deref();
+        let value = Prepared::of(&record.value, &uses.value, none, sought, &arena).unwrap();
         let env = Env::new(&record, key.subject(), value.subject(), &arena);
         match env.value_of(&node) {
             Ok(value) => show(&value),
@@ -37,6 +40,7 @@ fn value(text: &str) -> String {
         }
     });
     assert_eq!(shown[0], shown[1], "{text}");
+    assert_eq!(shown[0], shown[2], "{text}");
     shown[0].clone()
 }
 
@@ -177,7 +181,8 @@ fn applied(settings: &[(&str, &str)], document: &str) -> String {
     let arena = Arena::new();
     let typed = parse(document.as_bytes(), &arena).unwrap();
     let text = Value::Json(arena.alloc(JsonText::verbatim(document.as_bytes())));
-    let shown = [typed, text].map(|value| match step.apply(record(None, value), &arena) {
+    let known = Value::Json(arena.alloc(told(document, step.sought(Side::Value), &arena)));
+    let shown = [typed, text, known].map(|value| match step.apply(record(None, value), &arena) {
         Err(error) => format!("{}: {}", error.class.rsplit('.').next().unwrap(), error.message),
         Ok(None) => "DROPPED".to_owned(),
         Ok(Some(record)) => {
@@ -197,6 +202,7 @@ fn applied(settings: &[(&str, &str)], document: &str) -> String {
         }
     });
     assert_eq!(shown[0], shown[1], "{settings:?} {document}");
+    assert_eq!(shown[0], shown[2], "{settings:?} {document}");
     shown[0].clone()
 }
 
@@ -207,6 +213,7 @@ fn fields_topic_headers_and_dropping() {
         applied(&set, r#"{"a":1,"b":2}"#),
         "topic {a=String(was 1),b=Long(2),total=Long(2),}"
     );
+    assert_eq!(applied(&set, r#"{"total":0,"a":1}"#), "topic {total=Long(2),a=String(was 1),}");
     assert_eq!(applied(&[("set.\"q\\", "1")], "{}"), "topic {\"q\\=Long(1),}");
     assert_eq!(applied(&set, "null"), "topic null");
     assert_eq!(
