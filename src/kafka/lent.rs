@@ -5,10 +5,12 @@
 //! takes was used a moment ago, so it lies in the core's cache and no page of it is new.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 
-/// Kept on the shelf at most, for whoever comes next.
-const MOST_BUFFERS: usize = 16;
+/// Kept on the shelf at most, for whoever comes next. A thousand tasks give their rings back within a
+/// moment of one another: what finds no place would be cleared and paged in anew by the next of them.
+const MOST_BUFFERS: usize = 256;
 const MOST_BYTES: usize = 32 << 20;
 /// Less is not worth keeping.
 const LEAST_BYTES: usize = 32 << 10;
@@ -18,7 +20,7 @@ const PLENTY: usize = 32 << 20;
 #[derive(Default)]
 struct Shelf {
     /// The last one given back is the first one taken.
-    buffers: Vec<Vec<u8>>,
+    buffers: VecDeque<Vec<u8>>,
     bytes: usize,
     lent: usize,
 }
@@ -32,17 +34,22 @@ impl Shelf {
         // Not the scratch of large batches for a ring.
         let fits = |buffer: &Vec<u8>| (least..=least.saturating_mul(4)).contains(&buffer.len());
         let at = self.buffers.iter().rposition(fits)?;
-        let buffer = self.buffers.remove(at);
+        let buffer = self.buffers.remove(at)?;
         self.bytes -= buffer.len();
         Some(buffer)
     }
 
     fn give(&mut self, buffer: Vec<u8>) {
         self.lent = self.lent.saturating_sub(buffer.len());
-        let fits = self.bytes + buffer.len() <= MOST_BYTES && self.buffers.len() < MOST_BUFFERS;
-        if fits && buffer.len() >= LEAST_BYTES {
-            self.bytes += buffer.len();
-            self.buffers.push(buffer);
+        if !(LEAST_BYTES..=MOST_BYTES).contains(&buffer.len()) {
+            return;
+        }
+        // Those that nobody has wanted for longest make room: their sizes may be of no use any more.
+        self.bytes += buffer.len();
+        self.buffers.push_back(buffer);
+        while self.bytes > MOST_BYTES || self.buffers.len() > MOST_BUFFERS {
+            let Some(oldest) = self.buffers.pop_front() else { break };
+            self.bytes -= oldest.len();
         }
     }
 }
@@ -116,6 +123,21 @@ mod tests {
         assert_eq!(Lent::take(512 << 10).len(), 1 << 20);
         assert_eq!(Lent::take(100).len(), 100);
         assert!(Lent::take(0).is_empty());
+    }
+
+    #[test]
+    fn sizes_that_nobody_wants_make_room_for_those_of_now() {
+        let odd: Vec<Lent> = (0..MOST_BUFFERS).map(|_| Lent::take(LEAST_BYTES)).collect();
+        drop(odd);
+        let wanted = Lent::take(1 << 20);
+        let address = wanted.as_ptr();
+        drop(wanted);
+        assert_eq!(Lent::take(1 << 20).as_ptr(), address);
+        let many: Vec<Lent> = (0..40).map(|_| Lent::take(1 << 20)).collect();
+        drop(many);
+        drop(Lent::take(MOST_BYTES + 1));
+        let kept = SHELF.with_borrow(|shelf| (shelf.buffers.len(), shelf.bytes));
+        assert_eq!(kept, (32, 32 << 20), "the youngest, within the bound");
     }
 
     #[test]

@@ -154,7 +154,8 @@ pub enum Report {
         generation: u64,
         state: TaskState,
     },
-    /// Cumulative counts of a task, about once a second and at its end.
+    /// Cumulative counts of a task, a few times a second, more seldom on a core that has many, and at
+    /// its end.
     Progress {
         id: TaskId,
         generation: u64,

@@ -1,8 +1,9 @@
 //! A task's voice towards the control plane.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_net::account;
 use millrace_net::rt;
@@ -10,6 +11,32 @@ use millrace_net::rt;
 use crate::command::{Progress, Report, TaskId, TaskState};
 use crate::metrics::TaskMetrics;
 use crate::tenancy::Life;
+
+/// How often a task tells its progress, where it is among few.
+const USUAL: Duration = Duration::from_millis(250);
+/// The time between two tasks' progress where a core has many: each may wake the control plane.
+const APART: Duration = Duration::from_millis(4);
+
+thread_local! {
+    /// Tasks of this core that tell.
+    static SPEAKERS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One of those that tell on this core.
+struct Speaker;
+
+impl Speaker {
+    fn new() -> Rc<Self> {
+        SPEAKERS.set(SPEAKERS.get() + 1);
+        Rc::new(Self)
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        SPEAKERS.set(SPEAKERS.get().saturating_sub(1));
+    }
+}
 
 /// Sends one task's reports; never waits: a full mailbox drops progress, never a state.
 #[derive(Clone)]
@@ -20,6 +47,7 @@ pub(crate) struct Reporter {
     metrics: Rc<TaskMetrics>,
     trouble: Rc<RefCell<Option<String>>>,
     life: Arc<Life>,
+    _speaker: Rc<Speaker>,
 }
 
 impl Reporter {
@@ -29,7 +57,15 @@ impl Reporter {
         life: Arc<Life>,
     ) -> Self {
         let (id, generation) = (metrics.id.clone(), metrics.generation);
-        Self { id, generation, mailbox, metrics, trouble: Rc::default(), life }
+        Self {
+            id,
+            generation,
+            mailbox,
+            metrics,
+            trouble: Rc::default(),
+            life,
+            _speaker: Speaker::new(),
+        }
     }
 
     pub(crate) fn metrics(&self) -> &Rc<TaskMetrics> {
@@ -50,6 +86,12 @@ impl Reporter {
         self.metrics.counts().state(&state);
         let report = Report::State { id: self.id.clone(), generation: self.generation, state };
         self.say(report, true);
+    }
+
+    /// How long to wait between two tellings of progress: so long that the control plane hears of this
+    /// core some 250 times a second at most, however many tasks it has.
+    pub(crate) fn pace(&self) -> Duration {
+        USUAL.max(APART * SPEAKERS.get())
     }
 
     pub(crate) fn progress(&self, progress: Progress) {
@@ -92,5 +134,30 @@ impl Reporter {
                 let _ = self.mailbox.try_send(report);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_tell_seldom_and_few_often() {
+        let metrics = || {
+            let id = TaskId { connector: "c".into(), task: 0 };
+            Rc::new(TaskMetrics::new(id, 1, &millrace_api::Config::new()))
+        };
+        let life =
+            Life::new(1, crate::tenancy::MemoryBound::of(&millrace_api::Config::new()), None);
+        let (mailbox, _inbox) = flume::bounded(1);
+        let reporter = || Reporter::new(metrics(), mailbox.clone(), Arc::clone(&life));
+        let one = reporter();
+        let same: Vec<Reporter> = (0..1000).map(|_| one.clone()).collect();
+        assert_eq!(one.pace(), USUAL);
+        drop(same);
+        let many: Vec<Reporter> = (0..999).map(|_| reporter()).collect();
+        assert_eq!(one.pace(), Duration::from_secs(4));
+        drop(many);
+        assert_eq!(one.pace(), USUAL);
     }
 }

@@ -52,6 +52,7 @@ pub(crate) struct WorkerSinkTask {
     pub next_commit: Instant,
     pub progress: Progress,
     pub next_report: Instant,
+    pub next_count: Instant,
     pub paused: bool,
     /// `max.poll.records`: how many one `put` gets.
     pub most_records: usize,
@@ -245,14 +246,19 @@ impl WorkerSinkTask {
 
     fn report_if_due(&mut self) {
         let now = Instant::now();
+        if now < self.next_count {
+            return;
+        }
+        self.next_count = now + COUNTED;
+        self.progress.shapes = self.chain.shape_counts();
+        self.count(now);
+        // The metrics are this core's; a report may wake another thread.
         if now < self.next_report {
             return;
         }
-        self.next_report = now + Duration::from_millis(250);
+        self.next_report = now + self.reporter.pace();
         self.rest.reported();
-        self.progress.shapes = self.chain.shape_counts();
         self.note_positions();
-        self.count(now);
         self.reporter.progress(self.progress.clone());
     }
 
@@ -325,6 +331,9 @@ impl WorkerSinkTask {
         }
     }
 }
+
+/// How often the metrics get what they do not get batch by batch.
+const COUNTED: Duration = Duration::from_millis(250);
 
 /// The shortest wait of a task that holds a batch.
 const MOMENT: Duration = Duration::from_millis(5);

@@ -119,6 +119,7 @@ async fn sink(
         next_commit: Instant::now() + flush_interval,
         progress: Progress::default(),
         next_report: Instant::now(),
+        next_count: Instant::now(),
         paused: false,
         most_records,
         times: Vec::new(),
