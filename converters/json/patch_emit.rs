@@ -173,15 +173,16 @@ impl<'p, O: Output> Emitter<'p, O> {
     #[inline]
     fn goes(&self, hit: &Hit) -> Result<bool, DataError> {
         let fate = &self.fates.sources[usize::from(hit.source)];
+        let outcome = fate.outcomes[hit.kind as usize];
         if hit.superseded {
             return Ok(true);
         }
         if fate.created_rivals & self.created != 0 {
-            return outdone(fate.outcomes[hit.kind as usize]);
+            return outdone(outcome);
         }
         if fate.dropped {
             // An operation before the drop may have refused the value.
-            self.check(fate.outcomes[hit.kind as usize])?;
+            self.check(outcome)?;
             return Ok(true);
         }
         let scratch = &self.plan.scratch;
@@ -189,7 +190,7 @@ impl<'p, O: Output> Emitter<'p, O> {
         while rivals != 0 {
             let rival = rivals.trailing_zeros() as usize;
             if scratch.first[rival] > scratch.first[usize::from(hit.source)] {
-                return outdone(fate.outcomes[hit.kind as usize]);
+                return outdone(outcome);
             }
             rivals &= rivals - 1;
         }

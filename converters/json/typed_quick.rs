@@ -263,6 +263,7 @@ mod tests {
             ("999999999999999999", (true, false)),
             ("9999999999999999999", (false, false)),
             ("1234567890123456789012345", (false, false)),
+            ("20000000000000000000", (false, false)),
             ("-0.0", (false, true)),
             ("0.1", (false, true)),
             ("123.45", (false, true)),
@@ -307,6 +308,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn numbers_are_read_as_the_general_way_reads_them(
             number in "-?[0-9]{0,20}(\\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?[ -~]{0,3}",

@@ -32,7 +32,7 @@ impl Enrich {
     ) -> Result<Option<Key<'a>>, DataError> {
         let Some(side) = self.straight else { return Ok(None) };
         let Value::Json(text) = datum(record, side).value else { return Ok(None) };
-        let Some(found) = self.sought_in(side).and_then(|sought| sought.found(text)) else {
+        let Some(found) = self.sought.side(side).and_then(|sought| sought.found(text)) else {
             return Ok(None);
         };
         let Some(raw) = found.wanted(0) else { return Ok(Some(Key::Missing)) };
@@ -52,7 +52,7 @@ impl Enrich {
         let prepared = |side| {
             let set = if side == self.side { &self.names[..] } else { &[] };
             let datum = if side == Side::Key { &record.key } else { &record.value };
-            Prepared::of(datum, self.uses.side(side), set, self.sought_in(side), arena)
+            Prepared::of(datum, self.uses.side(side), set, self.sought.side(side), arena)
         };
         let (key, value) = (prepared(Side::Key)?, prepared(Side::Value)?);
         let found =

@@ -37,7 +37,7 @@ use self::sql::{Looked, SqlTable};
 use self::structs::{Joined, StructField};
 use crate::expression::Node;
 use crate::expression::compile::{Members, Uses, compile};
-use crate::expression::subject::{Prepared, Text, sought};
+use crate::expression::subject::{Prepared, SoughtInBoth, Text};
 use crate::requirements::{datum, put, require_map, require_struct, room_for, with_datum};
 use crate::schema_cache::SchemaCache;
 
@@ -96,8 +96,7 @@ struct Enrich {
     uses: Uses,
     /// The key is a member of that side, or further down in it, and nothing more.
     straight: Option<Side>,
-    in_key: Option<Rc<Sought>>,
-    in_value: Option<Rc<Sought>>,
+    sought: SoughtInBoth,
     table: Joinable,
     lookups: Rc<Lookups>,
     /// The members that are set: those of the columns, or the target; empty if the table decides.
@@ -139,12 +138,9 @@ impl Enrich {
             let own = if side == Side::Key { &mut uses.key } else { &mut uses.value };
             own.whole = true;
         }
-        let (straight, mut path) = node.path().unzip();
-        let mut sought_in = |of| {
-            let set = if side == of { &names[..] } else { &[] };
-            sought(uses.side(of), path.take_if(|_| straight == Some(of)), set)
-        };
-        let (in_key, in_value) = (sought_in(Side::Key), sought_in(Side::Value));
+        let path = node.path();
+        let straight = path.as_ref().map(|(side, _)| *side);
+        let sought = SoughtInBoth::new(&uses, (side, &names), path);
         let inner = fields.iter().map(|field| Field {
             name: Arc::clone(&field.name),
             schema: Arc::clone(&field.schema),
@@ -155,8 +151,7 @@ impl Enrich {
             node,
             uses,
             straight,
-            in_key,
-            in_value,
+            sought,
             names,
             target_schema: Arc::new(Schema::struct_of(inner.collect()).optional()),
             fields,
@@ -173,17 +168,10 @@ impl Enrich {
         }))
     }
 
-    fn sought_in(&self, side: Side) -> Option<&Sought> {
-        match side {
-            Side::Key => self.in_key.as_deref(),
-            Side::Value => self.in_value.as_deref(),
-        }
-    }
-
     /// Has texts that do not tell where stands what is sought looked through, for now and for later.
     #[inline]
     fn note<'a>(&self, record: &mut Record<'a>, arena: &'a Arena) {
-        let sides = [(&self.in_key, &mut record.key), (&self.in_value, &mut record.value)];
+        let sides = [(&self.sought.key, &mut record.key), (&self.sought.value, &mut record.value)];
         for (sought, datum) in sides {
             if let (Some(sought), Value::Json(text)) = (sought, datum.value)
                 && sought.found(text).is_none()
@@ -201,7 +189,7 @@ impl Enrich {
         let uses = self.uses.side(self.side);
         let wanted = if uses.whole { uses } else { NOTHING };
         let own = if self.side == Side::Key { &record.key } else { &record.value };
-        Prepared::of(own, wanted, &self.names, self.sought_in(self.side), arena)
+        Prepared::of(own, wanted, &self.names, self.sought.side(self.side), arena)
     }
 
     /// What `take` makes of the row of that key: the members of a JSON object.
@@ -369,10 +357,7 @@ impl Transformation for Enrich {
     }
 
     fn sought(&self, side: Side) -> Option<Rc<Sought>> {
-        match side {
-            Side::Key => self.in_key.clone(),
-            Side::Value => self.in_value.clone(),
-        }
+        self.sought.side(side).cloned()
     }
 
     fn table(&self) -> Option<TableUse> {

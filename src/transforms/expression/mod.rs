@@ -35,7 +35,7 @@ use self::eval::Env;
 use self::fault::type_name;
 use self::infer::{Inference, fitted};
 pub use self::node::Node;
-use self::subject::{Prepared, Text, sought};
+use self::subject::{Prepared, SoughtInBoth, Text};
 use crate::requirements::{field_value, put, require_map, require_struct, room_for, with_datum};
 use crate::schema_cache::{SchemaCache, copy_basics};
 
@@ -180,8 +180,7 @@ struct Expression {
     class: &'static str,
     rules: Rules,
     names: Vec<Arc<str>>,
-    in_key: Option<Rc<Sought>>,
-    in_value: Option<Rc<Sought>>,
+    sought: SoughtInBoth,
     schemas: SchemaCache<Derived>,
     header_schemas: [Arc<Schema>; 5],
     scratch: Vec<u8>,
@@ -196,15 +195,10 @@ impl Expression {
         let rules = Rules::compile(config)?;
         let optional = |type_| Arc::new(Schema::new(type_).optional());
         let names: Vec<_> = rules.sets.iter().map(|(name, _)| Arc::clone(name)).collect();
-        let sought_in = |of| {
-            let set = if side == of { &names[..] } else { &[] };
-            sought(rules.uses.side(of), None, set)
-        };
         Ok(Box::new(Self {
             side,
             class,
-            in_key: sought_in(Side::Key),
-            in_value: sought_in(Side::Value),
+            sought: SoughtInBoth::new(&rules.uses, (side, &names), None),
             names,
             rules,
             schemas: SchemaCache::default(),
@@ -381,7 +375,7 @@ impl Transformation for Expression {
         let (uses, none) = (&self.rules.uses, &[] as &[Arc<str>]);
         let of_key = if self.side == Side::Key { &self.names[..] } else { none };
         let of_value = if self.side == Side::Value { &self.names[..] } else { none };
-        let (in_key, in_value) = (self.in_key.as_deref(), self.in_value.as_deref());
+        let (in_key, in_value) = (self.sought.key.as_ref(), self.sought.value.as_ref());
         let key = Prepared::of(&record.key, &uses.key, of_key, in_key, arena)?;
         let value = Prepared::of(&record.value, &uses.value, of_value, in_value, arena)?;
         let env = Env::new(&record, key.subject(), value.subject(), arena);
@@ -423,10 +417,7 @@ impl Transformation for Expression {
     }
 
     fn sought(&self, side: Side) -> Option<Rc<Sought>> {
-        match side {
-            Side::Key => self.in_key.clone(),
-            Side::Value => self.in_value.clone(),
-        }
+        self.sought.side(side).cloned()
     }
 
     fn class_name(&self) -> &'static str {

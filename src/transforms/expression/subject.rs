@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bumpalo::collections::Vec as BumpVec;
+use millrace_api::transformation::Side;
 use millrace_converters::json::members::{Object, members};
 use millrace_converters::json::sought::{Found, Sought};
 use millrace_converters::json::{parse, parse_text};
 use millrace_converters::{Arena, DataError, Edit, JsonText, SchemaAndValue, Value};
 
-use super::compile::Members;
+use super::compile::{Members, Uses};
 use super::eval::Subject;
 use crate::requirements::is_null;
 
@@ -40,6 +41,35 @@ pub fn sought(wanted: &Members, path: Option<Vec<String>>, set: &[Arc<str>]) -> 
     Some(Rc::new(Sought::new(path.map_or_else(names, |path| vec![path]), set)))
 }
 
+/// [`sought`] of both sides.
+pub struct SoughtInBoth {
+    pub key: Option<Rc<Sought>>,
+    pub value: Option<Rc<Sought>>,
+}
+
+impl SoughtInBoth {
+    /// Members of `set` will be set on that side; `path`, and the side that it begins at, is all that is
+    /// wanted there.
+    pub fn new(
+        uses: &Uses,
+        (own, set): (Side, &[Arc<str>]),
+        mut path: Option<(Side, Vec<String>)>,
+    ) -> Self {
+        let mut of = |side| {
+            let path = path.take_if(|(begins, _)| *begins == side).map(|(_, path)| path);
+            sought(uses.side(side), path, if side == own { set } else { &[] })
+        };
+        Self { key: of(Side::Key), value: of(Side::Value) }
+    }
+
+    pub fn side(&self, side: Side) -> Option<&Rc<Sought>> {
+        match side {
+            Side::Key => self.key.as_ref(),
+            Side::Value => self.value.as_ref(),
+        }
+    }
+}
+
 impl<'a> Prepared<'a> {
     /// `wanted` is what expressions look at, `set` the members that will be set; `sought` is both, as
     /// [`sought`] gives it without a path, or with one and without what is wanted.
@@ -48,7 +78,7 @@ impl<'a> Prepared<'a> {
         datum: &SchemaAndValue<'a>,
         wanted: &Members,
         set: &[impl AsRef<str>],
-        sought: Option<&Sought>,
+        sought: Option<&Rc<Sought>>,
         arena: &'a Arena,
     ) -> Result<Self, DataError> {
         let Value::Json(text) = datum.value else { return Ok(Self::Datum(datum.value)) };

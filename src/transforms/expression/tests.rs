@@ -4,6 +4,7 @@ use millrace_converters::json::{JsonConverter, JsonConverterConfig, parse};
 use millrace_converters::{Converter, JsonText};
 use proptest::prelude::*;
 
+use super::subject::sought;
 use super::*;
 use crate::test_rig::{config, record, show, told};
 
@@ -31,7 +32,7 @@ fn value(text: &str) -> String {
         record.headers = arena.alloc_slice(&headers);
         let none: &[&str] = &[];
         let key = Prepared::of(&record.key, &uses.key, none, None, &arena).unwrap();
-        let sought = sought.as_deref();
+        let sought = sought.as_ref();
         let value = Prepared::of(&record.value, &uses.value, none, sought, &arena).unwrap();
         let env = Env::new(&record, key.subject(), value.subject(), &arena);
         match env.value_of(&node) {
