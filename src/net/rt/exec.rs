@@ -68,7 +68,11 @@ where
     let (ready, started) = std::sync::mpsc::sync_channel(1);
     let watch = Arc::new(Watch::default());
     let shown = Arc::clone(&watch);
-    let inner = std::thread::Builder::new().name(options.name.clone()).spawn(move || {
+    // Unoptimised, nested futures take more than the two megabytes of other threads. What is not used
+    // takes no memory.
+    const STACK: usize = 8 << 20;
+    let thread = std::thread::Builder::new().name(options.name.clone()).stack_size(STACK);
+    let inner = thread.spawn(move || {
         HERE.set(Some(runtime));
         watch::begin(shown);
         let ready = move |result| drop(ready.send(result));
