@@ -2,19 +2,31 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::events::TOPIC;
+use crate::offsets::EndOffset;
 use crate::rig::connect::JvmWorker;
 use crate::rig::kafka::{Kafka, libs};
-use crate::rig::wait_for;
 use crate::rig::worker::properties;
+use crate::rig::{pause, wait_for};
 use crate::scenario::{Kind, Scenario};
 use crate::{ours, rig};
 
-/// Compiles the counting connectors of `perf/jvm` into a folder that goes onto the class path.
-pub fn compile(into: &Path) -> PathBuf {
-    let classes = into.join("classes");
+/// Where the JVM's sources write.
+pub const SOURCE_TOPIC: &str = "perf-source-jvm";
+
+/// What its runs have in common.
+pub struct Side {
+    /// The compiled connectors of `perf/jvm`.
+    classes: PathBuf,
+    /// What its source of events sends; written when it is first needed.
+    lines: PathBuf,
+}
+
+/// Compiles the connectors of `perf/jvm` into a folder that goes onto the class path.
+pub fn prepare(dir: &Path) -> Side {
+    let classes = dir.join("classes");
     std::fs::create_dir_all(&classes).expect("a folder");
     let source = crate::rig::project().join("perf/jvm");
     let done = Command::new("javac")
@@ -27,20 +39,14 @@ pub fn compile(into: &Path) -> PathBuf {
         .status()
         .expect("javac");
     assert!(done.success(), "javac failed");
-    classes
+    Side { classes, lines: dir.join("lines.txt") }
 }
 
 /// Nanoseconds of CPU a record, between the first third of the records and the last.
-pub fn measure(
-    scenario: &Scenario,
-    kafka: &Kafka,
-    records: u64,
-    classes: &Path,
-    run: usize,
-) -> f64 {
+pub fn measure(scenario: &Scenario, kafka: &Kafka, records: u64, side: &Side, run: usize) -> f64 {
     let dir = tempfile::tempdir().expect("a folder");
-    let out = dir.path().join("out.txt");
-    let line = crate::events::event(1);
+    let file = dir.path().join("lines.txt");
+    let path = file.to_str().expect("a path");
     let (name, iterations) = (format!("jvm-{}-{run}", scenario.name), records.to_string());
     let mut pairs = vec![("name", name.as_str()), ("tasks.max", "1")];
     match scenario.kind {
@@ -50,18 +56,29 @@ pub fn measure(
         Kind::File => pairs.extend([
             ("connector.class", "org.apache.kafka.connect.file.FileStreamSinkConnector"),
             ("topics", TOPIC),
-            ("file", out.to_str().expect("a path")),
+            ("file", path),
         ]),
-        Kind::Source => pairs.extend([
-            ("connector.class", "EventSourceConnector"),
-            ("topic", "perf-source-jvm"),
-            ("iterations", &iterations),
-            ("line", &line),
-            ("producer.override.compression.type", "lz4"),
-            ("producer.override.batch.size", "65536"),
-            ("producer.override.linger.ms", "20"),
-        ]),
-        Kind::FileSource => unreachable!("the JVM's file source has no end to measure at"),
+        Kind::Source => {
+            if !side.lines.exists() {
+                ours::write_generated(kafka, &side.lines);
+            }
+            pairs.extend([
+                ("connector.class", "EventSourceConnector"),
+                ("topic", SOURCE_TOPIC),
+                ("iterations", &iterations),
+                ("lines.file", side.lines.to_str().expect("a path")),
+            ]);
+            pairs.extend_from_slice(ours::INTO_KAFKA);
+        }
+        Kind::FileSource => {
+            ours::write_lines(&file, records);
+            pairs.extend([
+                ("connector.class", "org.apache.kafka.connect.file.FileStreamSourceConnector"),
+                ("topic", SOURCE_TOPIC),
+                ("file", path),
+            ]);
+            pairs.extend_from_slice(ours::INTO_KAFKA);
+        }
         Kind::S3 | Kind::Elasticsearch => {
             unreachable!("no such sink for the JVM is on Maven Central")
         }
@@ -76,11 +93,20 @@ pub fn measure(
          offset.flush.interval.ms=1000\n",
         kafka.bootstrap()
     );
+    let mut sent = EndOffset::of(&kafka.bootstrap(), SOURCE_TOPIC);
+    let before = sent.get();
     // The JIT's second tier and the default collector: the JVM as users run it.
-    let mut jvm =
-        JvmWorker::start_tuned(dir.path(), &worker, &[&connector], Some(&class_path(classes)));
+    let classes = class_path(&side.classes);
+    let mut jvm = JvmWorker::start_tuned(dir.path(), &worker, &[&connector], Some(&classes));
     match scenario.kind {
-        Kind::File => from_file(&mut jvm, &out, records),
+        Kind::File => {
+            // Each line of 255 bytes; the last one may not be flushed.
+            let lines = || std::fs::metadata(&file).map_or(0, |file| file.len() / 255);
+            from_progress(&mut jvm, records, records - 1, lines)
+        }
+        Kind::Source | Kind::FileSource => {
+            from_progress(&mut jvm, records, records, || sent.get() - before)
+        }
         _ => from_counts(&mut jvm, records),
     }
 }
@@ -113,18 +139,32 @@ fn from_counts(jvm: &mut JvmWorker, records: u64) -> f64 {
     (end.1 - warm.1) as f64 / (end.0 - warm.0) as f64
 }
 
-/// From the growth of the sink's file, each line 255 bytes.
-fn from_file(jvm: &mut JvmWorker, out: &Path, records: u64) -> f64 {
-    let lines = || std::fs::metadata(out).map_or(0, |file| file.len() / 255);
-    let mut at = |share: u64| {
-        wait_for("the JVM worker to write", Duration::from_secs(300), || {
-            assert!(jvm.process.exited().is_none(), "it died:\n{}", jvm.process.log());
-            lines() >= share
-        });
-        (lines(), cpu_ns(jvm.process.id()))
+/// From what can be seen of its progress from outside: the lines of its sink's file, the end of the
+/// topic that its source writes. Count and CPU time are taken together at two points, and nothing is
+/// made up between the looks.
+fn from_progress(
+    jvm: &mut JvmWorker,
+    records: u64,
+    last: u64,
+    mut count: impl FnMut() -> u64,
+) -> f64 {
+    let started = Instant::now();
+    let mut at = |least: u64| loop {
+        let seen = count();
+        if seen >= least {
+            return (seen, cpu_ns(jvm.process.id()));
+        }
+        assert!(jvm.process.exited().is_none(), "it died:\n{}", jvm.process.log());
+        assert!(
+            started.elapsed() < Duration::from_secs(300),
+            "{seen} of {records} records after five minutes:\n{}",
+            jvm.process.log()
+        );
+        pause(Duration::from_millis(20));
     };
     let warm = at(records / 3);
-    let end = at(records - 1);
+    let end = at(last);
+    assert!(end.0 - warm.0 >= records / 3, "it was past the first third before it was looked at");
     (end.1 - warm.1) as f64 / (end.0 - warm.0) as f64
 }
 

@@ -3,7 +3,8 @@
 //!
 //! `cargo run --release -p millrace-perf -- table` prints the README's table. The figure is the CPU
 //! time of the whole process per record; wall time on a shared machine is noise. Ours and the
-//! JVM's runs alternate; the JVM's first records, while its compiler warms up, do not count.
+//! JVM's runs alternate; ours counts from start to end, the JVM's first records, while its compiler warms
+//! up, do not count.
 
 mod bench;
 mod chains;
@@ -13,6 +14,7 @@ mod jvm;
 mod keep;
 mod latency;
 mod life;
+mod offsets;
 mod ours;
 mod rebalance;
 mod scale;
@@ -40,7 +42,7 @@ enum Command {
         /// Records in the topic.
         #[arg(long, default_value_t = 3_000_000)]
         records: u64,
-        /// Runs of each side.
+        /// Runs of each side; of an even number the median is the mean of the middle two.
         #[arg(long, default_value_t = 5)]
         runs: usize,
         /// Scenarios by name, or all.
@@ -87,7 +89,7 @@ enum Command {
     },
     /// The same topic read by 1, 10, 100 and 1,000 tasks.
     Tasks {
-        #[arg(long, default_value_t = 6_000_000)]
+        #[arg(long, default_value_t = 12_000_000)]
         records: u64,
         #[arg(long, default_value_t = 3)]
         runs: usize,

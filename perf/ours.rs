@@ -4,6 +4,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::rig::kafka::Kafka;
 use crate::rig::worker::{binary, properties, worker_file};
@@ -40,14 +41,13 @@ const FILE_SOURCE: &[(&str, &str)] = &[
 /// has the same text as strings, and the StringConverter, the cheapest that it has for them.
 const EVENTS: &[(&str, &str)] = &[
     ("connector.class", "millrace.DatagenSourceConnector"),
-    ("kafka.topic", SOURCE_TOPIC),
     ("quickstart", "events"),
     ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
     ("value.converter.schemas.enable", "false"),
 ];
 
-/// How our sources write.
-const INTO_KAFKA: &[(&str, &str)] = &[
+/// How the sources write, ours and the JVM's.
+pub const INTO_KAFKA: &[(&str, &str)] = &[
     ("producer.override.compression.type", "lz4"),
     ("producer.override.batch.size", "65536"),
     ("producer.override.linger.ms", "20"),
@@ -100,7 +100,7 @@ pub fn measure(
         ]),
         Kind::Source => {
             pairs.extend_from_slice(EVENTS);
-            pairs.push(("iterations", &iterations));
+            pairs.extend([("kafka.topic", SOURCE_TOPIC), ("iterations", &iterations)]);
         }
         Kind::FileSource => {
             write_lines(&out, records);
@@ -114,11 +114,7 @@ pub fn measure(
         Kind::FileSource => pairs.extend(INTO_KAFKA.iter().copied().chain(lent(&own))),
         _ => pairs.extend(lent(&own)),
     }
-    let connector = properties(dir.path(), "connector.properties", &pairs);
-    let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
-    let output = dir.path().join("ours.log");
-    let (status, usage) = run_to_end(under, &connector, &worker, &output);
-    assert!(status.success(), "{name} failed: {}", log(&output));
+    let usage = export(kafka, &pairs, under);
     if scenario.kind == Kind::Elasticsearch {
         assert_eq!(stand_in::actions() - indexed, records, "actions that reached the stand-in");
     }
@@ -146,39 +142,80 @@ pub fn filled_in<'a>(settings: &[(&'a str, &str)], dir: &Path) -> Vec<(&'a str, 
 
 /// Fills the topic of Avro records: the generator's events, through our own converter.
 pub fn fill_avro(kafka: &Kafka, records: u64) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let (iterations, url) = (records.to_string(), registry::shared().url());
-    let mut pairs = vec![
-        ("name", "perf-fill-avro"),
-        ("tasks.max", "1"),
+    let url = registry::shared().url();
+    let settings = [
         ("connector.class", "millrace.DatagenSourceConnector"),
-        ("kafka.topic", events::AVRO),
         ("quickstart", "events"),
         ("format", "struct"),
-        ("iterations", &iterations),
         ("value.converter", "io.confluent.connect.avro.AvroConverter"),
         ("value.converter.schema.registry.url", &url),
     ];
+    generate(kafka, events::AVRO, records, &settings);
+}
+
+/// Events of [`write_generated`]: a megabyte, so that none comes again within lz4's window of 64 KiB,
+/// and too little to be a burden to the JVM's collector or its caches.
+const GENERATED: u64 = 4_000;
+
+/// The lines that our source of events makes, as many as the JVM's needs of them: what ours wrote into
+/// a topic, read back.
+pub fn write_generated(kafka: &Kafka, path: &Path) {
+    let topic = "perf-generated";
+    kafka.create_topic(topic, 1);
+    generate(kafka, topic, GENERATED, EVENTS);
+    let lines = kafka.consume(topic, "%s\n");
+    assert_eq!(lines.len() as u64, GENERATED, "events that the generator wrote");
+    assert!(lines.iter().all(|line| line.len() == 254), "an event of another length");
+    std::fs::write(path, lines.join("\n")).expect("written");
+}
+
+/// The null sink over the bytes of a topic, by so many tasks, to its end.
+pub fn deliver(kafka: &Kafka, topic: &str, tasks: u32, records: u64) -> Used {
+    static RUN: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("ours-{topic}-{}", RUN.fetch_add(1, Ordering::Relaxed));
+    let tasks = tasks.to_string();
+    let bytes = "org.apache.kafka.connect.converters.ByteArrayConverter";
+    let pairs = [
+        ("name", name.as_str()),
+        ("connector.class", "millrace.NullSinkConnector"),
+        ("topics", topic),
+        ("tasks.max", &tasks),
+        ("key.converter", bytes),
+        ("value.converter", bytes),
+    ];
+    Used::of(&export(kafka, &pairs, &[]), records)
+}
+
+/// Runs our source of records into a topic.
+fn generate(kafka: &Kafka, topic: &str, records: u64, settings: &[(&str, &str)]) {
+    let (name, iterations) = (format!("{topic}-fill"), records.to_string());
+    let mut pairs = vec![("name", name.as_str()), ("tasks.max", "1")];
+    pairs.extend([("kafka.topic", topic), ("iterations", &iterations)]);
+    pairs.extend_from_slice(settings);
     pairs.extend_from_slice(INTO_KAFKA);
-    let connector = properties(dir.path(), "connector.properties", &pairs);
+    export(kafka, &pairs, &[]);
+}
+
+/// Runs the connector to its end on one core, started by `under`.
+fn export(kafka: &Kafka, connector: &[(&str, &str)], under: &[&str]) -> libc::rusage {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = properties(dir.path(), "connector.properties", connector);
     let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
     let output = dir.path().join("ours.log");
-    let (status, _) = run_to_end(&[], &connector, &worker, &output);
-    assert!(status.success(), "the topic of Avro could not be filled: {}", log(&output));
+    let (status, usage) = run_to_end(under, &file, &worker, &output);
+    let log = || std::fs::read_to_string(&output).unwrap_or_default();
+    assert!(status.success(), "{connector:?} failed: {}", log());
+    usage
 }
 
 /// The events that the topic has, as lines.
-fn write_lines(path: &Path, records: u64) {
+pub fn write_lines(path: &Path, records: u64) {
     let file = std::fs::File::create(path).expect("a file");
     let mut lines = BufWriter::with_capacity(1 << 20, file);
     for number in 0..records {
         writeln!(lines, "{}", events::event(number)).expect("written");
     }
     lines.flush().expect("written");
-}
-
-fn log(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 #[expect(clippy::zombie_processes, reason = "wait4 waits for it, and tells what it used")]

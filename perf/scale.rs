@@ -1,7 +1,9 @@
 //! `perf cores` and `perf tasks`: what a record costs on more cores, and in more tasks.
 
 use crate::bench::{self, median};
+use crate::ours;
 use crate::rig::kafka::Kafka;
+use crate::table;
 
 const BYTES: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
 
@@ -80,24 +82,54 @@ pub fn cores(records: u64, runs: usize) {
     }
 }
 
-/// The same topic read by more and more tasks.
+/// The same topic delivered by more and more tasks: whole processes, from their start to their end.
+///
+/// Each task joins the group and learns of all partitions, which is paid once. So each run is one of
+/// a large topic and one of a small one: what a record costs is the difference, and what is left of
+/// the small run is the start.
 pub fn tasks(records: u64, runs: usize, counts: &[u32]) {
     let kafka = Kafka::start();
     let servers = kafka.bootstrap();
     let most = counts.iter().copied().max().unwrap_or(1);
+    let few = records / 6;
     fill(&servers, "perf-tasks", most, records);
-    let (runs, warm_up) = (runs.to_string(), (records / 4).to_string());
-    let worker = [("key.converter", BYTES), ("value.converter", BYTES), ("millrace.cores", "1")];
-    println!("| tasks | CPU µs a record | beside the fewest | peak memory MB |\n|---|---|---|---|");
-    let mut first = None;
-    for count in counts {
-        // Joins and first fetches come with the warm-up: they are paid once, not per record.
-        let more = ["--runs", runs.as_str(), "--warm-up", &warm_up];
-        let report = measure(&servers, "perf-tasks", *count, &worker, &more);
-        let cpu = median(&report, "millrace", "cpu_us_per_record");
-        let memory = median(&report, "millrace", "peak_rss_bytes") / 1e6;
-        let beside = cpu / *first.get_or_insert(cpu);
-        println!("| {count} | {cpu:.3} | {:+.1} % | {memory:.0} |", (beside - 1.0) * 100.0);
+    fill(&servers, "perf-tasks-few", most, few);
+    let mut figures: Vec<Vec<Tasks>> = counts.iter().map(|_| Vec::new()).collect();
+    for _ in 0..runs {
+        for (count, figures) in counts.iter().zip(&mut figures) {
+            let of = |topic, records| ours::deliver(&kafka, topic, *count, records);
+            let (all, some) = (of("perf-tasks", records), of("perf-tasks-few", few));
+            let ns = |used: &ours::Used, records: u64| used.cpu_ns_per_record * records as f64;
+            let record = (ns(&all, records) - ns(&some, few)) / (records - few) as f64;
+            let start_ms = (ns(&some, few) - record * few as f64) / 1e6;
+            let one = Tasks { record_us: record / 1e3, start_ms, peak_mb: all.peak_rss_mb };
+            eprintln!("{count} tasks: {:.3} µs, start {start_ms:.0} ms", one.record_us);
+            figures.push(one);
+        }
     }
-    println!("\n{most} partitions, {records} records of 254 bytes, null sink, one core.");
+    println!(
+        "| tasks | CPU µs a record | beside the fewest | start, ms CPU | peak memory MB |\n\
+         |---|---|---|---|---|"
+    );
+    let mut first = None;
+    for (count, figures) in counts.iter().zip(&figures) {
+        let of = |figure: fn(&Tasks) -> f64| {
+            table::median(&figures.iter().map(figure).collect::<Vec<f64>>())
+        };
+        let cpu = of(|one| one.record_us);
+        let beside = (cpu / *first.get_or_insert(cpu) - 1.0) * 100.0;
+        let (start, memory) = (of(|one| one.start_ms), of(|one| one.peak_mb));
+        println!("| {count} | {cpu:.3} | {beside:+.1} % | {start:.0} | {memory:.0} |");
+    }
+    println!(
+        "\n{most} partitions, {records} records of 254 bytes and {few}, null sink, one core, CPU time \
+         of the whole process, medians of {runs} runs in turn."
+    );
+}
+
+/// What a run of some tasks came to.
+struct Tasks {
+    record_us: f64,
+    start_ms: f64,
+    peak_mb: f64,
 }

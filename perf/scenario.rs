@@ -180,6 +180,6 @@ fn others() -> Vec<Scenario> {
         ),
         row("file", "strings, FileStream sink", File, STRINGS, true, 320, 10.0),
         row("source", "datagen to Kafka, lz4", Source, STRINGS, true, 900, 6.0),
-        row("file-source", "FileStream source to Kafka, lz4", FileSource, STRINGS, false, 900, 0.0),
+        row("file-source", "FileStream source to Kafka, lz4", FileSource, STRINGS, true, 900, 6.0),
     ]
 }

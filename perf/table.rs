@@ -23,10 +23,22 @@ struct Row {
     peak_rss_mb: f64,
 }
 
+/// The one in the middle; of an even number the mean of the two in the middle; NaN of none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    let (Some(low), Some(high)) =
+        (sorted.get(sorted.len().saturating_sub(1) / 2), sorted.get(sorted.len() / 2))
+    else {
+        return f64::NAN;
+    };
+    f64::midpoint(*low, *high)
+}
+
+/// How [`median`] came about.
+fn median_of(runs: usize) -> String {
+    let even = if runs.is_multiple_of(2) { " (the mean of the middle two)" } else { "" };
+    format!("median of {runs} runs{even}")
 }
 
 fn spread(values: &[f64]) -> String {
@@ -37,10 +49,10 @@ fn spread(values: &[f64]) -> String {
 
 pub fn run(options: &Options) {
     let dir = tempfile::tempdir().expect("a folder");
-    let classes = jvm::compile(dir.path());
+    let side = jvm::prepare(dir.path());
     eprintln!("starting Kafka and filling {} events …", options.records);
     let kafka = Kafka::start();
-    for topic in [ours::SOURCE_TOPIC, "perf-source-jvm"] {
+    for topic in [ours::SOURCE_TOPIC, jvm::SOURCE_TOPIC] {
         kafka.create_topic(topic, 1);
     }
     let mut rows = Vec::new();
@@ -64,7 +76,7 @@ pub fn run(options: &Options) {
             row.peak_rss_mb = row.peak_rss_mb.max(used.peak_rss_mb);
             row.ours.push(used.cpu_ns_per_record);
             if options.jvm && row.scenario.jvm {
-                let jvm = jvm::measure(&row.scenario, &kafka, options.records, &classes, run);
+                let jvm = jvm::measure(&row.scenario, &kafka, options.records, &side, run);
                 eprintln!("{} JVM: {jvm:.0} ns", row.scenario.name);
                 row.jvm.push(jvm);
             }
@@ -109,9 +121,12 @@ fn print(rows: &[Row], options: &Options) -> String {
     let _ = write!(
         text,
         "\nCPU time of the whole process a record; {} records of 254 bytes, one partition, lz4, one \
-         core, median of {} runs, both workers in turn.\nAgain: cargo build --release && cargo run \
+         core, {}, both workers in turn.\nAgain: cargo build --release && cargo run \
          --release -p millrace-perf -- table --records {} --runs {}",
-        options.records, options.runs, options.records, options.runs
+        options.records,
+        median_of(options.runs),
+        options.records,
+        options.runs
     );
     text
 }
@@ -151,4 +166,20 @@ fn machine() -> String {
         "{cpu}, {cores} cores, Linux {}, Kafka and Connect 4.1.0, commit {commit}.",
         kernel.trim()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{median, median_of};
+
+    #[test]
+    fn a_median_is_the_middle_or_the_mean_of_the_middle_two() {
+        assert!(median(&[]).is_nan());
+        assert_eq!(median(&[3.0]), 3.0);
+        assert_eq!(median(&[4.0, 1.0]), 2.5);
+        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0, 4.0]), 3.0);
+        assert_eq!(median_of(3), "median of 3 runs");
+        assert_eq!(median_of(2), "median of 2 runs (the mean of the middle two)");
+    }
 }

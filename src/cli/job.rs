@@ -58,6 +58,9 @@ pub(crate) struct Outcome {
     pub interrupted: bool,
 }
 
+/// Between two looks at the whole.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Runs the tasks to their end; `tick` sees the tally about ten times a second.
 pub(crate) fn run(
     mut engine: Engine,
@@ -74,8 +77,9 @@ pub(crate) fn run(
     }
     let mut failure = None;
     let mut stopping = false;
+    let mut told = Instant::now();
     while tasks.values().any(|task| !task.ended) {
-        if let Ok(report) = reports.recv_timeout(Duration::from_millis(100)) {
+        if let Ok(report) = reports.recv_timeout(TICK) {
             take(report, &mut tasks, &mut failure);
             while let Ok(report) = reports.try_recv() {
                 take(report, &mut tasks, &mut failure);
@@ -88,7 +92,11 @@ pub(crate) fn run(
                 engine.stop_task(id);
             }
         }
-        tick(&Tally::of(&tasks));
+        // Not with each report: a thousand tasks bring thousands a second.
+        if told.elapsed() >= TICK {
+            told = Instant::now();
+            tick(&Tally::of(&tasks));
+        }
     }
     engine.shutdown();
     let interrupted = stopping && failure.is_none();

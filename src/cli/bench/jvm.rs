@@ -13,12 +13,17 @@ use super::records::Maker;
 const NULL_SINK: &str = include_str!("../../../perf/jvm/NullSinkConnector.java");
 const EVENT_SOURCE: &str = include_str!("../../../perf/jvm/EventSourceConnector.java");
 
+/// Events that the source's stand-in sends in turn: far more than lz4's window of 64 KiB holds.
+const EVENTS: u64 = 4_000;
+
 /// The jar whose name tells Kafka's version.
 const RUNTIME: &str = "connect-runtime-";
 
 pub(super) struct Jvm {
     libs: PathBuf,
     classes: PathBuf,
+    /// The source's events, a line each.
+    events: PathBuf,
     pub version: String,
 }
 
@@ -37,7 +42,8 @@ impl Jvm {
         let java = words.lines().next().unwrap_or_default().replace('"', "");
         let libs = libs.canonicalize().map_err(|error| failed(error.to_string()))?;
         let classes = compile(&libs, dir).map_err(failed)?;
-        Ok(Self { libs, classes, version: format!("Kafka Connect {version}, {java}") })
+        let events = write_events(dir).map_err(|error| failed(error.to_string()))?;
+        Ok(Self { libs, classes, events, version: format!("Kafka Connect {version}, {java}") })
     }
 
     /// The worker with the heap of Kafka's own scripts; its files are to follow.
@@ -56,10 +62,7 @@ impl Jvm {
                 connector.insert("connector.class".to_owned(), "NullSinkConnector".to_owned());
             }
             Some(source) => {
-                let mut line = Vec::new();
-                // Of the size of the generator's own events.
-                Maker::Event(254).write(1, 1_700_000_000_000, &mut line);
-                let line = String::from_utf8_lossy(&line).into_owned();
+                let events = self.events.to_string_lossy();
                 let topic = ["kafka.topic", "topic"].into_iter().find_map(|key| connector.get(key));
                 let topic = topic.cloned().unwrap_or_default();
                 let count = ["max", "iterations"].into_iter().find_map(|key| connector.get(key));
@@ -69,7 +72,7 @@ impl Jvm {
                     ("connector.class", source),
                     ("topic", &topic),
                     ("iterations", &count),
-                    ("line", &line),
+                    ("lines.file", &*events),
                     ("value.converter", "org.apache.kafka.connect.storage.StringConverter"),
                 ] {
                     connector.insert(key.to_owned(), value.to_owned());
@@ -99,10 +102,22 @@ pub(super) fn note(class: &str) -> Option<String> {
             "the JVM has no null sink: perf/jvm/NullSinkConnector.java stands in for it".to_owned()
         }
         other => format!(
-            "the JVM has no {class}: perf/jvm/{other}.java stands in for it; it sends one event of \
-             254 bytes again and again, as a string"
+            "the JVM has no {class}: perf/jvm/{other}.java stands in for it; it sends {EVENTS} \
+             events of 254 bytes round and round, as strings"
         ),
     })
+}
+
+/// Events of the size of the generator's own.
+fn write_events(dir: &Path) -> std::io::Result<PathBuf> {
+    let mut lines = Vec::new();
+    for number in 0..EVENTS {
+        Maker::Event(254).write(number, 1_700_000_000_000 + number as i64, &mut lines);
+        lines.push(b'\n');
+    }
+    let path = dir.join("events.txt");
+    std::fs::write(&path, lines)?;
+    Ok(path)
 }
 
 fn compile(libs: &Path, dir: &Path) -> Result<PathBuf, String> {
@@ -132,7 +147,9 @@ mod tests {
 
     #[test]
     fn our_own_classes_get_stand_ins_and_others_none() {
-        let jvm = Jvm { libs: "".into(), classes: "".into(), version: String::new() };
+        let dir = tempfile::tempdir().unwrap();
+        let events = write_events(dir.path()).unwrap();
+        let jvm = Jvm { libs: "".into(), classes: "".into(), events, version: String::new() };
         let with = |class: &str| -> Config {
             [
                 ("connector.class", class),
@@ -151,7 +168,10 @@ mod tests {
             (of("connector.class"), of("topic"), of("iterations")),
             ("EventSourceConnector", "t", "7")
         );
-        assert_eq!(source["line"].len(), 254);
+        let lines = std::fs::read_to_string(of("lines.file")).unwrap();
+        assert!(lines.lines().all(|line| line.len() == 254));
+        let distinct: std::collections::HashSet<&str> = lines.lines().collect();
+        assert_eq!(distinct.len() as u64, EVENTS);
         assert!(!source.contains_key("value.converter.x"));
         let other = with("org.apache.kafka.connect.file.FileStreamSinkConnector");
         assert_eq!(jvm.connector(other.clone()), other);
