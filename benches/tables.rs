@@ -131,7 +131,7 @@ fn checked<'a>(
     arena: &'a Arena,
 ) -> Record<'a> {
     let text = checker.text(buffer, place.start, place.end, arena).expect("JSON");
-    record(Value::Json(arena.alloc(text.expect("an object"))))
+    record(Value::Json(text.expect("an object")))
 }
 
 /// From the bytes of a document to the joined record, and the first half of it by itself.

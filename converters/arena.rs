@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 use elsa::FrozenVec;
 
 use crate::data::{Schema, Value};
@@ -77,8 +78,15 @@ impl Arena {
         kept.downcast_ref().expect("it was put there as this type")
     }
 
+    #[inline]
     pub fn alloc<T: Copy>(&self, value: T) -> &T {
         self.bump.alloc(value)
+    }
+
+    /// [`Arena::alloc`] for the hottest places: the value is made where it stays.
+    #[inline(always)]
+    pub fn alloc_with<T: Copy>(&self, value: impl FnOnce() -> T) -> &T {
+        self.bump.alloc_with(value)
     }
 
     pub fn alloc_str<'a>(&'a self, text: &str) -> &'a str {
@@ -106,4 +114,16 @@ impl Arena {
             ),
         )
     }
+}
+
+/// A place for one more item, to be filled where it stays.
+#[inline]
+pub(crate) fn added<'v, T: Default>(items: &'v mut BumpVec<'_, T>) -> &'v mut T {
+    if items.capacity() == 0 {
+        // One or two would be grown at once.
+        items.reserve(4);
+    }
+    items.push(T::default());
+    let last = items.len() - 1;
+    &mut items[last]
 }

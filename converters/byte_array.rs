@@ -18,15 +18,17 @@ impl Default for ByteArrayConverter {
 }
 
 impl Converter for ByteArrayConverter {
-    fn to_connect_data<'a>(
+    fn to_connect_data_at<'a>(
         &mut self,
         _topic: &str,
         bytes: Option<&'a [u8]>,
         _detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
-        let value = bytes.map_or(Value::Null, Value::Bytes);
-        Ok(SchemaAndValue { schema: Some(arena.pin_schema(&self.schema)), value })
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        into.value = bytes.map_or(Value::Null, Value::Bytes);
+        into.schema = Some(arena.pin_schema(&self.schema));
+        Ok(())
     }
 
     fn from_connect_data(

@@ -72,7 +72,23 @@ pub trait Converter {
         bytes: Option<&'a [u8]>,
         detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError>;
+    ) -> Result<SchemaAndValue<'a>, DataError> {
+        let mut data = SchemaAndValue::default();
+        self.to_connect_data_at(topic, bytes, detail, arena, &mut data)?;
+        Ok(data)
+    }
+
+    /// The same, put where it stays: `into`, which holds null without a schema. What is handed on in
+    /// a `Result` is written in parts and copied as a whole, for which a processor waits. After an
+    /// error `into` is of no meaning.
+    fn to_connect_data_at<'a>(
+        &mut self,
+        topic: &str,
+        bytes: Option<&'a [u8]>,
+        detail: Detail,
+        arena: &'a Arena,
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError>;
 
     /// Appends the serialised form to `out`; `Ok(false)` and nothing appended is Kafka's null.
     /// On an error `out` is as it was.

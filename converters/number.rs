@@ -109,14 +109,15 @@ impl Number {
 }
 
 impl Converter for NumberConverter {
-    fn to_connect_data<'a>(
+    fn to_connect_data_at<'a>(
         &mut self,
         _topic: &str,
         bytes: Option<&'a [u8]>,
         _detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
-        let value = match bytes {
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        into.value = match bytes {
             None => Value::Null,
             Some(bytes) => self.read(bytes).ok_or_else(|| {
                 let (_, size, word, deserializer) = self.kind.facts();
@@ -126,7 +127,8 @@ impl Converter for NumberConverter {
                 ))
             })?,
         };
-        Ok(SchemaAndValue { schema: Some(arena.pin_schema(&self.schema)), value })
+        into.schema = Some(arena.pin_schema(&self.schema));
+        Ok(())
     }
 
     fn from_connect_data(
@@ -192,16 +194,17 @@ impl Default for BooleanConverter {
 }
 
 impl Converter for BooleanConverter {
-    fn to_connect_data<'a>(
+    fn to_connect_data_at<'a>(
         &mut self,
         _topic: &str,
         bytes: Option<&'a [u8]>,
         _detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
         let wrong =
             |why: String| Err(DataError::new(format!("Failed to deserialize boolean: {why}")));
-        let value = match bytes {
+        into.value = match bytes {
             None => Value::Null,
             Some([0]) => Value::Boolean(false),
             Some([1]) => Value::Boolean(true),
@@ -212,7 +215,8 @@ impl Converter for BooleanConverter {
                 return wrong("Size of data received by BooleanDeserializer is not 1".to_owned());
             }
         };
-        Ok(SchemaAndValue { schema: Some(arena.pin_schema(&self.schema)), value })
+        into.schema = Some(arena.pin_schema(&self.schema));
+        Ok(())
     }
 
     fn from_connect_data(

@@ -7,9 +7,42 @@ use num_bigint::{BigInt, Sign};
 /// Digits are the shortest that read back as the same number, as Java has it since 19; before,
 /// Java printed a digit too many for a few numbers.
 pub fn write_double(value: f64, out: &mut Vec<u8>) {
-    if write_not_finite(value, out) {
+    if write_few_decimals(value, out) || write_not_finite(value, out) {
         return;
     }
+    write_shortest(value, out);
+}
+
+/// Most numbers that people write have three decimals at most. If the thousandths, divided, are the
+/// number again, they are its digits: they are fifteen at most, and no two decimals of so few
+/// digits are the same double, so that none is shorter.
+#[inline]
+fn write_few_decimals(value: f64, out: &mut Vec<u8>) -> bool {
+    let size = value.abs();
+    if !(1e-3..1e7).contains(&size) {
+        return false;
+    }
+    let thousandths = (size * 1e3 + 0.5) as u64;
+    if thousandths as f64 / 1e3 != size {
+        return false;
+    }
+    let (whole, part) = (thousandths / 1000, (thousandths % 1000) as u16);
+    if value < 0.0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    let digit = |digit: u16| b'0' + digit as u8;
+    let length = out.len();
+    out.extend_from_slice(&[b'.', digit(part / 100), digit(part / 10 % 10), digit(part % 10)]);
+    out.truncate(match (part % 100, part % 10) {
+        (0, _) => length + 2,
+        (_, 0) => length + 3,
+        _ => length + 4,
+    });
+    true
+}
+
+fn write_shortest(value: f64, out: &mut Vec<u8>) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
     let plain = value == 0.0 || (1e-3..1e7).contains(&value.abs());
@@ -264,6 +297,23 @@ mod tests {
         let mut out = Vec::new();
         write_float(value, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn few_decimals_are_the_shortest() {
+        let mut bits = 88_172_645_463_325_252_u64;
+        for round in 0..200_000_u64 {
+            bits ^= bits << 13;
+            bits ^= bits >> 7;
+            bits ^= bits << 17;
+            let near = (bits % 10_000_000_000) as f64 / 10_f64.powi((round % 12) as i32);
+            for value in [near, -near, near.next_up(), near.next_down(), f64::from_bits(bits)] {
+                let mut shortest = Vec::new();
+                write_shortest(value, &mut shortest);
+                let known = value.is_finite().then(|| String::from_utf8(shortest).unwrap());
+                assert_eq!(known.unwrap_or_else(|| double(value)), double(value));
+            }
+        }
     }
 
     /// What `Double.toString` and `Float.toString` print on a JVM.

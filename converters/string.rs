@@ -22,18 +22,19 @@ impl StringConverter {
 }
 
 impl Converter for StringConverter {
-    fn to_connect_data<'a>(
+    fn to_connect_data_at<'a>(
         &mut self,
         _topic: &str,
         bytes: Option<&'a [u8]>,
         _detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
-        let value = match bytes {
-            Some(bytes) => Value::Str(self.charset.decode(bytes, arena)),
-            None => Value::Null,
-        };
-        Ok(SchemaAndValue { schema: Some(arena.pin_schema(&self.schema)), value })
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        if let Some(bytes) = bytes {
+            into.value = Value::Str(self.charset.decode(bytes, arena));
+        }
+        into.schema = Some(arena.pin_schema(&self.schema));
+        Ok(())
     }
 
     fn from_connect_data(

@@ -99,6 +99,14 @@ impl Random {
         (self.next() % bound as u64) as usize
     }
 
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub fn pick<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+        texts[self.below(texts.len())]
+    }
+
     /// Of any size: most numbers are small.
     pub fn long(&mut self) -> i64 {
         let bits = self.below(64);

@@ -48,8 +48,13 @@ impl<'a> Input<'a> {
             self.at += 1;
             return Ok(first.into());
         }
+        let rest = &self.bytes[self.at..];
+        if let Some((bits, length)) = rest.first_chunk().and_then(|eight| at_once(*eight)) {
+            self.at += length;
+            return Ok(bits);
+        }
         let mut bits = u64::from(first & 0x7f);
-        for (index, byte) in self.bytes[self.at + 1..].iter().take(9).enumerate() {
+        for (index, byte) in rest[1..].iter().take(9).enumerate() {
             bits |= u64::from(byte & 0x7f) << (7 * (index + 1));
             if *byte < 0x80 {
                 self.at += index + 2;
@@ -58,6 +63,22 @@ impl<'a> Input<'a> {
         }
         Err(if self.left() < 10 { SHORT } else { LONG })
     }
+}
+
+/// A number that ends within eight bytes, and how many it takes.
+#[inline]
+fn at_once(bytes: [u8; 8]) -> Option<(u64, usize)> {
+    let word = u64::from_le_bytes(bytes);
+    let last = !word & 0x8080_8080_8080_8080;
+    if last == 0 {
+        return None;
+    }
+    // Up to the first byte without its high bit; then sevens of bits move together.
+    let word = word & (last ^ (last - 1)) & 0x7f7f_7f7f_7f7f_7f7f;
+    let word = word & 0x007f_007f_007f_007f | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let word = word & 0x0000_3fff_0000_3fff | (word & 0x3fff_0000_3fff_0000) >> 2;
+    let word = word & 0x0fff_ffff | (word & 0x0fff_ffff_0000_0000) >> 4;
+    Some((word, last.trailing_zeros() as usize / 8 + 1))
 }
 
 #[inline]
@@ -85,11 +106,18 @@ mod tests {
 
     #[test]
     fn varints() {
-        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+        let powers =
+            (0..64).flat_map(|bit| [(1 << bit) - 1, 1 << bit, 0x5555_5555_5555_5555 >> bit]);
+        for value in powers.chain([u64::MAX]) {
             let mut out = Vec::new();
             write_varint(value, &mut out);
             assert_eq!(Input::new(&out).varint(), Ok(value));
-            out.pop();
+            // With bytes behind it, it is read at once where it ends within eight.
+            let length = out.len();
+            out.extend([0xa5; 8]);
+            let mut input = Input::new(&out);
+            assert_eq!((input.varint(), input.at), (Ok(value), length));
+            out.truncate(length - 1);
             assert!(Input::new(&out).varint().is_err());
         }
         assert_eq!(Input::new(&[0xff; 11]).varint(), Err(LONG));

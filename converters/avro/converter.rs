@@ -8,7 +8,7 @@ use super::encode::Encoder;
 use super::from_connect::avro_text;
 use super::program::{Op, Program};
 use super::schema::{AvroSchema, Kind};
-use super::{decode, to_connect, to_json};
+use super::{decode, flat_json, to_connect, to_json};
 use crate::arena::Arena;
 use crate::converter::{Converter, DataError, Detail};
 use crate::data::{Schema, SchemaAndValue, Value};
@@ -19,6 +19,10 @@ use crate::registry::{
 use crate::registry_plans::{Compiled, ReadPlans, Source, WritePlans, ask, failed_to, schema_of};
 use crate::varint::Input;
 
+/// Room for a flat program's text, at least and at most.
+const LEAST_ROOM: usize = 1024;
+const MOST_ROOM: usize = 256 * 1024;
+
 /// Reads and writes Avro under schemas of a registry.
 pub struct AvroConverter {
     config: AvroConverterConfig,
@@ -28,6 +32,9 @@ pub struct AvroConverter {
     written: WritePlans<Written>,
     /// JSON text under way into the arena; kept for its memory.
     text: Vec<u8>,
+    /// The same for texts that a flat program writes.
+    room: Box<[u8]>,
+    keys: to_json::Keys,
 }
 
 /// How one schema's data goes to one topic.
@@ -45,7 +52,18 @@ impl AvroConverter {
             read: ReadPlans::new(config.registry.schemas_cache),
             written: WritePlans::new(config.registry.schemas_cache),
             text: Vec::new(),
+            room: Box::default(),
+            keys: to_json::Keys::default(),
             config,
+        }
+    }
+
+    /// A text like the last one, with half as much again, will have room.
+    #[inline]
+    fn make_room(&mut self) {
+        let wanted = self.text.len() + self.text.len() / 2 + LEAST_ROOM;
+        if self.room.len() < wanted && wanted <= MOST_ROOM {
+            self.room = vec![0; wanted.next_power_of_two()].into();
         }
     }
 
@@ -62,7 +80,8 @@ impl AvroConverter {
         bytes: &'a [u8],
         detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
         let (id, start) = framed(bytes).map_err(|why| DataError::new(format!("{why} (byte 0)")))?;
         let program = self.program(topic, id)?;
         let mut input = Input { bytes, at: start };
@@ -70,33 +89,47 @@ impl AvroConverter {
             DataError::new(format!("{why}, at byte {at} of {} (schema {id})", bytes.len()))
         };
         if detail == Detail::Json && program.as_json {
+            // What is longer than the room for its text will hardly fit.
+            if let Some(flat) = program.flat.as_ref().filter(|_| bytes.len() < self.room.len())
+                && let Some(length) =
+                    flat_json::write(&program, flat, bytes, start, &mut self.room, &mut self.text)
+            {
+                let text = arena.alloc_bytes(&self.room[..length]);
+                into.value = Value::Json(arena.alloc_with(|| JsonText::verbatim(text)));
+                return Ok(());
+            }
             self.text.clear();
-            to_json::write(&program, &mut input, &mut self.text)
+            let written = to_json::write(&program, &mut input, &mut self.text, &mut self.keys)
                 .map_err(|why| fault(why, input.at))?;
             if input.left() > 0 {
                 return Err(fault(TRAILING, input.at));
             }
-            let text = JsonText::verbatim(arena.alloc_bytes(&self.text));
-            return Ok(SchemaAndValue { schema: None, value: Value::Json(arena.alloc(text)) });
+            if written == to_json::Written::Whole {
+                self.make_room();
+                let text = arena.alloc_bytes(&self.text);
+                into.value = Value::Json(arena.alloc(JsonText::verbatim(text)));
+                return Ok(());
+            }
+            input.at = start;
         }
         let schema = program.schema.as_ref().map(|schema| arena.pin_schema(schema));
         if program.raw_bytes {
-            let value = match (program.op(program.root), input.left()) {
+            into.value = match (program.op(program.root), input.left()) {
                 (Op::Decimal(_), 0) => return Err(fault(decode::NO_DIGITS, start)),
                 (Op::Decimal(scale), _) => decode::decimal(&bytes[start..], scale, arena),
                 _ => Value::Bytes(&bytes[start..]),
             };
-            return Ok(SchemaAndValue { schema, value });
+            into.schema = schema;
+            return Ok(());
         }
-        let mut value = Value::Null;
-        decode::read(&program, schema, &mut input, arena, &mut value)
+        decode::read(&program, schema, &mut input, arena, &mut into.value)
             .map_err(|why| fault(why, input.at))?;
         if input.left() > 0 {
             return Err(fault(TRAILING, input.at));
         }
         // A null union at the top has a schema and no value; the JVM then says neither.
-        let schema = schema.filter(|_| !value.is_null());
-        Ok(SchemaAndValue { schema, value })
+        into.schema = schema.filter(|_| !into.value.is_null());
+        Ok(())
     }
 
     fn write(
@@ -162,15 +195,16 @@ fn record_name(avro: &AvroSchema) -> Option<&str> {
 }
 
 impl Converter for AvroConverter {
-    fn to_connect_data<'a>(
+    fn to_connect_data_at<'a>(
         &mut self,
         topic: &str,
         bytes: Option<&'a [u8]>,
         detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
-        let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
-        self.read(topic, bytes, detail, arena)
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        let Some(bytes) = bytes else { return Ok(()) };
+        self.read(topic, bytes, detail, arena, into)
             .map_err(|error| failed_to("deserialize Avro data of", topic, error))
     }
 

@@ -269,6 +269,14 @@ fn check(seed: u64) {
             let full = converter.to_connect_data("t", Some(&broken), Detail::Full, &arena);
             let json = converter.to_connect_data("t", Some(&broken), Detail::Json, &arena);
             assert_eq!(full.is_ok(), json.is_ok(), "{text}: {full:?} and {json:?}");
+            if let (Ok(full), Ok(json)) = (full, json) {
+                let [full, json] = [full, json].map(|read| {
+                    let mut out = Vec::new();
+                    let options = WriteOptions::default();
+                    write_value(read.schema, read.value, &mut out, &options).map(|()| out)
+                });
+                assert_eq!(full.ok(), json.ok(), "{text}");
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::flat::FlatProgram;
 use crate::data::Schema;
 
 /// Place of an operation in [`Program::nodes`].
@@ -98,6 +99,8 @@ pub(super) struct Program {
     pub literals: Vec<u8>,
     /// The value may be written as JSON text without the typed value being made.
     pub as_json: bool,
+    /// The same for JSON text, unrolled, where that can be.
+    pub flat: Option<FlatProgram>,
     /// The payload is the bytes themselves, without a length: the schema is Avro's `bytes`.
     pub raw_bytes: bool,
 }

@@ -105,6 +105,35 @@ fn types_become_connects() {
     }
 }
 
+/// The first one's place and the last one's value, in the text too.
+#[test]
+fn a_key_that_comes_twice() {
+    let map = r#"{"type":"map","values":"long"}"#;
+    let payload = [6, 2, b'k', 2, 2, b'l', 4, 2, b'k', 6, 0];
+    let [_, value, text] = read(map, &payload).unwrap();
+    assert_eq!(value, "{String:k=Long:3,String:l=Long:2,}");
+    assert_eq!(text, r#"{"k":3,"l":2}"#);
+
+    let many = |last: u8| {
+        let mut payload = vec![80];
+        for key in (b'A'..).take(39).chain([last]) {
+            payload.extend([2, key, 2]);
+        }
+        payload.push(0);
+        read(map, &payload).unwrap()[2].matches(r#"":"#).count()
+    };
+    assert_eq!([many(b'A'), many(b'z')], [39, 40]);
+
+    let nested = r#"{"type":"map","values":{"type":"map","values":"long"}}"#;
+    let payload = [4, 2, b'k', 2, 2, b'k', 2, 0, 2, b'l', 4, 2, b'k', 2, 2, b'k', 4, 0, 0];
+    assert_eq!(read(nested, &payload).unwrap()[2], r#"{"k":{"k":1},"l":{"k":2}}"#);
+
+    let entries = r#"{"type":"array","items":{"type":"record","name":"MapEntry",
+        "namespace":"io.confluent.connect.avro","fields":[
+        {"name":"key","type":"int"},{"name":"value","type":"string"}]}}"#;
+    assert_eq!(read(entries, &[4, 2, 2, b'x', 2, 2, b'y', 0]).unwrap()[2], r#"[[1,"y"]]"#);
+}
+
 #[test]
 fn logical_types() {
     const NAME: &str = "org.apache.kafka.connect.data";

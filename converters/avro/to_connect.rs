@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::annotations::{set_parameter, shown};
 use super::config::AvroDataConfig;
+use super::flat::FlatProgram;
 use super::names::*;
 use super::program::{At, Branch, Node, Op, Program, Record};
 use super::schema::{AvroSchema, Id, Kind, simple_name};
@@ -97,7 +98,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn finish(self, schema: Option<Arc<Schema>>, root: At, raw_bytes: bool) -> Program {
-        Program {
+        let mut program = Program {
             as_json: self.as_json && schema.is_some(),
             schema,
             nodes: self.nodes,
@@ -106,8 +107,11 @@ impl<'s> Compiler<'s> {
             unions: self.unions,
             definitions: self.definitions,
             literals: self.literals,
+            flat: None,
             raw_bytes,
-        }
+        };
+        program.flat = FlatProgram::of(&program);
+        program
     }
 
     fn push(&mut self, op: Op, lead: Range<usize>, null: Range<usize>) -> Result<At, String> {

@@ -4,6 +4,8 @@
 //! Names and punctuation were made into literals with the program, so that a field costs one copy
 //! of its literal and one of its text.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -15,23 +17,64 @@ use crate::json::text::{write_string, write_utf8};
 use crate::number_text::{write_double, write_float};
 use crate::varint::{Fault, Input};
 
+/// Where the keys of maps under way stand in the text; kept for its memory.
+#[derive(Debug, Default)]
+pub(super) struct Keys(Vec<Range<usize>>);
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    Whole,
+    /// A map has a key twice, of which only the value knows what stays.
+    KeyTwice,
+}
+
 /// Appends the value as JSON; on a fault, `input.at` is the place of it and `out` holds a beginning.
 pub(super) fn write(
     program: &Program,
     input: &mut Input<'_>,
     out: &mut Vec<u8>,
+    keys: &mut Keys,
+) -> Result<Written, Fault> {
+    with_writer(program, input, out, keys, |writer, schema| writer.value(program.root, schema))
+}
+
+/// Appends a scalar without symbols.
+pub(super) fn write_scalar(
+    program: &Program,
+    op: Op,
+    input: &mut Input<'_>,
+    out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
+    let mut keys = Keys::default();
+    with_writer(program, input, out, &mut keys, |writer, schema| writer.scalar(op, schema))?;
+    Ok(())
+}
+
+#[inline]
+fn with_writer<'p>(
+    program: &'p Program,
+    input: &mut Input<'_>,
+    out: &mut Vec<u8>,
+    Keys(keys): &mut Keys,
+    write: impl FnOnce(&mut Writer<'_, 'p, '_>, &'p Schema) -> Result<(), Fault>,
+) -> Result<Written, Fault> {
     let schema = program.schema.as_deref().ok_or(NO_PLAN)?;
-    let mut writer = Writer { program, input: *input, out, depth: 0, free: FREE_ITEMS };
-    let written = writer.value(program.root, schema);
+    keys.clear();
+    let became = Written::Whole;
+    let (depth, free) = (0, FREE_ITEMS);
+    let mut writer = Writer { program, input: *input, out, keys, became, depth, free };
+    let written = write(&mut writer, schema);
     *input = writer.input;
-    written
+    written.map(|()| writer.became)
 }
 
 struct Writer<'i, 'p, 'o> {
     program: &'p Program,
     input: Input<'i>,
     out: &'o mut Vec<u8>,
+    keys: &'o mut Vec<Range<usize>>,
+    became: Written,
     depth: usize,
     free: usize,
 }
@@ -186,6 +229,7 @@ impl<'p> Writer<'_, 'p, '_> {
     fn map(&mut self, values: At, schema: &'p Schema) -> Result<(), Fault> {
         self.deeper()?;
         let of = schema.value_schema.as_deref().ok_or(NO_PLAN)?;
+        let outer = self.keys.len();
         let mut first = true;
         self.out.push(b'{');
         loop {
@@ -195,11 +239,14 @@ impl<'p> Writer<'_, 'p, '_> {
             }
             for _ in 0..count {
                 self.comma(&mut first);
+                let start = self.out.len();
                 self.scalar(Op::String, of)?;
+                self.keys.push(start..self.out.len());
                 self.out.push(b':');
                 self.value(values, of)?;
             }
         }
+        self.map_ends(outer);
         self.out.push(b'}');
         self.depth -= 1;
         Ok(())
@@ -210,6 +257,7 @@ impl<'p> Writer<'_, 'p, '_> {
         let (Some(keys), Some(values)) = (&schema.key_schema, &schema.value_schema) else {
             return Err(NO_PLAN);
         };
+        let outer = self.keys.len();
         let mut first = true;
         self.out.push(b'[');
         loop {
@@ -221,7 +269,9 @@ impl<'p> Writer<'_, 'p, '_> {
                 self.comma(&mut first);
                 let before = self.input.at;
                 self.out.push(b'[');
+                let start = self.out.len();
                 self.value(key, keys)?;
+                self.keys.push(start..self.out.len());
                 self.out.push(b',');
                 self.value(key + 1, values)?;
                 self.out.push(b']');
@@ -230,9 +280,18 @@ impl<'p> Writer<'_, 'p, '_> {
                 }
             }
         }
+        self.map_ends(outer);
         self.out.push(b']');
         self.depth -= 1;
         Ok(())
+    }
+
+    /// Behind a map whose keys are those from `outer` on.
+    fn map_ends(&mut self, outer: usize) {
+        if !distinct(self.out, &mut self.keys[outer..]) {
+            self.became = Written::KeyTwice;
+        }
+        self.keys.truncate(outer);
     }
 
     fn union(&mut self, number: u32, schema: &'p Schema, at: At) -> Result<(), Fault> {
@@ -266,6 +325,27 @@ impl<'p> Writer<'_, 'p, '_> {
         self.depth += 1;
         if self.depth > RECURSION { Err(TOO_DEEP) } else { Ok(()) }
     }
+}
+
+/// Is each of the keys in `text` there once? Few are compared with those before whose last byte, and
+/// with it mostly the key, may be the same; many are sorted.
+fn distinct(text: &[u8], keys: &mut [Range<usize>]) -> bool {
+    let key = |range: &Range<usize>| &text[range.clone()];
+    if keys.len() > 16 {
+        keys.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        return keys.windows(2).all(|pair| key(&pair[0]) != key(&pair[1]));
+    }
+    let mut seen = 0u64;
+    keys.iter().enumerate().all(|(at, range)| {
+        // The last byte of a string is its quote.
+        let bit = match key(range) {
+            [.., last, b'"'] | [.., last] => 1 << (last % 64),
+            [] => 1,
+        };
+        let maybe = seen & bit != 0;
+        seen |= bit;
+        !maybe || keys[..at].iter().all(|other| key(other) != key(range))
+    })
 }
 
 fn base64(bytes: &[u8], out: &mut Vec<u8>) {

@@ -38,8 +38,30 @@ pub(crate) trait Blocks: Isa {
         bits
     }
 
+    /// Writes where the bits stand, the lowest first, counted from `first`; what is in `places`
+    /// behind as many as there are bits is of no meaning.
+    #[inline(always)]
+    fn places(self, mut bits: u64, first: u16, places: &mut [u16; BLOCK]) {
+        let (fours, _) = places.as_chunks_mut::<4>();
+        // Four at a time, needed or not: how many there are is hard to foretell.
+        for four in fours {
+            if bits == 0 {
+                break;
+            }
+            for place in four {
+                *place = first.wrapping_add(bits.trailing_zeros() as u16);
+                bits &= bits.wrapping_sub(1);
+            }
+        }
+    }
+
     /// Are the first `len` bytes (1 to 64) the same?
     fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool;
+}
+
+/// Can that byte end a string? The rule of [`BlockBits::special`].
+pub(crate) fn is_special(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte < 0x20
 }
 
 /// Ones below bit `len`, 1 to 64.
@@ -72,6 +94,17 @@ mod x86 {
 
     use super::super::isa::{Avx2, Avx512, Sse2};
     use super::{BLOCK, BlockBits, Blocks, below};
+
+    /// 0 to 63.
+    static NUMBERS: [u8; BLOCK] = {
+        let mut numbers = [0; BLOCK];
+        let mut at = 0;
+        while at < BLOCK {
+            numbers[at] = at as u8;
+            at += 1;
+        }
+        numbers
+    };
 
     impl Blocks for Sse2 {
         #[inline(always)]
@@ -130,6 +163,24 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn places(self, bits: u64, first: u16, places: &mut [u16; BLOCK]) {
+            // SAFETY: `self` proves AVX-512 F, BW and VBMI2; the load reads the 64 bytes of
+            // `NUMBERS`, the stores write the first and the last 32 of the 64 places.
+            unsafe {
+                let numbers = _mm512_loadu_si512(NUMBERS.as_ptr().cast());
+                let found = _mm512_maskz_compress_epi8(bits, numbers);
+                let first = _mm512_set1_epi16(first as i16);
+                let low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(found));
+                _mm512_storeu_si512(places.as_mut_ptr().cast(), _mm512_add_epi16(low, first));
+                if bits.count_ones() > 32 {
+                    let high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(found));
+                    let high = _mm512_add_epi16(high, first);
+                    _mm512_storeu_si512(places.as_mut_ptr().add(32).cast(), high);
+                }
+            }
+        }
+
+        #[inline(always)]
         fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
             // SAFETY: `self` proves AVX-512 F, BW and VL; the loads read the first 32 or all 64
             // bytes of both.
@@ -170,9 +221,33 @@ mod tests {
             for (from, bits) in found.iter().enumerate() {
                 for (i, &byte) in text[from..from + BLOCK].iter().enumerate() {
                     let bit = |mask: u64| mask >> i & 1 == 1;
-                    assert_eq!(bit(bits.special), byte == b'"' || byte == b'\\' || byte < 0x20);
+                    assert_eq!(bit(bits.special), is_special(byte));
                     assert_eq!(bit(bits.high), byte >= 0x80);
                     assert_eq!(bit(bits.non_digits), !byte.is_ascii_digit());
+                }
+            }
+        }
+    }
+
+    fn placed<I: Isa + Blocks>(isa: I, bits: u64, first: u16) -> [u16; BLOCK] {
+        let mut places = [0; BLOCK];
+        isa.places(bits, first, &mut places);
+        places
+    }
+
+    #[test]
+    fn places_are_those_of_the_bits() {
+        let mut bits = 1_u64;
+        for round in 0..400 {
+            bits = bits.rotate_left(round % 7).wrapping_mul(6_364_136_223_846_793_005) ^ 0x5555;
+            // From few bits to all.
+            for bits in [bits & bits << 1 & bits << 2, bits, bits | bits << 1 | bits << 2, !0, 0] {
+                let first = (round * 64) as u16;
+                let all = (0..64_u16).filter(|at| bits >> at & 1 == 1).map(|at| first + at);
+                let all: Vec<u16> = all.collect();
+                for level in Level::available() {
+                    let found = dispatch!(level, placed, (bits: u64, first: u16) -> [u16; BLOCK]);
+                    assert_eq!(found[..all.len()], all, "{level:?} {bits:x}");
                 }
             }
         }

@@ -68,19 +68,19 @@ impl Checker {
         start: usize,
         end: usize,
         arena: &'a Arena,
-    ) -> Result<Option<JsonText<'a>>, JsonError> {
+    ) -> Result<Option<&'a JsonText<'a>>, JsonError> {
         if let Some(at) = self.book.find(buf, start, end) {
             let shape = self.book.shape(at);
             let src = &buf[start + shape.lead..end - shape.trail];
             let sights = shape.sights.as_ref();
-            let ends = &self.book.workspace.ends;
+            let ends = self.book.workspace.ends.as_slice();
             let noted = sights.and_then(|sights| sights.of(src, shape.lead, ends, arena));
-            return Ok(Some(JsonText { src, edits: &[], noted }));
+            return Ok(Some(arena.alloc_with(|| JsonText { src, edits: &[], noted })));
         }
         let checked = self.check_all(buf, start, end)?;
         Ok(match checked.kind {
             Kind::Null | Kind::Empty => None,
-            _ => Some(JsonText::verbatim(&buf[checked.start..checked.end])),
+            _ => Some(arena.alloc(JsonText::verbatim(&buf[checked.start..checked.end]))),
         })
     }
 

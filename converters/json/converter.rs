@@ -263,18 +263,21 @@ fn envelope(bytes: &[u8], arena: &Arena) -> Result<(Range<usize>, Range<usize>),
 }
 
 impl Converter for JsonConverter {
-    fn to_connect_data<'a>(
+    fn to_connect_data_at<'a>(
         &mut self,
         _topic: &str,
         bytes: Option<&'a [u8]>,
         detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
-        let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        let Some(bytes) = bytes else { return Ok(()) };
         if self.config.schemas_enable {
-            return self.enveloped(bytes, detail, arena);
+            *into = self.enveloped(bytes, detail, arena)?;
+        } else {
+            into.value = self.schemaless(bytes, detail, arena)?;
         }
-        Ok(SchemaAndValue { schema: None, value: self.schemaless(bytes, detail, arena)? })
+        Ok(())
     }
 
     fn from_connect_data(

@@ -5,9 +5,16 @@
 //! the scanner goes on byte by byte. Which set of instructions is used is decided where a plan or a
 //! converter is made ([`Level::detect`]), not per record.
 
-/// A set of instructions that the scanner is compiled for.
+use std::fmt;
+
+/// A set of instructions that the scanner is compiled for; only of a set that this machine has is
+/// there one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Level(Set);
+
+/// The sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Set {
     /// Eight bytes at a time in a general register; any machine.
     Swar,
     #[cfg(target_arch = "x86_64")]
@@ -15,10 +22,24 @@ pub enum Level {
     Sse2,
     #[cfg(target_arch = "x86_64")]
     /// 32 bytes at a time.
-    Avx2,
+    Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
     /// 64 bytes at a time where whole blocks are looked at (learned shapes), else as AVX2.
-    Avx512,
+    Avx512(Avx512),
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Set::Swar => "Swar",
+            #[cfg(target_arch = "x86_64")]
+            Set::Sse2 => "Sse2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => "Avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => "Avx512",
+        })
+    }
 }
 
 impl Level {
@@ -26,32 +47,33 @@ impl Level {
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            match (Self::has_avx512(), Self::has_avx2()) {
-                (true, _) => Self::Avx512,
-                (false, true) => Self::Avx2,
-                (false, false) => Self::Sse2,
+            match (Avx512::new(), Avx2::new()) {
+                (Some(isa), _) => Self(Set::Avx512(isa)),
+                (None, Some(isa)) => Self(Set::Avx2(isa)),
+                (None, None) => Self(Set::Sse2),
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
-            Self::Swar
+            Self(Set::Swar)
         }
     }
 
     /// All that this machine has; tests run on each.
     pub fn available() -> Vec<Self> {
-        let mut levels = vec![Self::Swar];
+        let mut levels = vec![Self(Set::Swar)];
         #[cfg(target_arch = "x86_64")]
         {
-            levels.push(Self::Sse2);
-            if Self::has_avx2() {
-                levels.push(Self::Avx2);
-            }
-            if Self::has_avx512() {
-                levels.push(Self::Avx512);
-            }
+            levels.push(Self(Set::Sse2));
+            levels.extend(Avx2::new().map(|isa| Self(Set::Avx2(isa))));
+            levels.extend(Avx512::new().map(|isa| Self(Set::Avx512(isa))));
         }
         levels
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(self) -> Set {
+        self.0
     }
 
     /// AVX2 and the bit instructions that came with it (Haswell, Zen and later).
@@ -62,9 +84,10 @@ impl Level {
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("bmi2")
             && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
     }
 
-    /// AVX-512 on bytes, in vectors of all widths (Skylake's servers, Zen 4 and later).
+    /// AVX-512 on bytes, in vectors of all widths, and their compression (Ice Lake, Zen 4 and later).
     #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(crate) fn has_avx512() -> bool {
@@ -72,6 +95,7 @@ impl Level {
             && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vbmi2")
     }
 }
 
@@ -222,7 +246,7 @@ mod x86 {
     }
 
     /// Made only by [`Avx2::new`], so whoever has one runs on a machine that can.
-    #[derive(Clone, Copy)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct Avx2(());
 
     impl Avx2 {
@@ -286,7 +310,7 @@ mod x86 {
 
     /// Made only by [`Avx512::new`], so whoever has one runs on a machine that can. A string's or a
     /// number's bytes are few: the searches are those of AVX2, only whole blocks are wider.
-    #[derive(Clone, Copy)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct Avx512(Avx2);
 
     impl Avx512 {
@@ -342,36 +366,58 @@ pub(crate) fn plain_text(buf: &[u8], start: usize) -> Option<(&str, usize)> {
     Some((unsafe { std::str::from_utf8_unchecked(text) }, at))
 }
 
+/// The bytes as text if they are ASCII; short ones, as fields mostly have, in a few steps.
+#[inline]
+pub(crate) fn ascii_text(bytes: &[u8]) -> Option<&str> {
+    let eight = |at: usize| {
+        let block = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>);
+        block.map_or(0, |block| u64::from_le_bytes(*block))
+    };
+    let length = bytes.len();
+    let mut bits = 0;
+    if length < 8 {
+        bits = bytes.iter().fold(0, |bits, byte| bits | u64::from(*byte));
+    } else {
+        let mut at = 0;
+        while at + 8 < length {
+            bits |= eight(at);
+            at += 8;
+        }
+        // The last block may have bytes of the one before.
+        bits |= eight(length - 8);
+    }
+    if bits & HIGH != 0 {
+        return None;
+    }
+    // SAFETY: each byte of `bytes` is in a block that was looked at, or was looked at alone; none had
+    // its high bit set, so all are ASCII, which is UTF-8.
+    Some(unsafe { std::str::from_utf8_unchecked(bytes) })
+}
+
 /// Calls `$work(isa, args…)` compiled for `$level`: one function a level, the AVX2 one with its
 /// instructions switched on for everything that is inlined into it (AVX-512 likewise).
 macro_rules! dispatch {
     ($level:expr, $work:ident, ($($arg:ident : $ty:ty),* $(,)?) -> $ret:ty) => {{
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
         fn avx2(isa: $crate::json::isa::Avx2, $($arg: $ty),*) -> $ret {
             $work(isa, $($arg),*)
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512vl")]
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512vbmi2")]
         fn avx512(isa: $crate::json::isa::Avx512, $($arg: $ty),*) -> $ret {
             $work(isa, $($arg),*)
         }
-        match $level {
+        match $level.set() {
+            // SAFETY: an `Avx512` exists only where the machine has these instructions.
             #[cfg(target_arch = "x86_64")]
-            $crate::json::isa::Level::Avx512 => match $crate::json::isa::Avx512::new() {
-                // SAFETY: an `Avx512` exists only where the machine has these instructions.
-                Some(isa) => unsafe { avx512(isa, $($arg),*) },
-                None => $work($crate::json::isa::Sse2, $($arg),*),
-            },
+            $crate::json::isa::Set::Avx512(isa) => unsafe { avx512(isa, $($arg),*) },
+            // SAFETY: an `Avx2` exists only where the machine has these instructions.
             #[cfg(target_arch = "x86_64")]
-            $crate::json::isa::Level::Avx2 => match $crate::json::isa::Avx2::new() {
-                // SAFETY: an `Avx2` exists only where the machine has these instructions.
-                Some(isa) => unsafe { avx2(isa, $($arg),*) },
-                None => $work($crate::json::isa::Sse2, $($arg),*),
-            },
+            $crate::json::isa::Set::Avx2(isa) => unsafe { avx2(isa, $($arg),*) },
             #[cfg(target_arch = "x86_64")]
-            $crate::json::isa::Level::Sse2 => $work($crate::json::isa::Sse2, $($arg),*),
-            $crate::json::isa::Level::Swar => $work($crate::json::isa::Swar, $($arg),*),
+            $crate::json::isa::Set::Sse2 => $work($crate::json::isa::Sse2, $($arg),*),
+            $crate::json::isa::Set::Swar => $work($crate::json::isa::Swar, $($arg),*),
         }
     }};
 }
@@ -423,6 +469,21 @@ mod tests {
             }
         }
         assert_eq!(plain_text(b"", 1), None);
+    }
+
+    #[test]
+    fn ascii_text_has_no_other_byte() {
+        for length in 0..70 {
+            let mut bytes = vec![0x7f; length];
+            assert_eq!(ascii_text(&bytes).map(str::as_bytes), Some(&bytes[..]));
+            for at in 0..length {
+                for other in [0x80, 0xff] {
+                    bytes[at] = other;
+                    assert_eq!(ascii_text(&bytes), None, "{length} {at}");
+                }
+                bytes[at] = 0;
+            }
+        }
     }
 
     #[test]

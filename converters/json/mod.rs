@@ -28,11 +28,14 @@ pub mod write;
 pub use checker::Checker;
 pub use converter::{JsonConverter, JsonConverterConfig};
 pub use isa::Level;
+pub(crate) use isa::{BASELINE, Baseline, Isa, ascii_text, plain_text};
 pub(crate) use parse::{Reader, last_wins};
 pub use parse::{find_path, parse, parse_text};
 pub(crate) use scalars::node_type;
 pub use scan::{Checked, JsonError, Kind, MAX_DEPTH, check, check_at};
 pub use shape_book::ShapeCounts;
+pub(crate) use typed_plan::Literal;
+pub(crate) use typed_quick::integer;
 pub(crate) use write::write_decimal;
 pub use write::{DecimalFormat, WriteOptions, write_value};
 

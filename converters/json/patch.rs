@@ -23,6 +23,7 @@ use super::patch_pass::{Found, Keys, Scratch, collect};
 use super::patch_shapes::{edits_of_shape, learn_shape, part_of_shape};
 use super::scan::{JsonError, Kind};
 use super::shape_book::{ShapeBook, ShapeCounts};
+use super::typed_quick::eight;
 use super::write::{WriteOptions, write_value};
 use super::{empty_text, serialization_error};
 use crate::arena::Arena;
@@ -110,15 +111,21 @@ impl Call {
     }
 }
 
-/// The number that a few digits are, as Unix times and most numbers do not need a parser.
+/// The number that up to 18 digits are, as Unix times and most numbers do not need a parser.
 #[inline]
 fn whole_number(text: &[u8]) -> Option<i64> {
     const NEVER_TOO_LARGE: usize = 18;
     if text.is_empty() || text.len() > NEVER_TOO_LARGE {
         return None;
     }
-    text.iter().try_fold(0i64, |number, byte| {
+    // The last digits, eight at a time, behind the first ones.
+    let (first, eights) = text.as_rchunks::<8>();
+    let first = first.iter().try_fold(0i64, |number, byte| {
         byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
+    });
+    eights.iter().try_fold(first?, |number, digits| match eight(digits, 0)? {
+        (8, more) => Some(number * 100_000_000 + more as i64),
+        _ => None,
     })
 }
 
@@ -275,17 +282,18 @@ impl PatchPlan {
         end: usize,
         meta: &RecordMeta<'_>,
         arena: &'a Arena,
-    ) -> Result<JsonText<'a>, DataError> {
+    ) -> Result<&'a JsonText<'a>, DataError> {
         let document = &buf[start..end];
         if let Some(at) = self.book.find(buf, start, end) {
             let pieces = self.pieces(meta, arena);
             let stamped = meta.timestamp.is_some() || self.without_timestamp.is_none();
             if self.extract.is_some() {
-                return Ok(part_of_shape(&self.book, at, document));
+                return Ok(part_of_shape(&self.book, at, document, arena));
             }
             return edits_of_shape(&self.book, at, document, stamped, pieces);
         }
-        self.apply_once(buf, start, end, meta, arena)
+        let text = self.apply_once(buf, start, end, meta, arena)?;
+        Ok(arena.alloc(text))
     }
 
     /// The one-pass patch: says what is wrong, and what there is to learn.

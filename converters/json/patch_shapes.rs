@@ -7,6 +7,7 @@ use super::patch_pass::Found;
 use super::shape::{Piece, Shape, Step, Template};
 use super::shape_book::ShapeBook;
 use super::shape_learn::learn;
+use crate::arena::Arena;
 use crate::converter::DataError;
 use crate::json_text::{Edit, JsonText};
 
@@ -18,7 +19,7 @@ pub(super) fn edits_of_shape<'a>(
     document: &'a [u8],
     stamped: bool,
     pieces: Pieces<'_, 'a>,
-) -> Result<JsonText<'a>, DataError> {
+) -> Result<&'a JsonText<'a>, DataError> {
     let shape = book.shape(at);
     let ends = &book.workspace.ends;
     let lead = shape.lead as u32;
@@ -37,21 +38,27 @@ pub(super) fn edits_of_shape<'a>(
         Edit { start, end, with }
     });
     match failed {
-        None => Ok(JsonText::new(src, edits)),
+        None => Ok(pieces.arena.alloc_with(|| JsonText::new(src, edits))),
         Some(error) => Err(error),
     }
 }
 
 /// The value that is extracted from a document that has the shape `at`.
 #[inline(always)]
-pub(super) fn part_of_shape<'a>(book: &ShapeBook, at: usize, document: &'a [u8]) -> JsonText<'a> {
+pub(super) fn part_of_shape<'a>(
+    book: &ShapeBook,
+    at: usize,
+    document: &'a [u8],
+    arena: &'a Arena,
+) -> &'a JsonText<'a> {
     let shape = book.shape(at);
     let ends = &book.workspace.ends;
     let place = |place: super::shape::Place| (ends[usize::from(place.slot)] + place.delta) as usize;
-    match shape.templates[0].first() {
-        Some(step) => JsonText::verbatim(&document[place(step.start)..place(step.end)]),
-        None => JsonText::verbatim(document),
-    }
+    let part = match shape.templates[0].first() {
+        Some(step) => &document[place(step.start)..place(step.end)],
+        None => document,
+    };
+    arena.alloc(JsonText::verbatim(part))
 }
 
 /// Learns the shape of a document that the pass has just been over; its hits are in the scratch.

@@ -6,7 +6,7 @@
 //! the places differ, by the lengths of the values. So what the patch decided for one document is
 //! kept as a [`Template`], with places counted from the end of a slot.
 
-use super::blocks::BLOCK;
+use super::blocks::{BLOCK, is_special};
 use super::patch_compile::Literal;
 use super::scan::Kind;
 use super::sought::Sights;
@@ -59,6 +59,20 @@ impl Slot {
         }
     }
 
+    /// Of bare values, which have neither quotes nor brackets around them, those that it takes.
+    fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Number => &[Kind::Integer, Kind::Double],
+            Self::Integer => &[Kind::Integer],
+            Self::Double => &[Kind::Double],
+            Self::Word => &[Kind::Boolean, Kind::Null],
+            Self::Boolean => &[Kind::Boolean],
+            Self::Null => &[Kind::Null],
+            Self::Scalar => &[Kind::Integer, Kind::Double, Kind::Boolean, Kind::Null],
+            Self::End | Self::Text | Self::Array | Self::Object => &[],
+        }
+    }
+
     fn is_scalar(self) -> bool {
         !matches!(self, Self::End | Self::Array | Self::Object)
     }
@@ -88,13 +102,19 @@ pub(super) struct Value {
 /// A literal and the slot behind it, ready to be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
-    /// In the shape's text.
+    /// The literal's first bytes, and zeros where it is shorter.
+    pub head: [u8; BLOCK],
+    /// The literal in the shape's text.
     pub at: u32,
     pub len: u32,
     pub slot: Slot,
+    /// The kinds that a bare slot takes, a bit each.
+    pub kinds: u8,
     /// 1 if the slot is a string: its closing quote belongs to the next literal.
     pub quote: u8,
     pub depth: u16,
+    /// Quotes, backslashes and control characters in the literal.
+    pub specials: u16,
 }
 
 /// A place in a document of the shape: `delta` bytes behind the end of a slot (0: the start).
@@ -136,8 +156,8 @@ pub(super) struct Shape {
     cuts: Vec<usize>,
     values: Vec<Value>,
     pub segments: Vec<Segment>,
-    /// The literals as they are compared, with a block of spare bytes behind them.
-    pub text: Vec<u8>,
+    /// The literals as they are compared.
+    text: Vec<u8>,
     /// White space before and behind the document.
     pub lead: usize,
     pub trail: usize,
@@ -212,20 +232,25 @@ impl Shape {
             self.text.extend(after_text.then_some(b'"'));
             self.text.extend_from_slice(&self.bare[from..to]);
             self.text.extend(before_text.then_some(b'"'));
+            let specials = self.text[start..].iter().map(|byte| is_special(*byte));
+            let mut head = [0; BLOCK];
+            head.iter_mut().zip(&self.text[start..]).for_each(|(head, byte)| *head = *byte);
             self.segments.push(Segment {
+                head,
                 at: start as u32,
                 len: (self.text.len() - start) as u32,
                 slot,
+                kinds: slot.kinds().iter().fold(0, |kinds, kind| kinds | 1 << *kind as u8),
                 quote: u8::from(before_text),
                 depth: value.map_or(0, |value| value.depth),
+                specials: specials.filter(|special| *special).count() as u16,
             });
             from = to;
             after_text = before_text;
         }
-        self.text.resize(self.text.len() + BLOCK, 0);
     }
 
-    fn literal(&self, segment: &Segment) -> &[u8] {
+    pub fn literal(&self, segment: &Segment) -> &[u8] {
         &self.text[segment.at as usize..][..segment.len as usize]
     }
 

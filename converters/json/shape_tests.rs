@@ -336,7 +336,7 @@ fn compare_places(dice: &mut Dice, documents: &[Vec<u8>]) -> u64 {
             let (buf, start, end) = surround(dice, document);
             let before = checker.shape_counts().hits;
             let Ok(Some(text)) = checker.text(&buf, start, end, &arena) else { continue };
-            let told = places(sought, &text, counts);
+            let told = places(sought, text, counts);
             if checker.shape_counts().hits == before {
                 assert_eq!(told, None);
                 continue;
@@ -500,7 +500,7 @@ fn large_and_deep_documents() {
         ([5, 5, 15, 14, 16, 40].map(objects), 2),
         ([40, MAX_DEPTH - 1, MAX_DEPTH - 2, 40, MAX_DEPTH, 40].map(objects), 4),
         ([10, 10, 191, 191, 192, 192].map(many), 2),
-        ([10, 63, 64, 60_000, 65_000, 70_000].map(long), 4),
+        ([10, 63, 64, 60_000, 64_400, 64_600].map(long), 4),
     ] {
         assert_eq!(hits(&texts), expected, "{:.80}", texts[0]);
     }

@@ -98,6 +98,7 @@ impl Plan {
 const BLOCK: usize = 16;
 
 /// Text that is compared with what stands at a place, the first block of it at once.
+#[derive(Debug)]
 pub(crate) struct Literal {
     text: Box<[u8]>,
     head: u128,
@@ -106,7 +107,7 @@ pub(crate) struct Literal {
 
 impl Literal {
     /// `before`, the name as a string, a colon. A name may be written in other ways too.
-    fn lead(before: u8, name: &str) -> Self {
+    pub fn lead(before: u8, name: &str) -> Self {
         let mut text = vec![before];
         write_string(name, &mut text);
         text.push(b':');

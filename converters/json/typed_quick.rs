@@ -21,7 +21,7 @@ const DIVISORS: [f64; 16] =
 /// How many of the eight bytes at `at` are digits before the first that is none, and what they say.
 /// `None`: the document ends before.
 #[inline(always)]
-fn eight(document: &[u8], at: usize) -> Option<(usize, u64)> {
+pub(super) fn eight(document: &[u8], at: usize) -> Option<(usize, u64)> {
     let bytes = document.get(at..)?.first_chunk::<8>()?;
     let digits = u64::from_le_bytes(*bytes) ^ 0x3030_3030_3030_3030;
     // The top bit of what is above 9; a carry can only spoil bytes behind the first of those.
@@ -41,7 +41,7 @@ fn eight(document: &[u8], at: usize) -> Option<(usize, u64)> {
 /// The digits at `at`, 18 at most: how many, and what they say; without a zero in front, unless it
 /// stands alone.
 #[inline(always)]
-fn integer(document: &[u8], at: usize) -> Option<(usize, u64)> {
+pub(crate) fn integer(document: &[u8], at: usize) -> Option<(usize, u64)> {
     let (mut count, mut number) = eight(document, at)?;
     if count == 0 || (count > 1 && document[at] == b'0') {
         return None;
@@ -59,7 +59,7 @@ fn integer(document: &[u8], at: usize) -> Option<(usize, u64)> {
 impl<'a> Reader<'a> {
     /// To the value of the member that the literal leads to, if it is the next one.
     #[inline(always)]
-    pub(super) fn take(&mut self, lead: &Literal) -> bool {
+    pub(crate) fn take(&mut self, lead: &Literal) -> bool {
         match lead.behind(self.document, self.scan.at) {
             Some(behind) => {
                 self.scan.at = behind;
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
 
     /// [`Self::take`] of a literal that begins with the brace of the object at hand.
     #[inline(always)]
-    pub(super) fn take_first(&mut self, lead: &Literal) -> bool {
+    pub(crate) fn take_first(&mut self, lead: &Literal) -> bool {
         let taken = self.depth < MAX_DEPTH && self.take(lead);
         self.depth += usize::from(taken);
         taken
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
 
     /// Out of the object whose closing brace is at hand.
     #[inline(always)]
-    pub(super) fn take_last(&mut self) -> bool {
+    pub(crate) fn take_last(&mut self) -> bool {
         self.scan.space();
         let taken = self.scan.peek() == b'}';
         self.scan.at += usize::from(taken);
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
 
     /// An integer of at most 18 digits.
     #[inline(always)]
-    pub(super) fn quick_long(&mut self) -> Option<i64> {
+    pub(crate) fn quick_long(&mut self) -> Option<i64> {
         let negative = self.scan.peek() == b'-';
         let start = self.scan.at + usize::from(negative);
         let (count, number) = integer(self.document, start)?;
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
     /// A number of at most 15 digits without an exponent. Those digits are a double, and so is the
     /// power of ten that they are divided by: the quotient is the nearest double.
     #[inline(always)]
-    pub(super) fn quick_double(&mut self) -> Option<f64> {
+    pub(crate) fn quick_double(&mut self) -> Option<f64> {
         let negative = self.scan.peek() == b'-';
         let start = self.scan.at + usize::from(negative);
         let (whole, mut digits) = integer(self.document, start)?;
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn quick_boolean(&mut self) -> Option<bool> {
+    pub(crate) fn quick_boolean(&mut self) -> Option<bool> {
         let rest = self.document.get(self.scan.at..)?;
         let (answer, length) = match rest.first_chunk::<4>()? {
             b"true" => (true, 4),
@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
 
     /// A string of ASCII without escapes.
     #[inline(always)]
-    pub(super) fn quick_string(&mut self) -> Option<&'a str> {
+    pub(crate) fn quick_string(&mut self) -> Option<&'a str> {
         if self.scan.peek() != b'"' {
             return None;
         }
@@ -190,7 +190,7 @@ impl<'a> Reader<'a> {
 
     /// To the next item of an array.
     #[inline(always)]
-    pub(super) fn quick_comma(&mut self) -> bool {
+    pub(crate) fn quick_comma(&mut self) -> bool {
         let next = self.document.get(self.scan.at..).unwrap_or_default();
         let there = next.first() == Some(&b',');
         self.scan.at += usize::from(there);
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn quick_null(&mut self) -> bool {
+    pub(crate) fn quick_null(&mut self) -> bool {
         let rest = self.document.get(self.scan.at..).unwrap_or_default();
         let null = rest.first_chunk() == Some(b"null");
         self.scan.at += if null { 4 } else { 0 };

@@ -61,7 +61,8 @@ impl JsonSchemaConverter {
         bytes: &'a [u8],
         detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
         let (id, start) = framed(bytes).map_err(|why| DataError::new(format!("{why} (byte 0)")))?;
         let payload = &bytes[start..];
         let Self { config, source, read, .. } = self;
@@ -74,12 +75,13 @@ impl JsonSchemaConverter {
             && program.as_json
             && let Some(text) = exact::text(&program, payload, arena)
         {
-            return Ok(SchemaAndValue { schema: None, value: Value::Json(arena.alloc(text)) });
+            into.value = Value::Json(arena.alloc(text));
+            return Ok(());
         }
         let schema = arena.pin_schema(&program.schema);
-        let value = decode::read(&program.ops, program.root, schema, payload, arena)
-            .map_err(|error| of_text(error, id, payload.len()))?;
-        Ok(SchemaAndValue { schema: Some(schema), value })
+        into.schema = Some(schema);
+        decode::read(&program.ops, program.root, schema, payload, arena, &mut into.value)
+            .map_err(|error| of_text(error, id, payload.len()))
     }
 
     /// Appends a record; false is Kafka's null.
@@ -223,15 +225,16 @@ fn about(doing: &str, topic: &str, error: DataError) -> DataError {
 }
 
 impl Converter for JsonSchemaConverter {
-    fn to_connect_data<'a>(
+    fn to_connect_data_at<'a>(
         &mut self,
         topic: &str,
         bytes: Option<&'a [u8]>,
         detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
-        let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
-        self.read(topic, bytes, detail, arena)
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        let Some(bytes) = bytes else { return Ok(()) };
+        self.read(topic, bytes, detail, arena, into)
             .map_err(|error| about("byte[] to Kafka Connect data", topic, error))
     }
 

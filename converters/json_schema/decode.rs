@@ -4,34 +4,31 @@
 //! is put on the heap, and what the arena takes is bounded by the record's length and its schema's.
 
 use super::names::{KEY, VALUE};
-use super::program::{At, Op, Ops};
-use crate::arena::Arena;
+use super::program::{At, Op, Ops, Record};
+use crate::arena::{Arena, added};
 use crate::converter::DataError;
 use crate::data::{Schema, Struct, Value};
 use crate::json::{Reader, last_wins, node_type, serialization_error};
 use crate::unfit::in_field;
 
-/// Reads the one value that `payload` is.
+/// Reads the one value that `payload` is, to where it stays.
 pub(super) fn read<'a>(
     ops: &Ops,
     op: Op,
     schema: &'a Schema,
     payload: &'a [u8],
     arena: &'a Arena,
-) -> Result<Value<'a>, DataError> {
+    into: &mut Value<'a>,
+) -> Result<(), DataError> {
     let mut decoder = Decoder { ops, reader: Reader::new(payload, arena), depth: 0 };
-    decoder.reader.scan.space();
-    let value = decoder.value(op, schema, None);
-    let value = match value {
-        Ok(value) => value,
-        Err(error) if error.message.contains("at byte") => return Err(error),
+    match decoder.value(op, schema, None, into) {
+        Ok(()) => decoder.reader.finish().map_err(serialization_error),
+        Err(error) if error.message.contains("at byte") => Err(error),
         Err(error) => {
             let message = format!("{}, before byte {}", error.message, decoder.reader.scan.at);
-            return Err(DataError { message, ..error });
+            Err(DataError { message, ..error })
         }
-    };
-    decoder.reader.scan.finish().map_err(serialization_error)?;
-    Ok(value)
+    }
 }
 
 pub(super) struct Decoder<'a, 'p> {
@@ -82,62 +79,138 @@ pub(super) fn broken() -> DataError {
     DataError::new("the schema's plan is broken")
 }
 
+#[cold]
+fn required(schema: &Schema) -> DataError {
+    let type_ = schema.type_.name();
+    DataError::new(format!("Invalid null value for required {type_} field"))
+}
+
 impl<'a> Decoder<'a, '_> {
-    fn null(&self, schema: &'a Schema) -> Result<Value<'a>, DataError> {
-        match &schema.default {
-            Some(default) => Ok(default.to_value(self.reader.arena)),
-            None if schema.optional => Ok(Value::Null),
-            None => Err(DataError::new(format!(
-                "Invalid null value for required {} field",
-                schema.type_.name()
-            ))),
+    /// What the null at hand stands for.
+    fn null(&mut self, schema: &'a Schema, into: &mut Value<'a>) -> Result<(), DataError> {
+        if !self.reader.quick_null() {
+            self.reader.skip()?;
         }
+        *into = match &schema.default {
+            Some(default) => default.to_value(self.reader.arena),
+            None if schema.optional => Value::Null,
+            None => return Err(required(schema)),
+        };
+        Ok(())
     }
 
-    /// The value at hand.
+    /// Reads the value at hand to where it stays: one that is handed from function to function is
+    /// written in parts and copied as a whole, for which a processor waits, field by field.
+    #[inline(always)]
     pub fn value(
         &mut self,
         op: Op,
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, DataError> {
-        if self.reader.scan.peek() == b'n' {
-            self.reader.skip()?;
-            return self.null(schema);
+        into: &mut Value<'a>,
+    ) -> Result<(), DataError> {
+        // Behind a member's name that was compared as a whole there may be some.
+        self.reader.scan.space();
+        match self.quick(op, into) {
+            true => Ok(()),
+            false => self.any_value(op, schema, around, into),
         }
-        Ok(match op {
+    }
+
+    /// Reads a value in the form that most writers give it; false, and nothing read, if it is in
+    /// another, or null.
+    // Unoptimised, each level of values would take the room of all that is inlined.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn quick(&mut self, op: Op, into: &mut Value<'a>) -> bool {
+        let reader = &mut self.reader;
+        match op {
+            Op::String => match reader.quick_string() {
+                Some(text) => *into = Value::Str(text),
+                None => return false,
+            },
+            // As Java narrows.
+            Op::Int64 | Op::Timestamp | Op::Int32 | Op::Int16 | Op::Int8 => {
+                let Some(number) = reader.quick_long() else { return false };
+                *into = match op {
+                    Op::Timestamp => Value::Timestamp(number),
+                    Op::Int32 => Value::Int32(number as i32),
+                    Op::Int16 => Value::Int16(number as i16),
+                    Op::Int8 => Value::Int8(number as i8),
+                    _ => Value::Int64(number),
+                };
+            }
+            Op::Float64 => match reader.quick_double() {
+                Some(number) => *into = Value::Float64(number),
+                None => return false,
+            },
+            Op::Boolean => match reader.quick_boolean() {
+                Some(yes) => *into = Value::Boolean(yes),
+                None => return false,
+            },
+            _ => return false,
+        }
+        true
+    }
+
+    /// [`Self::value`], whatever is there.
+    fn any_value(
+        &mut self,
+        op: Op,
+        schema: &'a Schema,
+        around: Option<&Around<'a, '_>>,
+        into: &mut Value<'a>,
+    ) -> Result<(), DataError> {
+        if self.reader.scan.peek() == b'n' {
+            return self.null(schema, into);
+        }
+        match op {
+            Op::Struct(number) => self.record(number, schema, around, into),
+            Op::Array(items) => self.array(items, schema, around, into),
+            Op::Map(values) => self.map(values, schema, around, into),
+            Op::Entries(key) => self.entries(key, schema, around, into),
+            Op::Again(number) => {
+                let found = around.map(|around| again(Some(around), number)).transpose()?;
+                let found = found.ok_or_else(broken)?;
+                self.record(number, found.schema, found.outer, into)
+            }
+            Op::Union(first) => self.union(first, schema, around, into),
+            op => self.scalar(op, schema, into),
+        }
+    }
+
+    /// Not on the stack of what stands in structs and arrays.
+    #[inline(never)]
+    fn scalar(
+        &mut self,
+        op: Op,
+        schema: &'a Schema,
+        into: &mut Value<'a>,
+    ) -> Result<(), DataError> {
+        *into = match op {
             Op::String => self.reader.text()?.map_or(Value::Null, Value::Str),
             Op::Int64 => Value::Int64(self.reader.long()?),
             Op::Int32 => Value::Int32(self.reader.long()? as i32),
+            // As Java narrows.
+            Op::Int8 => Value::Int8(self.reader.long()? as i8),
+            Op::Int16 => Value::Int16(self.reader.long()? as i16),
+            Op::Float32 => Value::Float32(self.reader.float()?),
             Op::Float64 => Value::Float64(self.reader.float()?),
             Op::Boolean => {
                 let yes = self.reader.scan.peek() == b't';
                 self.reader.skip()?;
                 Value::Boolean(yes)
             }
-            Op::Struct(number) => return self.record(number, schema, around),
-            // As Java narrows.
-            Op::Int8 => Value::Int8(self.reader.long()? as i8),
-            Op::Int16 => Value::Int16(self.reader.long()? as i16),
-            Op::Float32 => Value::Float32(self.reader.float()?),
             Op::Bytes => match self.reader.text()? {
                 Some(text) => Value::Bytes(self.reader.binary(text)?),
                 None => return Err(DataError::new("Invalid bytes field")),
             },
-            Op::Decimal => return self.reader.decimal(schema),
+            Op::Decimal => self.reader.decimal(schema)?,
             Op::Date | Op::Time | Op::Timestamp => {
-                return self.reader.date(schema.name.as_deref().unwrap_or_default());
+                self.reader.date(schema.name.as_deref().unwrap_or_default())?
             }
-            Op::Array(items) => return self.array(items, schema, around),
-            Op::Map(values) => return self.map(values, schema, around),
-            Op::Entries(key) => return self.entries(key, schema, around),
-            Op::Again(number) => {
-                let found = around.map(|around| again(Some(around), number)).transpose()?;
-                let found = found.ok_or_else(broken)?;
-                return self.record(number, found.schema, found.outer);
-            }
-            Op::Union(first) => return self.union(first, schema, around),
-        })
+            _ => return Err(broken()),
+        };
+        Ok(())
     }
 
     fn record(
@@ -145,44 +218,91 @@ impl<'a> Decoder<'a, '_> {
         number: u32,
         schema: &'a Schema,
         outer: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, DataError> {
+        into: &mut Value<'a>,
+    ) -> Result<(), DataError> {
         if self.reader.scan.peek() != b'{' {
             return Err(self.found("Structs should be encoded as JSON objects, but found "));
         }
         self.deeper()?;
         let around = Around { number, schema, outer };
-        let first = self.ops.records[number as usize];
+        let ops = self.ops;
+        let record = &ops.records[number as usize];
         let arena = self.reader.arena;
-        let values = arena.bump().alloc_slice_fill_copy(schema.fields.len(), None);
-        // Writers mostly keep the schema's order, so the next field is tried first.
-        let mut next = 0;
-        let mut more = self.reader.enter_object()?;
+        let values = arena.bump().alloc_slice_fill_copy(schema.fields.len(), Value::Null);
+        let read = match record.leads.first() {
+            Some(first) if self.reader.take_first(first) => {
+                self.in_order(record, &around, values, 0)?
+            }
+            _ => 0,
+        };
+        if read == 0 || read < values.len() || !self.reader.take_last() {
+            self.in_any_order(record, &around, values, read)?;
+        }
+        self.depth -= 1;
+        *into = Value::Struct(arena.alloc(Struct { schema, values }));
+        Ok(())
+    }
+
+    /// Reads the value at hand, of that field, and members for as long as they stand in the order of
+    /// the fields: the field that did not.
+    #[inline]
+    fn in_order(
+        &mut self,
+        record: &Record,
+        around: &Around<'a, '_>,
+        values: &mut [Value<'a>],
+        from: usize,
+    ) -> Result<usize, DataError> {
+        let fields = &around.schema.fields[..];
+        let count = fields.len().min(values.len()).min(record.leads.len());
+        let (fields, values, leads) =
+            (&fields[..count], &mut values[..count], &record.leads[..count]);
+        let mut at = from;
+        while at < count {
+            let (op, field) = (self.ops.get(record.first + at as u32), &fields[at]);
+            self.value(op, &field.schema, Some(around), &mut values[at])
+                .map_err(|error| in_field(error, &field.name))?;
+            at += 1;
+            if at < count && !self.reader.take(&leads[at]) {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    /// Reads the rest of an object of which `read` members came in order, if any: others may be
+    /// missing, unknown or come twice.
+    #[inline(never)]
+    fn in_any_order(
+        &mut self,
+        record: &Record,
+        around: &Around<'a, '_>,
+        values: &mut [Value<'a>],
+        read: usize,
+    ) -> Result<(), DataError> {
+        let schema = around.schema;
+        // What stays absent may be required: the JVM does not look either.
+        for (value, field) in values.iter_mut().zip(&schema.fields).skip(read) {
+            if let Some(default) = &field.schema.default {
+                *value = default.to_value(self.reader.arena);
+            }
+        }
+        let mut more = match read {
+            0 => self.reader.enter_object()?,
+            _ => self.reader.more_members()?,
+        };
+        let mut next = read;
         while more {
-            let at = self.reader.field(schema, next)?;
-            match at {
-                Some(at) => {
-                    let op = self.ops.get(first + at as u32);
-                    let value = self
-                        .value(op, &schema.fields[at].schema, Some(&around))
-                        .map_err(|error| in_field(error, &schema.fields[at].name))?;
-                    (values[at], next) = (Some(value), at + 1);
-                }
+            match self.reader.field(schema, next)? {
+                // Where one is missing the others mostly come in order again.
+                Some(at) => next = self.in_order(record, around, values, at)?,
                 None => {
                     self.reader.skip()?;
                 }
             }
             more = self.reader.more_members()?;
         }
-        self.depth -= 1;
-        // What is absent may be required: the JVM does not look either.
-        let values = arena.bump().alloc_slice_fill_iter(values.iter().zip(&schema.fields).map(
-            |(value, field)| {
-                let default =
-                    || field.schema.default.as_ref().map(|default| default.to_value(arena));
-                value.or_else(default).unwrap_or_default()
-            },
-        ));
-        Ok(Value::Struct(arena.alloc(Struct { schema, values })))
+        Ok(())
     }
 
     fn array(
@@ -190,7 +310,8 @@ impl<'a> Decoder<'a, '_> {
         items: At,
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, DataError> {
+        into: &mut Value<'a>,
+    ) -> Result<(), DataError> {
         let op = self.ops.get(items);
         let of = schema.value_schema.as_deref().ok_or_else(broken)?;
         let members = match self.reader.scan.peek() {
@@ -199,23 +320,29 @@ impl<'a> Decoder<'a, '_> {
             b'{' => true,
             _ => {
                 self.reader.skip()?;
-                return Ok(Value::Array(&[]));
+                *into = Value::Array(&[]);
+                return Ok(());
             }
         };
         self.deeper()?;
         let mut values = self.reader.arena.vec();
-        let enter = if members { Reader::enter_object } else { Reader::enter_array };
-        let next = if members { Reader::more_members } else { Reader::more_items };
-        let mut more = enter(&mut self.reader)?;
+        let mut more = match members {
+            true => self.reader.enter_object()?,
+            false => self.reader.enter_array()?,
+        };
         while more {
             if members {
                 self.reader.name()?;
             }
-            values.push(self.value(op, of, around)?);
-            more = next(&mut self.reader)?;
+            self.value(op, of, around, added(&mut values))?;
+            more = match members {
+                true => self.reader.more_members()?,
+                false => self.reader.quick_comma() || self.reader.more_items()?,
+            };
         }
         self.depth -= 1;
-        Ok(Value::Array(values.into_bump_slice()))
+        *into = Value::Array(values.into_bump_slice());
+        Ok(())
     }
 
     fn map(
@@ -223,7 +350,8 @@ impl<'a> Decoder<'a, '_> {
         values: At,
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, DataError> {
+        into: &mut Value<'a>,
+    ) -> Result<(), DataError> {
         if self.reader.scan.peek() != b'{' {
             return Err(
                 self.found("Maps with string fields should be encoded as JSON objects, but found ")
@@ -236,13 +364,15 @@ impl<'a> Decoder<'a, '_> {
         let mut more = self.reader.enter_object()?;
         while more {
             let key = self.reader.name()?;
-            let value = self.value(op, of, around).map_err(|error| in_field(error, key))?;
-            entries.push((Value::Str(key), value));
+            let entry: &mut (Value<'a>, Value<'a>) = added(&mut entries);
+            entry.0 = Value::Str(key);
+            self.value(op, of, around, &mut entry.1).map_err(|error| in_field(error, key))?;
             more = self.reader.more_members()?;
         }
         last_wins(&mut entries);
         self.depth -= 1;
-        Ok(Value::Map(entries.into_bump_slice()))
+        *into = Value::Map(entries.into_bump_slice());
+        Ok(())
     }
 
     fn entries(
@@ -250,7 +380,8 @@ impl<'a> Decoder<'a, '_> {
         key: At,
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, DataError> {
+        into: &mut Value<'a>,
+    ) -> Result<(), DataError> {
         if self.reader.scan.peek() != b'[' {
             return Err(self.found(
                 "Maps with non-string fields should be encoded as JSON array of objects, but found ",
@@ -260,12 +391,13 @@ impl<'a> Decoder<'a, '_> {
         let mut entries = self.reader.arena.vec();
         let mut more = self.reader.enter_array()?;
         while more {
-            entries.push(self.entry(key, schema, around)?);
+            self.entry(key, schema, around, added(&mut entries))?;
             more = self.reader.more_items()?;
         }
         last_wins(&mut entries);
         self.depth -= 1;
-        Ok(Value::Map(entries.into_bump_slice()))
+        *into = Value::Map(entries.into_bump_slice());
+        Ok(())
     }
 
     fn entry(
@@ -273,20 +405,21 @@ impl<'a> Decoder<'a, '_> {
         at: At,
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<(Value<'a>, Value<'a>), DataError> {
+        into: &mut (Value<'a>, Value<'a>),
+    ) -> Result<(), DataError> {
         let (Some(keys), Some(values)) = (&schema.key_schema, &schema.value_schema) else {
             return Err(broken());
         };
         if self.reader.scan.peek() != b'{' {
             return Err(self.found("Found invalid map entry instead of object: "));
         }
-        let (mut entry, mut members) = ((None, None), 0);
+        let mut members = 0;
         let mut more = self.reader.enter_object()?;
         while more {
             members += 1;
             match self.reader.name()? {
-                KEY => entry.0 = Some(self.value(self.ops.get(at), keys, around)?),
-                VALUE => entry.1 = Some(self.value(self.ops.get(at + 1), values, around)?),
+                KEY => self.value(self.ops.get(at), keys, around, &mut into.0)?,
+                VALUE => self.value(self.ops.get(at + 1), values, around, &mut into.1)?,
                 _ => {
                     self.reader.skip()?;
                 }
@@ -298,7 +431,7 @@ impl<'a> Decoder<'a, '_> {
                 "Found invalid map entry, expected length 2 but found :{members}"
             )));
         }
-        Ok((entry.0.unwrap_or_default(), entry.1.unwrap_or_default()))
+        Ok(())
     }
 
     #[inline]

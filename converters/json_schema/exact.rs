@@ -5,9 +5,10 @@
 //! without escapes, integers within their types, other numbers as Java prints them. Optional fields
 //! that are absent become edits that say null. Whatever else there is, the typed value is made.
 
-use super::program::{At, Op, Ops, Program};
+use super::program::{Op, Ops, Program, Record};
 use crate::arena::Arena;
 use crate::data::Schema;
+use crate::json::{integer, plain_text};
 use crate::json_text::{Edit, JsonText};
 
 /// The text, if it may go as it is.
@@ -76,7 +77,7 @@ impl<'a> Pass<'a, '_> {
                 b't' => self.word(b"true"),
                 _ => self.word(b"false"),
             },
-            Op::Struct(number) => self.record(self.ops.records[number as usize], schema),
+            Op::Struct(number) => self.record(&self.ops.records[number as usize], schema),
             Op::Array(items) => {
                 let of = schema.value_schema.as_deref()?;
                 self.word(b"[")?;
@@ -94,33 +95,49 @@ impl<'a> Pass<'a, '_> {
         }
     }
 
-    fn record(&mut self, first: At, schema: &Schema) -> Option<()> {
-        self.word(b"{")?;
+    fn record(&mut self, record: &Record, schema: &Schema) -> Option<()> {
         let mut next = 0;
-        let mut any = false;
-        if self.peek() != b'}' {
-            loop {
-                let start = self.at;
-                let key = self.string()?;
-                self.word(b":")?;
-                let ahead = schema.fields.get(next..)?;
-                let skipped = ahead.iter().position(|field| field.name.as_bytes() == key)?;
-                if skipped > 0 {
-                    self.absent(schema, next..next + skipped, start, Place::Before)?;
-                }
-                let at = next + skipped;
-                self.value(self.ops.get(first + at as u32), &schema.fields[at].schema)?;
-                (next, any) = (at + 1, true);
-                if self.word(b",").is_none() {
-                    break;
-                }
+        loop {
+            next = self.in_order(record, schema, next)?;
+            let more = match next {
+                0 => self.word(b"{").map(|()| self.peek() != b'}')?,
+                _ => self.word(b",").is_some(),
+            };
+            if !more {
+                break;
             }
+            let start = self.at;
+            let key = self.string()?;
+            self.word(b":")?;
+            let ahead = schema.fields.get(next..)?;
+            let skipped = ahead.iter().position(|field| field.name.as_bytes() == key)?;
+            if skipped > 0 {
+                self.absent(schema, next..next + skipped, start, Place::Before)?;
+            }
+            let at = next + skipped;
+            self.value(self.ops.get(record.first + at as u32), &schema.fields[at].schema)?;
+            next = at + 1;
         }
         if next < schema.fields.len() {
-            let place = if any { Place::Behind } else { Place::Alone };
+            let place = if next > 0 { Place::Behind } else { Place::Alone };
             self.absent(schema, next..schema.fields.len(), self.at, place)?;
         }
         self.word(b"}")
+    }
+
+    /// Members for as long as none is missing; the field whose member is not next.
+    #[inline]
+    fn in_order(&mut self, record: &Record, schema: &Schema, from: usize) -> Option<usize> {
+        let mut next = from;
+        while let Some(lead) = record.leads.get(next)
+            && let Some(behind) = lead.behind(self.text, self.at)
+        {
+            self.at = behind;
+            let of = &schema.fields.get(next)?.schema;
+            self.value(self.ops.get(record.first + next as u32), of)?;
+            next += 1;
+        }
+        Some(next)
     }
 
     /// An edit at `at` that says null for the fields.
@@ -160,6 +177,10 @@ impl<'a> Pass<'a, '_> {
     fn string(&mut self) -> Option<&'a [u8]> {
         self.word(b"\"")?;
         let from = self.at;
+        if let Some((content, end)) = plain_text(self.text, from) {
+            self.at = end + 1;
+            return Some(content.as_bytes());
+        }
         let rest = self.text.get(from..)?;
         let length = memchr::memchr(b'"', rest)?;
         let content = &rest[..length];
@@ -181,15 +202,25 @@ impl<'a> Pass<'a, '_> {
     fn integer(&mut self, least: i64, most: i64) -> Option<()> {
         let from = self.at;
         let negative = self.word(b"-").is_some();
-        let digits = self.digits();
-        if digits.is_empty() || (digits[0] == b'0' && (digits.len() > 1 || negative)) {
+        let value = match integer(self.text, self.at) {
+            Some((count, number)) => {
+                self.at += count;
+                let number = number as i64;
+                if negative { -number } else { number }
+            }
+            // Of more digits, or at the very end of the text.
+            None => {
+                let digits = self.digits();
+                if digits.is_empty() || (digits[0] == b'0' && digits.len() > 1) {
+                    return None;
+                }
+                let text = std::str::from_utf8(&self.text[from..self.at]).ok()?;
+                text.parse::<i64>().ok()?
+            }
+        };
+        if (negative && value == 0) || matches!(self.peek(), b'.' | b'e' | b'E') {
             return None;
         }
-        if matches!(self.peek(), b'.' | b'e' | b'E') {
-            return None;
-        }
-        let text = std::str::from_utf8(&self.text[from..self.at]).ok()?;
-        let value: i64 = text.parse().ok()?;
         (least..=most).contains(&value).then_some(())
     }
 

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::validate::Validator;
-use crate::data::Schema;
+use crate::data::{Field, Schema};
+use crate::json::Literal;
 
 /// Place of an operation in [`Ops::list`].
 pub(super) type At = u32;
@@ -44,8 +45,26 @@ pub(super) enum Op {
 #[derive(Debug, Default)]
 pub(super) struct Ops {
     pub list: Vec<Op>,
-    /// By a struct's number, where the operations of its fields begin.
-    pub records: Vec<At>,
+    /// By a struct's number.
+    pub records: Vec<Record>,
+}
+
+/// A struct's members, as most writers write them: in the order of its fields.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// Where the operations of the fields begin.
+    pub first: At,
+    /// What leads to each field's value, from behind the value before or from the opening brace.
+    pub leads: Box<[Literal]>,
+}
+
+impl Record {
+    pub fn new<'f>(first: At, fields: impl Iterator<Item = &'f Field>) -> Self {
+        let lead = |(at, field): (usize, &Field)| {
+            Literal::lead(if at == 0 { b'{' } else { b',' }, &field.name)
+        };
+        Self { first, leads: fields.enumerate().map(lead).collect() }
+    }
 }
 
 impl Ops {

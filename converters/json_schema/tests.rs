@@ -527,6 +527,44 @@ proptest! {
         prop_assert_eq!(as_json(text), as_json(read));
     }
 
+    /// Members in any order, some missing or unknown, some twice, with and without white space.
+    #[test]
+    fn members_however_they_stand(seed: u64, in_order: bool, spaced: bool) {
+        let mut random = Random(seed);
+        let count = MEMBERS.len();
+        let some: Vec<usize> = match in_order {
+            true => (0..count).filter(|_| random.below(4) > 0).collect(),
+            false => (0..random.below(12)).map(|_| random.below(count)).collect(),
+        };
+        let mut space = || if spaced { ["", " ", "\n\t  "][random.below(3)] } else { "" };
+        let (mut members, mut last) = (Vec::new(), [None; MEMBERS.len()]);
+        for (nth, at) in some.iter().enumerate() {
+            let (name, texts) = MEMBERS[*at];
+            last[*at] = Some(nth % 2);
+            let [a, b, c, d] = [space(), space(), space(), space()];
+            members.push(format!("{a}\"{name}\"{b}:{c}{}{d}", texts[nth % 2]));
+        }
+        let record = format!("{}{{{}}}{}", space(), members.join(","), space());
+        let fields = |record: &str| {
+            read(data(), MEMBERS_OF, record.as_bytes(), Detail::Full, |_, read, _| {
+                let Value::Struct(found) = read.value else { panic!("no struct") };
+                found.values.iter().map(show).collect::<Vec<_>>()
+            })
+        };
+        let whole = [0, 1].map(|which| {
+            let all = MEMBERS.map(|(name, texts)| format!("\"{name}\":{}", texts[which]));
+            fields(&format!("{{{}}}", all.join(","))).unwrap()
+        });
+        let expected: Vec<String> = (0..count - 1)
+            .map(|at| match last[at] {
+                Some(which) => whole[which][at].clone(),
+                None if MEMBERS[at].0 == "d" => show(&Value::Int64(7)),
+                None => show(&Value::Null),
+            })
+            .collect();
+        prop_assert_eq!(fields(&record), Ok(expected), "{}", record);
+    }
+
     /// Whatever the bytes are: no panic, and one verdict for values and for text.
     #[test]
     fn any_text(
@@ -550,6 +588,31 @@ proptest! {
         }
     }
 }
+
+const MEMBERS_OF: &str = r#"{"type":"object","properties":{
+    "a":{"type":"integer","connect.index":0},"b\"":{"type":"string","connect.index":1},
+    "c of more than sixteen bytes":{"type":"number","connect.index":2},
+    "d":{"type":"integer","default":7,"connect.index":3},
+    "e":{"type":"boolean","connect.index":4},
+    "f":{"oneOf":[{"type":"null"},{"type":"object","properties":{"x":{"type":"string"}}}],
+        "connect.index":5},
+    "g":{"type":"array","items":{"type":"integer"},"connect.index":6},
+    "h":{"type":"integer","connect.type":"int8","connect.index":7},
+    "i":{"type":"integer","title":"org.apache.kafka.connect.data.Timestamp","connect.index":8}}}"#;
+
+/// The names as they are written, each with two values; the last is none of the schema's.
+const MEMBERS: [(&str, [&str; 2]); 10] = [
+    ("a", ["1", "-1234567890123"]),
+    (r#"b\""#, [r#""short""#, r#""é \n of more than sixteen bytes""#]),
+    ("c of more than sixteen bytes", ["1.5", "-1e3"]),
+    ("d", ["2", "\"none\""]),
+    ("e", ["true", "false"]),
+    ("f", ["null", r#"{ "y" : 1, "x":"z"}"#]),
+    ("g", ["[]", "[1, 2,3 ]"]),
+    ("h", ["-7", "300"]),
+    ("i", ["1700000000000", "0"]),
+    ("other", [r#"{"a":5}"#, "[1]"]),
+];
 
 /// Schemas of all kinds, each with a record.
 const SAMPLES: [(&str, &str); 4] = [

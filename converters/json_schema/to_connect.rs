@@ -14,11 +14,12 @@ use super::names::{
     ENUM, GENERALIZED_ENUM, GENERALIZED_UNION, ID, ID_PREFIX, KEY, NULL_MARKER, ONE_OF,
     ONE_OF_FIELD, UNION_FIELD, UNION_PREFIX, VALUE,
 };
-use super::program::{At, Op, Ops, Program};
+use super::program::{At, Op, Ops, Program, Record};
 use super::schema::{Criterion, Id, JsonSchema, Kind, Node, Object};
 use crate::arena::Arena;
 use crate::data::{
     DATE_NAME, DECIMAL_NAME, Field, OwnedValue, Schema, SchemaType, TIME_NAME, TIMESTAMP_NAME,
+    Value,
 };
 
 /// The program for data of `json`; `version` is the registry's.
@@ -259,14 +260,16 @@ impl<'s> Compiler<'s> {
     /// Notes that the struct of that schema is being made; its number.
     pub fn begin(&mut self, id: Id) -> u32 {
         let number = u32::try_from(self.ops.records.len()).unwrap_or(u32::MAX);
-        self.ops.records.push(0);
+        self.ops.records.push(Record::default());
         self.structs.insert(id, Begun { number, id: None, schema: None });
         number
     }
 
     pub fn record(&mut self, number: u32, fields: &[(Field, Op)]) -> Op {
         let ops: Vec<Op> = fields.iter().map(|(_, op)| *op).collect();
-        self.ops.records[number as usize] = self.push(&ops);
+        let first = self.push(&ops);
+        self.ops.records[number as usize] =
+            Record::new(first, fields.iter().map(|(field, _)| field));
         Op::Struct(number)
     }
 
@@ -351,7 +354,8 @@ impl<'s> Compiler<'s> {
         let (arena, text) = (Arena::new(), json.to_string());
         let text = arena.alloc_bytes(text.as_bytes());
         let pinned = Arc::new(schema.clone());
-        let value = decode::read(&self.ops, op, arena.pin_schema(&pinned), text, &arena)
+        let mut value = Value::Null;
+        decode::read(&self.ops, op, arena.pin_schema(&pinned), text, &arena, &mut value)
             .map_err(|error| format!("the default {json}: {}", error.message))?;
         Ok(value.to_owned_value())
     }

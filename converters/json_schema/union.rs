@@ -19,15 +19,17 @@ impl<'a> Decoder<'a, '_> {
         first: At,
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, DataError> {
+        into: &mut Value<'a>,
+    ) -> Result<(), DataError> {
         self.deeper()?;
         let chosen = self.choose(first, schema, around)?;
         let arena = self.reader.arena;
         let values = arena.bump().alloc_slice_fill_copy(schema.fields.len(), Value::Null);
         let op = self.ops.get(first + chosen as u32);
-        values[chosen] = self.value(op, &schema.fields[chosen].schema, around)?;
+        self.value(op, &schema.fields[chosen].schema, around, &mut values[chosen])?;
         self.shallower();
-        Ok(Value::Struct(arena.alloc(Struct { schema, values })))
+        *into = Value::Struct(arena.alloc(Struct { schema, values }));
+        Ok(())
     }
 
     fn choose(
@@ -88,7 +90,7 @@ impl<'a> Decoder<'a, '_> {
         };
         self.deeper()?;
         let inside = Around::new(number, schema, outer);
-        let first = self.ops.records[number as usize];
+        let first = self.ops.records[number as usize].first;
         // A reader of its own: nothing is read here.
         let mut ahead = self.reader.at_hand();
         std::mem::swap(&mut self.reader, &mut ahead);

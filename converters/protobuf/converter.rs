@@ -70,7 +70,8 @@ impl ProtobufConverter {
         topic: &str,
         bytes: &'a [u8],
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
         let (id, start) = framed(bytes).map_err(|why| DataError::new(format!("{why} (byte 0)")))?;
         let fault = |why: &str, at: usize| {
             DataError::new(format!("{why}, at byte {at} of {} (schema {id})", bytes.len()))
@@ -89,11 +90,11 @@ impl ProtobufConverter {
             .program(list, config, topic)
             .map_err(|why| DataError::new(format!("schema {id}: {why}")))?;
         let schema = arena.pin_schema(&program.schema);
-        let value = decode::read(&program, schema, payload, arena).map_err(|wrong| {
+        into.schema = Some(schema);
+        decode::read(&program, schema, payload, arena, &mut into.value).map_err(|wrong| {
             let at = wrong.address.map(|address| address.wrapping_sub(bytes.as_ptr() as usize));
             fault(wrong.why, at.filter(|at| *at <= bytes.len()).unwrap_or(start))
-        })?;
-        Ok(SchemaAndValue { schema: Some(schema), value })
+        })
     }
 
     fn write(
@@ -206,15 +207,16 @@ fn proto_of(answer: &Answer) -> Result<ProtoSchema, Rc<str>> {
 }
 
 impl Converter for ProtobufConverter {
-    fn to_connect_data<'a>(
+    fn to_connect_data_at<'a>(
         &mut self,
         topic: &str,
         bytes: Option<&'a [u8]>,
         _detail: Detail,
         arena: &'a Arena,
-    ) -> Result<SchemaAndValue<'a>, DataError> {
-        let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
-        self.read(topic, bytes, arena)
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        let Some(bytes) = bytes else { return Ok(()) };
+        self.read(topic, bytes, arena, into)
             .map_err(|error| failed_to("deserialize Protobuf data of", topic, error))
     }
 

@@ -7,9 +7,9 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::decode_value::op_wire;
-use super::program::{Entry, Late, MessagePlan, Op, Place, Program, Union};
+use super::program::{Entry, MessagePlan, Op, Place, Program, Union};
 use super::wire::LEN;
-use crate::arena::Arena;
+use crate::arena::{Arena, added};
 use crate::data::{Schema, Struct, Value};
 use crate::json::last_wins;
 use crate::varint::{Fault, Input};
@@ -21,13 +21,14 @@ pub(super) struct Wrong {
     pub address: Option<usize>,
 }
 
-/// Reads the message.
+/// Reads the message to where it stays.
 pub(super) fn read<'a>(
     program: &Program,
     schema: &'a Schema,
     payload: &'a [u8],
     arena: &'a Arena,
-) -> Result<Value<'a>, Wrong> {
+    into: &mut Value<'a>,
+) -> Result<(), Wrong> {
     let mut decoder = Decoder {
         program,
         arena,
@@ -36,8 +37,8 @@ pub(super) fn read<'a>(
         merged: MERGED + payload.len(),
         address: None,
     };
-    let value = decoder.composite(program.root, payload, schema, None);
-    value.map_err(|why| Wrong { why, address: decoder.address })
+    let read = decoder.composite(program.root, payload, schema, None, into);
+    read.map_err(|why| Wrong { why, address: decoder.address })
 }
 
 /// Messages in messages, as Java's reader has it.
@@ -92,19 +93,21 @@ struct Frame<'a, 'p> {
 }
 
 impl<'a, 'p> Decoder<'a, 'p> {
-    /// A value that is a message on the wire.
+    /// Reads a value that is a message on the wire to where it stays: one that is handed from
+    /// function to function is written in parts and copied as a whole, for which a processor waits.
     fn composite(
         &mut self,
         op: Op,
         payload: &'a [u8],
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, Fault> {
+        into: &mut Value<'a>,
+    ) -> Result<(), Fault> {
         if let Op::Message(message) = op {
-            return self.message(message, payload, schema, around);
+            return self.message(message, payload, schema, around, into);
         }
         let mut input = Input::new(payload);
-        let read = self.special(op, &mut input);
+        let read = self.special(op, &mut input, into);
         if read.is_err() && self.address.is_none() {
             self.address = Some(payload.as_ptr() as usize + input.at);
         }
@@ -117,7 +120,8 @@ impl<'a, 'p> Decoder<'a, 'p> {
         payload: &'a [u8],
         schema: &'a Schema,
         around: Option<&Around<'a, '_>>,
-    ) -> Result<Value<'a>, Fault> {
+        into: &mut Value<'a>,
+    ) -> Result<(), Fault> {
         let plan = self.program.messages.get(message as usize).ok_or(NO_PLAN)?;
         let (mut schema, mut outer) = (schema, around);
         if schema.fields.is_empty() && !plan.template.is_empty() {
@@ -145,7 +149,8 @@ impl<'a, 'p> Decoder<'a, 'p> {
         self.finish(&mut frame, &around)?;
         self.depth -= 1;
         let values = frame.values;
-        Ok(Value::Struct(self.arena.alloc(Struct { schema, values })))
+        *into = Value::Struct(self.arena.alloc(Struct { schema, values }));
+        Ok(())
     }
 
     #[inline]
@@ -217,28 +222,29 @@ impl<'a, 'p> Decoder<'a, 'p> {
         match entry.place {
             Place::Slot(slot) if tag == entry.tag => {
                 let slot = usize::from(slot);
+                let value = &mut frame.values[slot];
                 if entry.op.composite() {
                     let part = input.delimited()?;
-                    frame.values[slot] = self.joined(frame.values[slot], part)?;
+                    self.join(value, part)?;
                 } else {
-                    let schema = &*frame.schema.fields[slot].schema;
-                    if let Some(value) = self.plain(entry.op, input, schema)? {
-                        frame.values[slot] = value;
-                    }
+                    self.plain(entry.op, input, &frame.schema.fields[slot].schema, value)?;
                 }
             }
             Place::Member(group, member) if tag == entry.tag => {
                 let mark = at as u16 + 1;
                 let group = usize::from(group);
-                let (known, before) = frame.chosen[group];
                 if entry.op.composite() {
-                    let before = if known == mark { before } else { Value::Null };
                     let part = input.delimited()?;
-                    frame.chosen[group] = (mark, self.joined(before, part)?);
+                    let (known, value) = &mut frame.chosen[group];
+                    if *known != mark {
+                        (*known, *value) = (mark, Value::Null);
+                    }
+                    self.join(value, part)?;
                 } else {
                     let schema = member_schema(frame, group, member)?;
-                    if let Some(value) = self.plain(entry.op, input, schema)? {
-                        frame.chosen[group] = (mark, value);
+                    let (known, value) = &mut frame.chosen[group];
+                    if self.plain(entry.op, input, schema, value)? {
+                        *known = mark;
                     }
                 }
             }
@@ -248,10 +254,10 @@ impl<'a, 'p> Decoder<'a, 'p> {
                 let schema = &*frame.schema.fields[usize::from(growing.slot)].schema;
                 let payload = input.delimited()?;
                 let ops = growing.entry.ok_or(NO_PLAN)?;
-                let entry = self.entry(ops, payload, schema, around)?;
-                if let Growth::Map(entries) = &mut frame.growing[usize::from(list)] {
-                    entries.push(entry);
-                }
+                let Growth::Map(entries) = &mut frame.growing[usize::from(list)] else {
+                    return Err(NO_PLAN);
+                };
+                self.entry(ops, payload, schema, around, added(entries))?;
             }
             _ => return Ok(false),
         }
@@ -260,18 +266,19 @@ impl<'a, 'p> Decoder<'a, 'p> {
 
     /// A message's parts so far and one more.
     #[inline]
-    fn joined(&mut self, before: Value<'a>, part: &'a [u8]) -> Result<Value<'a>, Fault> {
-        match before {
+    fn join(&mut self, value: &mut Value<'a>, part: &'a [u8]) -> Result<(), Fault> {
+        match *value {
             Value::Bytes(before) if !before.is_empty() => {
                 let length = before.len() + part.len();
                 self.merged = self.merged.checked_sub(length).ok_or(TOO_MANY_PARTS)?;
                 let both = before.iter().chain(part).copied();
                 let mut all = BumpVec::with_capacity_in(length, self.arena.bump());
                 all.extend(both);
-                Ok(Value::Bytes(all.into_bump_slice()))
+                *value = Value::Bytes(all.into_bump_slice());
             }
-            _ => Ok(Value::Bytes(part)),
+            _ => *value = Value::Bytes(part),
         }
+        Ok(())
     }
 
     /// One item of a repeated field, or many that are packed.
@@ -293,18 +300,22 @@ impl<'a, 'p> Decoder<'a, 'p> {
         };
         if op.composite() && wire == LEN {
             let payload = input.delimited()?;
-            items.push(self.composite(op, payload, schema, Some(around))?);
+            self.composite(op, payload, schema, Some(around), added(items))?;
         } else if wire == own && !op.composite() {
-            items.extend(self.plain(op, input, schema)?);
+            if !self.plain(op, input, schema, added(items))? {
+                items.pop();
+            }
         } else if wire == LEN && own != LEN {
             let packed = input.delimited()?;
             let mut inner = Input::new(packed);
             while inner.left() > 0 {
-                let item = self.plain(op, &mut inner, schema);
+                let item = self.plain(op, &mut inner, schema, added(items));
                 if item.is_err() {
                     self.address = Some(packed.as_ptr() as usize + inner.at);
                 }
-                items.extend(item?);
+                if !item? {
+                    items.pop();
+                }
             }
         } else {
             return Ok(false);
@@ -319,51 +330,50 @@ impl<'a, 'p> Decoder<'a, 'p> {
         payload: &'a [u8],
         schema: &'a Schema,
         around: &Around<'a, '_>,
-    ) -> Result<(Value<'a>, Value<'a>), Fault> {
+        into: &mut (Value<'a>, Value<'a>),
+    ) -> Result<(), Fault> {
         let (Some(keys), Some(values)) = (&schema.key_schema, &schema.value_schema) else {
             return Err(NO_PLAN);
         };
         let mut input = Input::new(payload);
-        let read = self.pair((key, value), &mut input, keys, values);
+        let read = self.pair((key, value), &mut input, keys, values, into);
         if read.is_err() && self.address.is_none() {
             self.address = Some(payload.as_ptr() as usize + input.at);
         }
         let (found_key, found) = read?;
-        let found_key = match found_key {
-            Some(found) => found,
-            None => self.zero(key, keys)?,
-        };
-        let found = match (found, value.composite()) {
-            (Some(Value::Bytes(part)), true) => {
-                self.composite(value, part, values, Some(around))?
-            }
-            (None, true) => self.composite(value, &[], values, Some(around))?,
-            (Some(found), _) => found,
-            (None, _) => self.zero(value, values)?,
-        };
-        Ok((found_key, found))
+        if !found_key {
+            self.zero(key, keys, &mut into.0)?;
+        }
+        if value.composite() {
+            let part = if let Value::Bytes(part) = into.1 { part } else { &[] };
+            return self.composite(value, part, values, Some(around), &mut into.1);
+        }
+        if found { Ok(()) } else { self.zero(value, values, &mut into.1) }
     }
 
+    /// Whether a key and a value were found.
     fn pair(
         &mut self,
         (key, value): (Op, Op),
         input: &mut Input<'a>,
         keys: &'a Schema,
         values: &'a Schema,
-    ) -> Result<(Option<Value<'a>>, Option<Value<'a>>), Fault> {
-        let (mut found_key, mut found) = (None, None);
+        into: &mut (Value<'a>, Value<'a>),
+    ) -> Result<(bool, bool), Fault> {
+        let (mut found_key, mut found) = (false, false);
         while input.left() > 0 {
             let tag = input.tag()?;
             match (tag >> 3, tag & 7) {
                 (1, wire) if wire == op_wire(key) => {
-                    found_key = self.plain(key, input, keys)?.or(found_key);
+                    found_key |= self.plain(key, input, keys, &mut into.0)?;
                 }
                 (2, LEN) if value.composite() => {
                     let part = input.delimited()?;
-                    found = Some(self.joined(found.unwrap_or(Value::Null), part)?);
+                    self.join(&mut into.1, part)?;
+                    found = true;
                 }
                 (2, wire) if wire == op_wire(value) && !value.composite() => {
-                    found = self.plain(value, input, values)?.or(found);
+                    found |= self.plain(value, input, values, &mut into.1)?;
                 }
                 _ => input.skip(tag)?,
             }
@@ -398,12 +408,13 @@ impl<'a, 'p> Decoder<'a, 'p> {
         for (slot, op) in &plan.single {
             let slot = usize::from(*slot);
             let schema = &*frame.schema.fields[slot].schema;
-            match frame.values[slot] {
+            let value = &mut frame.values[slot];
+            match *value {
                 Value::Bytes(payload) => {
-                    frame.values[slot] = self.composite(*op, payload, schema, Some(around))?;
+                    self.composite(*op, payload, schema, Some(around), value)?;
                 }
                 _ if self.program.structs_for_nulls && !self.again(*op, schema) => {
-                    frame.values[slot] = self.composite(*op, &[], schema, Some(around))?;
+                    self.composite(*op, &[], schema, Some(around), value)?;
                 }
                 _ => {}
             }
@@ -415,7 +426,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
             let slot = usize::from(*slot);
             if frame.values[slot].is_null() {
                 let schema = &*frame.schema.fields[slot].schema;
-                frame.values[slot] = self.late(late, schema)?;
+                self.late(late, schema, &mut frame.values[slot])?;
             }
         }
         Ok(())
@@ -434,42 +445,32 @@ impl<'a, 'p> Decoder<'a, 'p> {
         frame: &mut Frame<'a, 'p>,
         around: &Around<'a, '_>,
     ) -> Result<(), Fault> {
-        let (mark, value) = frame.chosen[group];
+        let mark = frame.chosen[group].0;
         let Some(at) = usize::from(mark).checked_sub(1) else { return Ok(()) };
         let entry = frame.plan.entries[at];
         let Place::Member(_, member) = entry.place else { return Err(NO_PLAN) };
         let schema = member_schema(frame, group, member)?;
-        let value = match value {
-            Value::Bytes(payload) if entry.op.composite() => {
-                self.composite(entry.op, payload, schema, Some(around))?
-            }
-            value => value,
-        };
+        let value = &mut frame.chosen[group].1;
+        if let Value::Bytes(payload) = *value
+            && entry.op.composite()
+        {
+            self.composite(entry.op, payload, schema, Some(around), value)?;
+        }
         match &frame.plan.unions[group] {
             Union::Flat(slots) => {
-                frame.values[usize::from(slots[usize::from(member)])] = value;
+                frame.values[usize::from(slots[usize::from(member)])] = *value;
             }
             Union::Nested { slot, members } => {
                 let count = usize::from(*members);
                 self.fields = self.fields.checked_sub(count).ok_or(TOO_MANY)?;
                 let values = self.arena.bump().alloc_slice_fill_copy(count, Value::Null);
-                values[usize::from(member)] = value;
+                values[usize::from(member)] = *value;
                 let schema = &*frame.schema.fields[usize::from(*slot)].schema;
                 let union = self.arena.alloc(Struct { schema, values });
                 frame.values[usize::from(*slot)] = Value::Struct(union);
             }
         }
         Ok(())
-    }
-
-    fn late(&self, late: &Late, schema: &'a Schema) -> Result<Value<'a>, Fault> {
-        Ok(match late {
-            Late::Text(text) => Value::Str(self.arena.alloc_str(text)),
-            Late::Bytes(bytes) => Value::Bytes(self.arena.pin_bytes(bytes)),
-            Late::Symbol(plan, number) => {
-                self.symbol(Op::Enum(*plan), *number, schema)?.unwrap_or_default()
-            }
-        })
     }
 }
 

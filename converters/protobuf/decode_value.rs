@@ -4,10 +4,11 @@ use super::decode::{Decoder, NO_PLAN};
 use super::file::Scalar;
 use super::logical;
 use super::names::loose;
-use super::program::Op;
+use super::program::{Late, Op};
 use super::scalar::wire_type;
 use super::wire::{LEN, VARINT};
 use crate::data::{Decimal, Schema, Value};
+use crate::json::ascii_text;
 use crate::varint::{Fault, Input, unzigzag};
 
 const NO_UTF8: Fault = "a string is not UTF-8";
@@ -16,16 +17,21 @@ const TOO_PRECISE: Fault = "a confluent.type.Decimal has more digits than its pr
 
 impl<'a> Decoder<'a, '_> {
     /// What a scalar is where it is not there.
-    pub(super) fn zero(&mut self, op: Op, schema: &'a Schema) -> Result<Value<'a>, Fault> {
-        Ok(match op {
-            Op::LooseString => Value::Str(""),
-            Op::Enum(_) => self.symbol(op, self.first_number(op), schema)?.unwrap_or_default(),
-            Op::EnumNumber(_) => Value::Int32(self.first_number(op)),
-            Op::Scalar(Scalar::String) => Value::Str(""),
-            Op::Scalar(Scalar::Bytes) => Value::Bytes(&[]),
+    pub(super) fn zero(
+        &mut self,
+        op: Op,
+        schema: &'a Schema,
+        into: &mut Value<'a>,
+    ) -> Result<(), Fault> {
+        match op {
+            Op::LooseString | Op::Scalar(Scalar::String) => *into = Value::Str(""),
+            Op::Scalar(Scalar::Bytes) => *into = Value::Bytes(&[]),
+            Op::Enum(_) => drop(self.symbol(op, self.first_number(op), schema, into)?),
+            Op::EnumNumber(_) => *into = Value::Int32(self.first_number(op)),
             // Eight zeros are the zero of all others.
-            op => self.plain(op, &mut Input::new(&[0; 8]), schema)?.unwrap_or_default(),
-        })
+            op => drop(self.plain(op, &mut Input::new(&[0; 8]), schema, into)?),
+        }
+        Ok(())
     }
 
     /// The number of an enum's first symbol, which is its default.
@@ -34,32 +40,33 @@ impl<'a> Decoder<'a, '_> {
         self.program.enums.get(usize::from(plan)).map_or(0, |plan| plan.first)
     }
 
-    /// A value that is no message. `None`: a number that its enum does not have.
-    #[inline]
+    /// Reads a value that is no message to where it stays. False: a number that its enum does not
+    /// have, and nothing is put there.
     pub(super) fn plain(
         &mut self,
         op: Op,
         input: &mut Input<'a>,
         schema: &'a Schema,
-    ) -> Result<Option<Value<'a>>, Fault> {
-        Ok(Some(match op {
-            Op::Scalar(scalar) => number_or_text(scalar, input)?,
-            Op::LooseString => Value::Str(loose(input.delimited()?, self.arena)),
-            // As Java narrows.
-            Op::Int8(scalar) => match number_or_text(scalar, input)? {
-                Value::Int32(value) => Value::Int8(value as i8),
-                other => other,
-            },
-            Op::Int16(scalar) => match number_or_text(scalar, input)? {
-                Value::Int32(value) => Value::Int16(value as i16),
-                other => other,
-            },
+        into: &mut Value<'a>,
+    ) -> Result<bool, Fault> {
+        match op {
+            Op::Scalar(scalar) | Op::Int8(scalar) | Op::Int16(scalar) => {
+                number_or_text(scalar, input, into)?;
+                // As Java narrows.
+                match (op, &*into) {
+                    (Op::Int8(_), Value::Int32(value)) => *into = Value::Int8(*value as i8),
+                    (Op::Int16(_), Value::Int32(value)) => *into = Value::Int16(*value as i16),
+                    _ => {}
+                }
+            }
+            Op::LooseString => *into = Value::Str(loose(input.delimited()?, self.arena)),
             Op::Enum(_) | Op::EnumNumber(_) => {
                 let number = input.varint()? as i32;
-                return self.symbol(op, number, schema);
+                return self.symbol(op, number, schema, into);
             }
             _ => return Err(NO_PLAN),
-        }))
+        }
+        Ok(true)
     }
 
     pub(super) fn symbol(
@@ -67,31 +74,57 @@ impl<'a> Decoder<'a, '_> {
         op: Op,
         number: i32,
         schema: &'a Schema,
-    ) -> Result<Option<Value<'a>>, Fault> {
+        into: &mut Value<'a>,
+    ) -> Result<bool, Fault> {
         let (Op::Enum(at) | Op::EnumNumber(at)) = op else { return Err(NO_PLAN) };
         let plan = self.program.enums.get(usize::from(at)).ok_or(NO_PLAN)?;
         let place = plan.find(number);
         if place.is_none() && plan.closed {
-            return Ok(None);
+            return Ok(false);
         }
         if let Op::EnumNumber(_) = op {
-            return Ok(Some(Value::Int32(number)));
+            *into = Value::Int32(number);
+            return Ok(true);
         }
         let Some(place) = place else {
             // As Java calls a number that has no name.
             let name = bumpalo::format!(in self.arena.bump(),
                 "UNKNOWN_ENUM_VALUE_{}_{number}", plan.name);
-            return Ok(Some(Value::Str(name.into_bump_str())));
+            *into = Value::Str(name.into_bump_str());
+            return Ok(true);
         };
         let key = schema.parameters.get(usize::from(place));
         let symbol = key.and_then(|(key, _)| key.get(plan.cut.into()..));
-        Ok(Some(Value::Str(symbol.ok_or(NO_PLAN)?)))
+        *into = Value::Str(symbol.ok_or(NO_PLAN)?);
+        Ok(true)
+    }
+
+    /// What stands in a field that is not there.
+    pub(super) fn late(
+        &self,
+        late: &Late,
+        schema: &'a Schema,
+        into: &mut Value<'a>,
+    ) -> Result<(), Fault> {
+        match late {
+            Late::Text(text) => *into = Value::Str(self.arena.alloc_str(text)),
+            Late::Bytes(bytes) => *into = Value::Bytes(self.arena.pin_bytes(bytes)),
+            Late::Symbol(plan, number) => {
+                self.symbol(Op::Enum(*plan), *number, schema, into)?;
+            }
+        }
+        Ok(())
     }
 
     /// Messages that are one value to Connect.
-    pub(super) fn special(&mut self, op: Op, input: &mut Input<'a>) -> Result<Value<'a>, Fault> {
+    pub(super) fn special(
+        &mut self,
+        op: Op,
+        input: &mut Input<'a>,
+        into: &mut Value<'a>,
+    ) -> Result<(), Fault> {
         if let Op::Wrapper(scalar) = op {
-            return wrapped(scalar, input);
+            return wrapped(scalar, input, into);
         }
         let (mut numbers, mut bytes) = ([0i64; 4], &[][..]);
         while input.left() > 0 {
@@ -104,7 +137,7 @@ impl<'a> Decoder<'a, '_> {
         }
         let [first, second, third, fourth] = numbers;
         let (second, third, fourth) = (second as i32, third as i32, fourth as i32);
-        Ok(match op {
+        *into = match op {
             Op::Timestamp => Value::Timestamp(logical::moment_of(first, second)?),
             Op::Date => Value::Date(logical::days_of(first as i32, second, third)?),
             Op::Time => Value::Time(logical::millis_of(first as i32, second, third, fourth)?),
@@ -121,26 +154,27 @@ impl<'a> Decoder<'a, '_> {
                 Value::Decimal(self.arena.alloc(Decimal { unscaled, scale: third }))
             }
             _ => return Err(NO_PLAN),
-        })
+        };
+        Ok(())
     }
 }
 
 /// The value in a wrapper; zero where there is none.
-fn wrapped<'a>(scalar: Scalar, input: &mut Input<'a>) -> Result<Value<'a>, Fault> {
-    let mut value = match scalar {
-        Scalar::String => Value::Str(""),
-        Scalar::Bytes => Value::Bytes(&[]),
-        other => number_or_text(other, &mut Input::new(&[0; 8]))?,
-    };
+fn wrapped<'a>(scalar: Scalar, input: &mut Input<'a>, into: &mut Value<'a>) -> Result<(), Fault> {
+    match scalar {
+        Scalar::String => *into = Value::Str(""),
+        Scalar::Bytes => *into = Value::Bytes(&[]),
+        other => number_or_text(other, &mut Input::new(&[0; 8]), into)?,
+    }
     while input.left() > 0 {
         let tag = input.tag()?;
         if tag == 1 << 3 | wire_type(scalar) {
-            value = number_or_text(scalar, input)?;
+            number_or_text(scalar, input, into)?;
         } else {
             input.skip(tag)?;
         }
     }
-    Ok(value)
+    Ok(())
 }
 
 /// The wire type of one value.
@@ -153,28 +187,36 @@ pub(super) fn op_wire(op: Op) -> u32 {
     }
 }
 
-#[inline]
-fn number_or_text<'a>(scalar: Scalar, input: &mut Input<'a>) -> Result<Value<'a>, Fault> {
-    Ok(match scalar {
+#[inline(always)]
+fn number_or_text<'a>(
+    scalar: Scalar,
+    input: &mut Input<'a>,
+    into: &mut Value<'a>,
+) -> Result<(), Fault> {
+    match scalar {
         Scalar::String => {
             let from = input.at;
             let bytes = input.delimited()?;
-            Value::Str(std::str::from_utf8(bytes).map_err(|_| {
+            let Some(text) = ascii_text(bytes).or_else(|| std::str::from_utf8(bytes).ok()) else {
                 input.at = from;
-                NO_UTF8
-            })?)
+                return Err(NO_UTF8);
+            };
+            *into = Value::Str(text);
         }
-        Scalar::Int64 | Scalar::Uint64 => Value::Int64(input.varint()? as i64),
-        Scalar::Int32 => Value::Int32(input.varint()? as i32),
-        Scalar::Double => Value::Float64(f64::from_le_bytes(input.array()?)),
-        Scalar::Bool => Value::Boolean(input.varint()? != 0),
-        Scalar::Float => Value::Float32(f32::from_le_bytes(input.array()?)),
-        Scalar::Uint32 => Value::Int64((input.varint()? as u32).into()),
-        Scalar::Sint32 => Value::Int32(unzigzag((input.varint()? as u32).into()) as i32),
-        Scalar::Sint64 => Value::Int64(unzigzag(input.varint()?)),
-        Scalar::Fixed32 => Value::Int64(u32::from_le_bytes(input.array()?).into()),
-        Scalar::Fixed64 | Scalar::Sfixed64 => Value::Int64(i64::from_le_bytes(input.array()?)),
-        Scalar::Sfixed32 => Value::Int32(i32::from_le_bytes(input.array()?)),
-        Scalar::Bytes => Value::Bytes(input.delimited()?),
-    })
+        Scalar::Int64 | Scalar::Uint64 => *into = Value::Int64(input.varint()? as i64),
+        Scalar::Int32 => *into = Value::Int32(input.varint()? as i32),
+        Scalar::Double => *into = Value::Float64(f64::from_le_bytes(input.array()?)),
+        Scalar::Bool => *into = Value::Boolean(input.varint()? != 0),
+        Scalar::Float => *into = Value::Float32(f32::from_le_bytes(input.array()?)),
+        Scalar::Uint32 => *into = Value::Int64((input.varint()? as u32).into()),
+        Scalar::Sint32 => *into = Value::Int32(unzigzag((input.varint()? as u32).into()) as i32),
+        Scalar::Sint64 => *into = Value::Int64(unzigzag(input.varint()?)),
+        Scalar::Fixed32 => *into = Value::Int64(u32::from_le_bytes(input.array()?).into()),
+        Scalar::Fixed64 | Scalar::Sfixed64 => {
+            *into = Value::Int64(i64::from_le_bytes(input.array()?));
+        }
+        Scalar::Sfixed32 => *into = Value::Int32(i32::from_le_bytes(input.array()?)),
+        Scalar::Bytes => *into = Value::Bytes(input.delimited()?),
+    }
+    Ok(())
 }

@@ -12,9 +12,9 @@ use millrace_converters::registry::{
     Answer, Question, RegistrySettings, RegistryUse, SchemaKind, SchemaSource, SchemaText, WriteAs,
     frame,
 };
-use millrace_converters::{Arena, Converter, DataError};
+use millrace_converters::{Arena, Converter, DataError, SchemaAndValue, Value};
 
-const SCHEMAS: [&str; 5] = [
+const SCHEMAS: [&str; 6] = [
     r#"{"type":"record","name":"a.R","fields":[{"name":"b","type":"boolean"},{"name":"i","type":"int"},
         {"name":"i8","type":{"type":"int","connect.type":"int8"}},{"name":"l","type":"long"},
         {"name":"f","type":"float"},{"name":"d","type":"double"},{"name":"s","type":"string"},
@@ -36,6 +36,12 @@ const SCHEMAS: [&str; 5] = [
         {"name":"array","type":["null",{"type":"array","items":"Anything"}]},
         {"name":"map","type":["null",{"type":"array","items":{"type":"record","name":"MapEntry",
             "fields":[{"name":"key","type":"Anything"},{"name":"value","type":"Anything"}]}}]}]}"#,
+    r#"{"type":"record","name":"Flat","fields":[{"name":"s","type":["null","string"]},
+        {"name":"i","type":"int"},{"name":"d","type":["double","null"]},{"name":"y","type":"bytes"},
+        {"name":"e","type":{"type":"enum","name":"E","symbols":["A","B","C"]}},
+        {"name":"r","type":["null",{"type":"record","name":"In","fields":[{"name":"l","type":"long"},
+            {"name":"t","type":{"type":"array","items":"string"}}]}]},
+        {"name":"b","type":"boolean"}]}"#,
 ];
 
 struct OneSchema(Arc<str>);
@@ -44,6 +50,18 @@ impl SchemaSource for OneSchema {
     fn ask(&self, _: &Question) -> Option<Result<Arc<Answer>, DataError>> {
         let schema = SchemaText::new(SchemaKind::Avro, Arc::clone(&self.0));
         Some(Ok(Arc::new(Answer { id: 1, schema: Some(schema), ..Answer::default() })))
+    }
+}
+
+/// The text of a value that is one.
+fn shown(read: &Result<SchemaAndValue<'_>, DataError>) -> Option<Vec<u8>> {
+    match read {
+        Ok(SchemaAndValue { value: Value::Json(text), .. }) => {
+            let mut out = Vec::new();
+            text.write_to(&mut out);
+            Some(out)
+        }
+        _ => None,
     }
 }
 
@@ -80,6 +98,11 @@ fuzz_target!(|data: &[u8]| {
     let text = Arena::new();
     let json = converter.to_connect_data("t", Some(&bytes), Detail::Json, &text);
     assert_eq!(full.is_ok(), json.is_ok(), "{full:?} {json:?}");
+    // Once more, now that there is room for the text of a flat program.
+    if json.is_ok() {
+        let again = converter.to_connect_data("t", Some(&bytes), Detail::Json, &text);
+        assert_eq!(shown(&json), shown(&again));
+    }
     if let Ok(read) = full {
         let mut out = Vec::new();
         let written = converter.from_connect_data("t", read.schema, read.value, &mut out);

@@ -56,6 +56,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let given = usize::from(*choice) >= SCHEMAS.len();
     let config = JsonSchemaConverterConfig {
+        indent_output: false,
         data: JsonSchemaDataConfig::default(),
         registry: RegistryUse {
             write_as: WriteAs::Id { id: 1, strict: given },

@@ -50,7 +50,7 @@ pub fn told<'a>(document: &str, sought: Option<Rc<Sought>>, arena: &'a Arena) ->
     let mut text = || checker.text(document, 0, document.len(), arena);
     // The first time its shape is learned.
     let text = text().and_then(|_| text()).expect("JSON");
-    text.unwrap_or(JsonText::verbatim(b"null"))
+    text.copied().unwrap_or(JsonText::verbatim(b"null"))
 }
 
 /// Applies and shows the value, `DROPPED`, or the error: class and message.

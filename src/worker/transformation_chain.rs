@@ -497,7 +497,7 @@ fn datum<'a>(
 ) -> Result<(), DataError> {
     match (lane, bytes) {
         (Lane::Convert(detail), _) => {
-            *into = converter.to_connect_data(segment.topic, bytes, *detail, arena)?;
+            converter.to_connect_data_at(segment.topic, bytes, *detail, arena, into)?;
         }
         // What a transform makes of null, it says itself.
         (Lane::Patch(_), None) => return Err(DataError::new(String::new())),
@@ -507,10 +507,10 @@ fn datum<'a>(
             let start = place(segment.buffer, bytes);
             match checker.text(segment.buffer, start, start + bytes.len(), arena) {
                 Ok(None) => {}
-                Ok(Some(text)) => into.value = Value::Json(arena.alloc(text)),
+                Ok(Some(text)) => into.value = Value::Json(text),
                 Err(_) => {
                     let (topic, detail) = (segment.topic, Detail::Text);
-                    *into = converter.to_connect_data(topic, Some(bytes), detail, arena)?;
+                    converter.to_connect_data_at(topic, Some(bytes), detail, arena, into)?;
                 }
             }
         }
@@ -526,7 +526,7 @@ fn datum<'a>(
             if text.src == b"null" {
                 return Err(DataError::new(String::new()));
             }
-            into.value = Value::Json(arena.alloc(text));
+            into.value = Value::Json(text);
         }
     }
     Ok(())
