@@ -41,23 +41,29 @@ impl<'a> Input<'a> {
         Ok(*bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, Fault> {
         let first = *self.bytes.get(self.at).ok_or(SHORT)?;
         if first < 0x80 {
             self.at += 1;
             return Ok(first.into());
         }
-        let rest = &self.bytes[self.at..];
-        if let Some((bits, length)) = rest.first_chunk().and_then(|eight| at_once(*eight)) {
-            self.at += length;
-            return Ok(bits);
-        }
-        let mut bits = u64::from(first & 0x7f);
-        for (index, byte) in rest[1..].iter().take(9).enumerate() {
-            bits |= u64::from(byte & 0x7f) << (7 * (index + 1));
+        let eight = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk);
+        let Some((bits, length)) = eight.and_then(|eight| at_once(*eight)) else {
+            return self.byte_by_byte();
+        };
+        self.at += length;
+        Ok(bits)
+    }
+
+    /// A number that is longer than most, or is one of the last.
+    #[inline(never)]
+    fn byte_by_byte(&mut self) -> Result<u64, Fault> {
+        let mut bits = 0;
+        for (index, byte) in self.bytes[self.at..].iter().take(10).enumerate() {
+            bits |= u64::from(byte & 0x7f) << (7 * index);
             if *byte < 0x80 {
-                self.at += index + 2;
+                self.at += index + 1;
                 return Ok(bits);
             }
         }

@@ -5,10 +5,10 @@
 
 use super::input::FREE_ITEMS;
 use super::program::{At, Branch, Op, Program};
-use crate::arena::Arena;
+use crate::arena::{Arena, added};
 use crate::charset::Charset;
 use crate::data::{Decimal, Schema, Struct, Value};
-use crate::json::{MAX_DEPTH, last_wins};
+use crate::json::{MAX_DEPTH, ascii_text, last_wins};
 use crate::varint::{Fault, Input};
 
 /// Reads the value; on a fault, `input.at` is the place of it.
@@ -55,6 +55,35 @@ pub(super) const NO_DIGITS: Fault = "a decimal has no byte";
 pub(super) const NO_PLAN: Fault = "the schema's plan is broken";
 
 impl<'a> Decoder<'a, '_> {
+    /// An item or a field of the kinds that most of them are without a call, any other by
+    /// [`Self::value`].
+    #[inline(always)]
+    fn member(
+        &mut self,
+        op: Op,
+        schema: &'a Schema,
+        around: Option<&Around<'a, '_>>,
+        into: &mut Value<'a>,
+    ) -> Result<(), Fault> {
+        let mut op = op;
+        if let Op::Optional { null, inner } = op {
+            if self.input.index(2, NO_BRANCH)? == usize::from(null) {
+                *into = Value::Null;
+                return Ok(());
+            }
+            op = self.program.op(inner);
+        }
+        match op {
+            Op::String => *into = Value::Str(self.text()?),
+            Op::Int64 => *into = Value::Int64(self.input.long()?),
+            Op::Int32 => *into = Value::Int32(self.input.int()?),
+            Op::Double => *into = Value::Float64(self.input.double()?),
+            Op::Boolean => *into = Value::Boolean(self.input.boolean()?),
+            _ => return self.value(op, schema, around, into),
+        }
+        Ok(())
+    }
+
     /// Reads a value to where it stays: one that is handed from function to function is written in
     /// parts and copied as a whole, for which a processor waits, field by field.
     fn value(
@@ -119,11 +148,13 @@ impl<'a> Decoder<'a, '_> {
 
     fn text(&mut self) -> Result<&'a str, Fault> {
         let bytes = self.input.counted()?;
-        Ok(match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            // What is no UTF-8 is replaced, as Java does.
-            Err(_) => Charset::Utf8.decode(bytes, self.arena),
-        })
+        Ok(ascii_text(bytes).unwrap_or_else(|| self.other_text(bytes)))
+    }
+
+    /// What is no UTF-8 is replaced, as Java does.
+    #[inline(never)]
+    fn other_text(&self, bytes: &'a [u8]) -> &'a str {
+        std::str::from_utf8(bytes).unwrap_or_else(|_| Charset::Utf8.decode(bytes, self.arena))
     }
 
     fn decimal(&mut self, bytes: &'a [u8], scale: i32) -> Result<Value<'a>, Fault> {
@@ -143,7 +174,7 @@ impl<'a> Decoder<'a, '_> {
         let nodes = &self.program.nodes[record.first as usize..][..record.count as usize];
         let values = self.arena.bump().alloc_slice_fill_copy(nodes.len(), Value::Null);
         for ((value, node), field) in values.iter_mut().zip(nodes).zip(&schema.fields) {
-            self.value(node.op, &field.schema, Some(&around), value)?;
+            self.member(node.op, &field.schema, Some(&around), value)?;
         }
         self.depth -= 1;
         *into = Value::Struct(self.arena.alloc(Struct { schema, values }));
@@ -169,9 +200,7 @@ impl<'a> Decoder<'a, '_> {
             values.reserve(count.min(32));
             for _ in 0..count {
                 let before = self.input.at;
-                let mut value = Value::Null;
-                self.value(op, of, around, &mut value)?;
-                values.push(value);
+                self.member(op, of, around, added(&mut values))?;
                 self.spend(before)?;
             }
         }
@@ -195,9 +224,9 @@ impl<'a> Decoder<'a, '_> {
                 break;
             }
             for _ in 0..count {
-                let mut entry = (Value::Str(self.text()?), Value::Null);
-                self.value(op, of, around, &mut entry.1)?;
-                entries.push(entry);
+                let (key, value) = added(&mut entries);
+                *key = Value::Str(self.text()?);
+                self.member(op, of, around, value)?;
             }
         }
         last_wins(&mut entries);
@@ -224,10 +253,9 @@ impl<'a> Decoder<'a, '_> {
             }
             for _ in 0..count {
                 let before = self.input.at;
-                let mut entry = (Value::Null, Value::Null);
-                self.value(key, keys, around, &mut entry.0)?;
-                self.value(value, values, around, &mut entry.1)?;
-                entries.push(entry);
+                let (first, second) = added::<(Value<'_>, Value<'_>)>(&mut entries);
+                self.value(key, keys, around, first)?;
+                self.value(value, values, around, second)?;
                 self.spend(before)?;
             }
         }

@@ -27,11 +27,12 @@ pub(super) fn write(
     text: &mut [u8],
     scratch: &mut Vec<u8>,
 ) -> Option<usize> {
+    let mut machine = Machine { program, flat, bytes, text, scratch };
     let mut places = Places { from: start, to: 0 };
     let mut next = 0;
     while let Some(step) = flat.steps.get(next) {
         next += 1;
-        *text.get_mut(places.to..)?.first_chunk_mut::<LEAD>()? = step.lead;
+        *machine.text.get_mut(places.to..)?.first_chunk_mut::<LEAD>()? = step.lead;
         places.to += usize::from(step.lead_len);
         if step.null != NEVER {
             // A place of one byte in zigzag: 0 or 2.
@@ -41,13 +42,12 @@ pub(super) fn write(
             }
             places.from += 1;
             if branch >> 1 == step.null {
-                *text.get_mut(places.to..)?.first_chunk_mut()? = *b"null";
+                *machine.text.get_mut(places.to..)?.first_chunk_mut()? = *b"null";
                 places.to += 4;
                 next = step.skip as usize;
                 continue;
             }
         }
-        let mut machine = Machine { program, flat, bytes, text, scratch };
         places = match step.value {
             Flat::Nothing => places,
             Flat::One(scalar) => machine.scalar(scalar, places)?,
