@@ -104,7 +104,6 @@ fn report(name: &str, outcome: &Outcome) -> String {
         (None, false) => "finished",
     };
     let partitions: Vec<_> = outcome
-        .tally
         .partitions
         .iter()
         .map(|((topic, partition), (at, end))| {

@@ -15,8 +15,10 @@ pub(crate) struct Tally {
     pub records_out: u64,
     pub records_dropped: u64,
     pub bytes_in: u64,
-    /// By topic and partition: next offset and end.
-    pub partitions: BTreeMap<(String, i32), (i64, i64)>,
+    /// Records between the positions and the ends.
+    pub lag: u64,
+    /// The partition with the most of them, and how many; `None` before any is known.
+    pub furthest: Option<(String, i32, u64)>,
     /// What is being retried, if anything.
     pub trouble: Option<String>,
 }
@@ -24,20 +26,23 @@ pub(crate) struct Tally {
 impl Tally {
     fn of(tasks: &BTreeMap<TaskId, Watched>) -> Self {
         let mut tally = Self::default();
+        let mut furthest = None;
         for task in tasks.values() {
             tally.records_in += task.progress.records_in;
             tally.records_out += task.progress.records_out;
             tally.records_dropped += task.progress.records_dropped;
             tally.bytes_in += task.progress.bytes_in;
-            tally.partitions.extend(task.progress.partitions.clone());
+            for (name, (at, end)) in &task.progress.partitions {
+                let lag = (end - at).max(0) as u64;
+                tally.lag += lag;
+                if furthest.is_none_or(|(_, most)| lag >= most) {
+                    furthest = Some((name, lag));
+                }
+            }
             tally.trouble = tally.trouble.take().or_else(|| task.trouble.clone());
         }
+        tally.furthest = furthest.map(|((topic, partition), lag)| (topic.clone(), *partition, lag));
         tally
-    }
-
-    /// Records between the positions and the ends.
-    pub(crate) fn lag(&self) -> u64 {
-        self.partitions.values().map(|(at, end)| (end - at).max(0) as u64).sum()
     }
 }
 
@@ -51,6 +56,8 @@ struct Watched {
 /// How it ended.
 pub(crate) struct Outcome {
     pub tally: Tally,
+    /// By topic and partition: next offset and end.
+    pub partitions: BTreeMap<(String, i32), (i64, i64)>,
     pub elapsed: Duration,
     /// The first task's trace, when one failed.
     pub failure: Option<String>,
@@ -100,7 +107,9 @@ pub(crate) fn run(
     }
     engine.shutdown();
     let interrupted = stopping && failure.is_none();
-    Outcome { tally: Tally::of(&tasks), elapsed: started.elapsed(), failure, interrupted }
+    let tally = Tally::of(&tasks);
+    let partitions = tasks.into_values().flat_map(|task| task.progress.partitions).collect();
+    Outcome { tally, partitions, elapsed: started.elapsed(), failure, interrupted }
 }
 
 fn take(report: Report, tasks: &mut BTreeMap<TaskId, Watched>, failure: &mut Option<String>) {

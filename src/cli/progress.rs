@@ -24,24 +24,19 @@ impl Bar {
     }
 
     pub(crate) fn show(&mut self, tally: &Tally) {
-        if tally.partitions.is_empty() {
-            return;
-        }
+        let Some((topic, partition, most)) = &tally.furthest else { return };
         if !self.known {
             self.known = true;
             self.started = Instant::now();
             self.bar.reset_eta();
         }
-        self.bar.set_length(tally.records_in + tally.lag());
+        self.bar.set_length(tally.records_in + tally.lag);
         self.bar.set_position(tally.records_in);
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
-        let widest = tally.partitions.iter().max_by_key(|(_, (at, end))| end - at);
-        let lag = widest.map_or(String::new(), |((topic, partition), (at, end))| {
-            format!("  lag {topic}-{partition}: {}", grouped((end - at).max(0) as u64))
-        });
+        let lag = grouped(*most);
         let trouble = tally.trouble.as_ref().map_or(String::new(), |text| format!("  [{text}]"));
         self.bar.set_message(format!(
-            "{}/s  {} ({}/s){lag}{trouble}",
+            "{}/s  {} ({}/s)  lag {topic}-{partition}: {lag}{trouble}",
             grouped((tally.records_in as f64 / seconds) as u64),
             bytes(tally.bytes_in),
             bytes((tally.bytes_in as f64 / seconds) as u64),

@@ -14,6 +14,7 @@ use crate::backoff::{Backoff, RetryAt};
 use crate::config::{ClientConfig, ConsumerConfig, Server};
 use crate::connection::Connection;
 use crate::error::{ErrorKind, KafkaError};
+use crate::heard::{self, First};
 use crate::local::Bell;
 use crate::metadata::{Broker, Metadata};
 use crate::wire::Wire;
@@ -145,7 +146,14 @@ impl Cluster {
             }
         }
         let _turn = Turn::take(inner);
-        let outcome = self.ask_metadata().await;
+        let outcome = match self.hear().await {
+            First::Told(at, metadata) => {
+                *inner.metadata.borrow_mut() = metadata.clone();
+                inner.refreshed.set(Some(at));
+                Ok(metadata)
+            }
+            First::Ask(_for_others) => self.ask_metadata().await,
+        };
         *inner.last_failure.borrow_mut() = outcome.as_ref().err().cloned();
         outcome
     }
@@ -181,6 +189,19 @@ impl Cluster {
         Backoff::new(self.0.config.retry_backoff, self.0.config.retry_backoff_max)
     }
 
+    /// What others were told, for a first look at topics that all are named.
+    async fn hear(&self) -> First {
+        let topics = {
+            let interest = self.0.interest.borrow();
+            let first = self.0.refreshed.get().is_none() && !interest.all;
+            first.then(|| interest.topics.clone())
+        };
+        match topics {
+            Some(topics) => heard::first(&self.0.config.peer, &topics).await,
+            None => First::Ask(None),
+        }
+    }
+
     async fn ask_metadata(&self) -> Result<Rc<Metadata>, KafkaError> {
         let inner = &self.0;
         let (request, all) = {
@@ -205,7 +226,9 @@ impl Cluster {
         let merged = Rc::new(inner.metadata.borrow().merged(&response, all));
         *inner.metadata.borrow_mut() = merged.clone();
         self.adopt_bootstrap(&merged);
-        inner.refreshed.set(Some(Instant::now()));
+        let now = Instant::now();
+        inner.refreshed.set(Some(now));
+        heard::note(&inner.config.peer, now, &merged);
         Ok(merged)
     }
 

@@ -17,6 +17,7 @@ pub mod error;
 pub mod fetch;
 pub mod group;
 pub mod group_admin;
+mod heard;
 mod lent;
 mod local;
 pub mod metadata;

@@ -65,7 +65,7 @@ fn shared(topic: &Rc<str>, partitions: Vec<Partition>) -> Rc<[Partition]> {
 }
 
 /// One state of knowledge; never changed, replaced by a newer one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata {
     /// Counts refreshes; 0 before the first.
     pub version: u64,

@@ -34,7 +34,7 @@ use crate::settings::{self, ErrorSettings, Subscription};
 use crate::settlement::Settlement;
 use crate::sink_batch::Errors;
 use crate::sink_offsets::SinkOffsets;
-use crate::sink_task::{WorkerSinkTask, api_name, kafka_name};
+use crate::sink_task::{WorkerSinkTask, api_name};
 use crate::source_offsets::{key, parse_offset};
 use crate::source_task::WorkerSourceTask;
 use crate::table_feed::Tables;
@@ -187,8 +187,7 @@ async fn assign(
     reporter: &Reporter,
 ) -> Result<(BoundedJob, Offsets), ConnectError> {
     let all = partitions(consumer.cluster(), subscription, reporter).await?;
-    let mine: Vec<TopicPartition> =
-        share(all.iter().map(api_name).collect(), bounds.share).iter().map(kafka_name).collect();
+    let mine = share(all.into_iter(), bounds.share);
     let ends = match bounds.until {
         None | Some(Position::Latest) => {
             consumer.end_offsets(&mine).await.map_err(consume_error)?
@@ -213,7 +212,7 @@ async fn assign(
     Ok((BoundedJob::new(ends), positions))
 }
 
-/// Every partition of the topics; a broker that is away is asked until it is there.
+/// Every partition of the topics, sorted; a broker that is away is asked until it is there.
 async fn partitions(
     cluster: &Cluster,
     subscription: &Subscription,

@@ -10,6 +10,8 @@ mod security;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use consumer::{AssignmentStrategy, ConsumerConfig, IsolationLevel, OffsetReset};
@@ -33,10 +35,22 @@ pub struct Server {
     pub port: u16,
 }
 
+/// Whom a client speaks to and as whom: the settings that say so, secrets among them. Clients for
+/// which they are the same are told the same.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Peer(Arc<[(String, String)]>);
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Peer")
+    }
+}
+
 /// What every client needs, whichever its role.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     pub bootstrap_servers: Vec<Server>,
+    pub peer: Peer,
     pub client_id: String,
     pub request_timeout: Duration,
     /// `default.api.timeout.ms`: limit of a whole operation with its retries.
@@ -73,6 +87,7 @@ impl ClientConfig {
         reader.ignore(&["metadata.recovery.strategy", "metadata.recovery.rebootstrap.trigger.ms"]);
         Self {
             bootstrap_servers: read_servers(reader),
+            peer: Peer(reader.all(&["bootstrap.servers", "security.", "ssl.", "sasl."])),
             client_id: reader.text("client.id").unwrap_or_default().to_owned(),
             request_timeout: reader.millis("request.timeout.ms", 30_000, 0),
             api_timeout: reader.millis("default.api.timeout.ms", 60_000, 0),

@@ -39,6 +39,13 @@ impl<'a> ConfigReader<'a> {
         Some(value.trim())
     }
 
+    /// All settings whose keys begin so, as they stand, asked for or not.
+    pub fn all<T: FromIterator<(String, String)>>(&self, beginnings: &[&str]) -> T {
+        let begins = |key: &str| beginnings.iter().any(|beginning| key.starts_with(beginning));
+        let found = self.map.iter().filter(|(key, _)| begins(key));
+        found.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     pub fn problem(&mut self, key: &str, value: &str, why: impl Into<String>) {
         self.problems.push(ConfigProblem {
             key: key.to_owned(),

@@ -154,8 +154,8 @@ impl Consumer {
         for (name, position) in assignment {
             partitions.add(name, *position);
         }
-        self.cluster.follow(assignment.iter().map(|(name, _)| &*name.topic));
-        partitions.refresh_wanted = true;
+        let unknown = self.cluster.follow(assignment.iter().map(|(name, _)| &*name.topic));
+        partitions.refresh_wanted |= unknown || self.cluster.is_stale();
         Ok(())
     }
 
