@@ -1,7 +1,8 @@
 //! Longer chains, and converters whose records carry a schema: what each transform adds to `json`,
-//! eight at once, JSON with schemas, a change event unwrapped, Avro, a join, an expression.
+//! eight at once, JSON with schemas, a change event unwrapped, what a registry has schemas of, a join,
+//! an expression.
 
-use crate::events::{AVRO, CHANGES, ENVELOPES, PLAIN_CHANGES, TOPIC};
+use crate::events::{AVRO, CHANGES, ENVELOPES, JSON_SCHEMA, PLAIN_CHANGES, PROTOBUF, TOPIC};
 use crate::scenario::{Kind, Scenario, row};
 
 /// Stands in a setting for the path of a CSV table of a million rows, which every event finds.
@@ -89,14 +90,28 @@ const EXPRESSION: &[(&str, &str)] = json!(
     ("transforms.sum.drop", "value.user.country == 'XX'"),
 );
 
-macro_rules! avro {
-    ($($more:expr),*) => {
+macro_rules! registered {
+    ($class:literal $(, $more:expr)*) => {
         &[
-            ("value.converter", "io.confluent.connect.avro.AvroConverter"),
+            ("value.converter", concat!("io.confluent.connect.", $class)),
             ("value.converter.schema.registry.url", REGISTRY),
             $($more),*
         ]
     };
+}
+
+const AVRO_CONVERTER: &[(&str, &str)] = registered!("avro.AvroConverter");
+const JSON_SCHEMA_CONVERTER: &[(&str, &str)] = registered!("json.JsonSchemaConverter");
+const PROTOBUF_CONVERTER: &[(&str, &str)] = registered!("protobuf.ProtobufConverter");
+
+/// The converter that writes the topic's records under a schema; `None`: they are plain lines.
+pub fn converter_of(topic: &str) -> Option<&'static [(&'static str, &'static str)]> {
+    match topic {
+        AVRO => Some(AVRO_CONVERTER),
+        JSON_SCHEMA => Some(JSON_SCHEMA_CONVERTER),
+        PROTOBUF => Some(PROTOBUF_CONVERTER),
+        _ => None,
+    }
 }
 
 /// Confluent's converter is not on Maven Central; Apicurio's, made after it, reads the same bytes.
@@ -195,16 +210,33 @@ fn schemas() -> Vec<Scenario> {
                 0.0,
             ),
         ),
-        avro(row("avro", "Avro, null sink", null, avro!(), true, 450, 8.0)),
+        avro(row("avro", "Avro, null sink", null, AVRO_CONVERTER, true, 450, 8.0)),
         avro(row(
             "avro-json",
             "Avro, JSON lines, null sink",
             null,
-            avro!(("null.format", "json")),
+            registered!("avro.AvroConverter", ("null.format", "json")),
             true,
             600,
             10.0,
         )),
+        // The JVM's converters of these are not on Maven Central, nor others for the same bytes.
+        over(
+            JSON_SCHEMA,
+            row(
+                "json-schema",
+                "JSON under a registry's schema, null sink",
+                null,
+                JSON_SCHEMA_CONVERTER,
+                false,
+                450,
+                0.0,
+            ),
+        ),
+        over(
+            PROTOBUF,
+            row("protobuf", "Protobuf, null sink", null, PROTOBUF_CONVERTER, false, 450, 0.0),
+        ),
     ]
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::rig::kafka::Kafka;
+use crate::{chains, ours};
 
 pub const TOPIC: &str = "perf-events";
 
@@ -52,8 +53,10 @@ pub const ENVELOPES: &str = "perf-envelopes";
 pub const CHANGES: &str = "perf-changes";
 /// The same without.
 pub const PLAIN_CHANGES: &str = "perf-plain-changes";
-/// The generator's events as Avro; filled by our own worker.
+/// The generator's events under schemas of a registry; filled by our own worker.
 pub const AVRO: &str = "perf-avro";
+pub const JSON_SCHEMA: &str = "perf-json-schema";
+pub const PROTOBUF: &str = "perf-protobuf";
 
 /// The fields of an event.
 const FIELDS: &str = r#"[{"type":"int64","optional":false,"field":"id"},{"type":"int64","optional":false,"field":"ts"},{"type":"struct","fields":[{"type":"string","optional":false,"field":"name"},{"type":"string","optional":false,"field":"country"}],"optional":false,"field":"user"},{"type":"string","optional":false,"field":"ip"},{"type":"string","optional":true,"field":"ua"},{"type":"double","optional":false,"field":"amount"},{"type":"boolean","optional":false,"field":"active"},{"type":"array","items":{"type":"string","optional":false},"optional":false,"field":"tags"},{"type":"string","optional":true,"field":"ref"},{"type":"string","optional":true,"field":"note"}]"#;
@@ -117,8 +120,8 @@ pub fn write_rows(path: &Path) {
 /// Fills one of the topics, in lz4 batches of about 64 KiB of lines.
 pub fn fill(kafka: &Kafka, topic: &str, records: u64) {
     kafka.create_topic(topic, 1);
-    if topic == AVRO {
-        return crate::ours::fill_avro(kafka, records);
+    if let Some(converter) = chains::converter_of(topic) {
+        return ours::fill(kafka, topic, converter, records);
     }
     let mut child = kafka
         .kcat()

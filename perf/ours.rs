@@ -140,17 +140,16 @@ pub fn filled_in<'a>(settings: &[(&'a str, &str)], dir: &Path) -> Vec<(&'a str, 
     settings.iter().map(|(key, value)| (*key, fill(value))).collect()
 }
 
-/// Fills the topic of Avro records: the generator's events, through our own converter.
-pub fn fill_avro(kafka: &Kafka, records: u64) {
-    let url = registry::shared().url();
-    let settings = [
+/// Fills a topic of records under a schema: the generator's events, through our own converter.
+pub fn fill(kafka: &Kafka, topic: &str, converter: &[(&str, &str)], records: u64) {
+    let mut settings = vec![
         ("connector.class", "millrace.DatagenSourceConnector"),
         ("quickstart", "events"),
         ("format", "struct"),
-        ("value.converter", "io.confluent.connect.avro.AvroConverter"),
-        ("value.converter.schema.registry.url", &url),
     ];
-    generate(kafka, events::AVRO, records, &settings);
+    let converter = filled_in(converter, Path::new(""));
+    settings.extend(lent(&converter));
+    generate(kafka, topic, records, &settings);
 }
 
 /// Events of [`write_generated`]: a megabyte, so that none comes again within lz4's window of 64 KiB,
