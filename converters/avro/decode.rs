@@ -55,7 +55,7 @@ pub(super) const NO_DIGITS: Fault = "a decimal has no byte";
 pub(super) const NO_PLAN: Fault = "the schema's plan is broken";
 
 impl<'a> Decoder<'a, '_> {
-    /// An item or a field of the kinds that most of them are without a call, any other by
+    /// An item or a field: of the kinds that most of them are without a call, any other by
     /// [`Self::value`].
     #[inline(always)]
     fn member(
@@ -94,15 +94,10 @@ impl<'a> Decoder<'a, '_> {
         into: &mut Value<'a>,
     ) -> Result<(), Fault> {
         match op {
-            Op::String => *into = Value::Str(self.text()?),
-            Op::Int64 => *into = Value::Int64(self.input.long()?),
-            Op::Int32 => *into = Value::Int32(self.input.int()?),
-            Op::Optional { null, inner } => match self.input.index(2, NO_BRANCH)? {
-                index if index == usize::from(null) => *into = Value::Null,
-                _ => return self.value(self.program.op(inner), schema, around, into),
-            },
-            Op::Double => *into = Value::Float64(self.input.double()?),
-            Op::Boolean => *into = Value::Boolean(self.input.boolean()?),
+            // These come here only where a value stands alone.
+            Op::String | Op::Int64 | Op::Int32 | Op::Double | Op::Boolean | Op::Optional { .. } => {
+                return self.member(op, schema, around, into);
+            }
             Op::Record(number) => return self.record(number, schema, around, into),
             Op::Float => *into = Value::Float32(self.input.float()?),
             Op::Timestamp => *into = Value::Timestamp(self.input.long()?),
