@@ -286,6 +286,7 @@ impl std::fmt::Display for BigDecimal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_rig::Random;
 
     fn double(value: f64) -> String {
         let mut out = Vec::new();
@@ -301,11 +302,9 @@ mod tests {
 
     #[test]
     fn few_decimals_are_the_shortest() {
-        let mut bits = 88_172_645_463_325_252_u64;
+        let mut random = Random(88_172_645_463_325_252);
         for round in 0..200_000_u64 {
-            bits ^= bits << 13;
-            bits ^= bits >> 7;
-            bits ^= bits << 17;
+            let bits = random.next();
             let near = (bits % 10_000_000_000) as f64 / 10_f64.powi((round % 12) as i32);
             for value in [near, -near, near.next_up(), near.next_down(), f64::from_bits(bits)] {
                 let mut shortest = Vec::new();

@@ -84,7 +84,7 @@ pub fn cores(records: u64, runs: usize) {
 
 /// The same topic delivered by more and more tasks: whole processes, from their start to their end.
 ///
-/// Each task joins the group and learns of all partitions, which is paid once. So each run is one of
+/// Each task connects and asks for its partitions' offsets, which is paid once. So each run is one of
 /// a large topic and one of a small one: what a record costs is the difference, and what is left of
 /// the small run is the start.
 pub fn tasks(records: u64, runs: usize, counts: &[u32]) {

@@ -4,8 +4,8 @@
 //! before anything is compared. A shape knows how many quotes each of its literals has, so where a
 //! literal stands is read from that list, by a number that does not depend on where the one before
 //! stood, and the processor has several of them under way. Values are then checked to reach exactly
-//! from one literal to the next. Whatever is not as learned, and whatever is wrong with the document, is a miss: the one-pass
-//! patch looks at it then and says what it is.
+//! from one literal to the next. Whatever is not as learned, and whatever is wrong with the document,
+//! is a miss: the one-pass patch looks at it then and says what it is.
 
 use super::blocks::{BLOCK, Blocks};
 use super::isa::{BASELINE, Isa};

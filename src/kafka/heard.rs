@@ -143,6 +143,11 @@ mod tests {
         Rc::new(Metadata { topics, ..Metadata::default() })
     }
 
+    /// Fresh for longer than any test takes.
+    fn lately() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
     fn now<T>(future: impl Future<Output = T>) -> Option<T> {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => Some(value),
@@ -171,7 +176,7 @@ mod tests {
         assert!(second.as_mut().poll(&mut context).is_pending());
         assert!(third.as_mut().poll(&mut context).is_pending());
 
-        note(&peer, Instant::now(), &metadata(&["t", "v"]));
+        note(&peer, lately(), &metadata(&["t", "v"]));
         drop(asking);
         let Poll::Ready(second) = second.poll(&mut context) else { panic!("it still waits") };
         assert_eq!(told(second).expect("its topics are known"), metadata(&["t"]));
@@ -199,7 +204,7 @@ mod tests {
         assert!(told(now(first(&peer, &names(&["t"]))).unwrap()).is_none());
         let mut wrong = Metadata::clone(&metadata(&["t"]));
         wrong.topics.values_mut().for_each(|topic| topic.error = 3);
-        note(&peer, Instant::now(), &Rc::new(wrong));
+        note(&peer, lately(), &Rc::new(wrong));
         assert!(told(now(first(&peer, &names(&["t"]))).unwrap()).is_none());
     }
 }
