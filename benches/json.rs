@@ -129,18 +129,27 @@ fn event(number: u64, members: &str, text: &str) -> String {
     format!("{head}{}\"}}", text.repeat(fill))
 }
 
+/// An event with members that may be there or not.
+fn optional(at: u64) -> String {
+    let mixed = at.wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
+    let members = ["a", "b", "c", "d"].iter().enumerate();
+    let members = members.filter(|(bit, _)| mixed >> bit & 1 == 1);
+    event(at, &members.map(|(_, name)| format!("\"{name}\":1,")).collect::<String>(), "x")
+}
+
+/// An event with a number and a text of all lengths.
+fn lengths(at: u64) -> String {
+    let mixed = at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    event(at, &format!("\"n\":{},\"t\":\"{:x}\",", mixed >> (mixed % 30), mixed), "x")
+}
+
 /// Batches by how their records vary; the patch and the check, as they learn and without.
 fn shapes(c: &mut Criterion) {
     let turns = |kinds: u64| move |at: u64| event(at, &format!("\"kind{}\":1,", at % kinds), "x");
-    let optional = |at: u64| {
-        let mixed = at.wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
-        let members = ["a", "b", "c", "d"].iter().enumerate();
-        let members = members.filter(|(bit, _)| mixed >> bit & 1 == 1);
-        event(at, &members.map(|(_, name)| format!("\"{name}\":1,")).collect::<String>(), "x")
-    };
     let long = "a longer text, as people write them ".repeat(50);
-    let batches: [(&str, &dyn Fn(u64) -> String); 8] = [
+    let batches: [(&str, &dyn Fn(u64) -> String); 9] = [
         ("254 bytes", &|at| event(at, "", "x")),
+        ("values of all lengths", &lengths),
         ("2 in turn", &turns(2)),
         ("4 in turn", &turns(4)),
         ("16 in turn", &turns(16)),

@@ -12,6 +12,9 @@ pub const TOPIC: &str = "perf-events";
 /// The same with members that come and go.
 pub const VARIED: &str = "perf-events-varied";
 
+/// The same with values of all lengths.
+pub const LENGTHS: &str = "perf-events-lengths";
+
 /// One event; always 254 bytes.
 pub fn event(number: u64) -> String {
     with_members(number, "")
@@ -23,6 +26,30 @@ pub fn varied(number: u64) -> String {
     let members = ["a", "b", "c", "d"].into_iter().enumerate();
     let members = members.filter(|(at, _)| mixed >> at & 1 == 1);
     with_members(number, &members.map(|(_, name)| format!("\"{name}\":1,")).collect::<String>())
+}
+
+/// One event whose values are of all lengths, some 254 bytes in the mean.
+pub fn of_lengths(number: u64) -> String {
+    let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
+    let byte = |at: u64| mixed >> at & 255;
+    format!(
+        "{{\"id\":{},\"ts\":{},\"user\":{{\"name\":\"{}-{}\",\"country\":\"DE\"}},\
+         \"ip\":\"10.{}.{}.{}\",\"ua\":\"Mozilla/5.0 (X11; Linux x86_64)\",\
+         \"amount\":{}.{},\"active\":{},\"tags\":[\"alpha\",\"beta\"],\
+         \"ref\":\"https://example.org/{:x}\",\"note\":\"{}\"}}",
+        number,
+        1_700_000_000_000 + number,
+        ["jo", "maria", "alexandra", "user"][(mixed % 4) as usize],
+        mixed % 1_000_000,
+        byte(0),
+        byte(8),
+        byte(16),
+        mixed % 2000,
+        byte(24) % 100,
+        mixed.is_multiple_of(2),
+        mixed >> (mixed % 16),
+        "x".repeat((byte(32) % 26) as usize),
+    )
 }
 
 fn with_members(number: u64, members: &str) -> String {
@@ -69,6 +96,7 @@ const SOURCE_FIELDS: &str = r#"[{"type":"string","optional":false,"field":"versi
 fn line(topic: &str, number: u64) -> String {
     match topic {
         VARIED => varied(number),
+        LENGTHS => of_lengths(number),
         ENVELOPES => enveloped(
             &format!(r#"{{"type":"struct","fields":{FIELDS},"optional":false,"name":"Event"}}"#),
             &event(number),
@@ -148,7 +176,9 @@ mod tests {
             assert_eq!(event.len(), 254, "{event}");
             assert!((254..=276).contains(&varied.len()), "{varied}");
             let others = [super::ENVELOPES, super::CHANGES].map(|topic| super::line(topic, number));
-            for event in [event, varied].into_iter().chain(others) {
+            let lengths = super::of_lengths(number);
+            assert!((180..=300).contains(&lengths.len()), "{lengths}");
+            for event in [event, varied, lengths].into_iter().chain(others) {
                 serde_json::from_str::<serde_json::Value>(&event).expect("JSON");
             }
         }

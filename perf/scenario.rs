@@ -1,7 +1,7 @@
 //! What is measured.
 
 use crate::chains;
-use crate::events::{TOPIC, VARIED};
+use crate::events::{LENGTHS, TOPIC, VARIED};
 
 /// One row of the table: the same connector settings for both workers where both have them.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ const STRINGS: &[(&str, &str)] =
     &[("value.converter", "org.apache.kafka.connect.storage.StringConverter")];
 
 pub fn all() -> Vec<Scenario> {
-    [null_sinks(), chains::all(), object_stores(), others()].concat()
+    [null_sinks(), other_events(), chains::all(), object_stores(), others()].concat()
 }
 
 pub fn row(
@@ -96,31 +96,36 @@ fn null_sinks() -> Vec<Scenario> {
             360,
             20.0,
         ),
-        Scenario {
-            topic: VARIED,
-            ..row(
-                "json-varied",
-                "JSON checked, members vary, null sink",
-                Null,
-                JSON,
-                false,
-                480,
-                0.0,
-            )
-        },
-        Scenario {
-            topic: VARIED,
-            ..row(
-                "smt-varied",
-                "JSON, members vary, 3 transforms, JSON lines, null sink",
-                Null,
-                json_smt!(("null.format", "json")),
-                false,
-                480,
-                0.0,
-            )
-        },
     ]
+}
+
+/// Events that are not as alike as the others.
+fn other_events() -> Vec<Scenario> {
+    use Kind::Null;
+    let lines = json_smt!(("null.format", "json"));
+    let rows = [
+        (VARIED, "json-varied", "JSON checked, members vary, null sink", JSON, false),
+        (
+            VARIED,
+            "smt-varied",
+            "JSON, members vary, 3 transforms, JSON lines, null sink",
+            lines,
+            false,
+        ),
+        (LENGTHS, "json-lengths", "JSON checked, values of all lengths, null sink", JSON, true),
+        (
+            LENGTHS,
+            "smt-lengths",
+            "JSON, values of all lengths, 3 transforms, JSON lines, null sink",
+            lines,
+            true,
+        ),
+    ];
+    let scenario = |(topic, name, title, connector, jvm)| {
+        let ratio = if jvm { 10.0 } else { 0.0 };
+        Scenario { topic, ..row(name, title, Null, connector, jvm, 480, ratio) }
+    };
+    rows.into_iter().map(scenario).collect()
 }
 
 fn object_stores() -> Vec<Scenario> {

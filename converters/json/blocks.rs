@@ -55,6 +55,13 @@ pub(crate) trait Blocks: Isa {
         }
     }
 
+    /// A bit for each byte that is not the same in both.
+    #[inline(always)]
+    fn differs(self, a: &[u8; BLOCK], b: &[u8; BLOCK]) -> u64 {
+        let pairs = a.iter().zip(b).enumerate();
+        pairs.fold(0, |bits, (at, (a, b))| bits | u64::from(a != b) << at)
+    }
+
     /// Are the first `len` bytes (1 to 64) the same?
     fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool;
 }
@@ -108,6 +115,21 @@ mod x86 {
 
     impl Blocks for Sse2 {
         #[inline(always)]
+        fn differs(self, a: &[u8; BLOCK], b: &[u8; BLOCK]) -> u64 {
+            let mut same = 0;
+            for at in (0..BLOCK).step_by(16) {
+                // SAFETY: SSE2 is part of x86_64; `at + 16` is at most the length of both.
+                let part = unsafe {
+                    let a = _mm_loadu_si128(a.as_ptr().add(at).cast());
+                    let b = _mm_loadu_si128(b.as_ptr().add(at).cast());
+                    _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) as u32
+                };
+                same |= u64::from(part) << at;
+            }
+            !same
+        }
+
+        #[inline(always)]
         fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
             let mut same = 0;
             for at in (0..BLOCK).step_by(16) {
@@ -127,20 +149,33 @@ mod x86 {
         }
     }
 
+    impl Avx2 {
+        /// A bit for each of 32 bytes from 0 or 32 on that is the same in both.
+        #[inline(always)]
+        fn same<const AT: usize>(self, a: &[u8; BLOCK], b: &[u8; BLOCK]) -> u64 {
+            const { assert!(AT + 32 <= BLOCK) };
+            // SAFETY: `self` proves AVX2; 32 bytes follow `AT` in both.
+            unsafe {
+                let a = _mm256_loadu_si256(a.as_ptr().add(AT).cast());
+                let b = _mm256_loadu_si256(b.as_ptr().add(AT).cast());
+                u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) as u32)
+            }
+        }
+    }
+
     impl Blocks for Avx2 {
         #[inline(always)]
+        fn differs(self, a: &[u8; BLOCK], b: &[u8; BLOCK]) -> u64 {
+            !(self.same::<0>(a, b) | self.same::<32>(a, b) << 32)
+        }
+
+        #[inline(always)]
         fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
-            let half = |at: usize| {
-                // SAFETY: `self` proves AVX2; `at` is 0 or 32, so 32 bytes follow in both.
-                unsafe {
-                    let a = _mm256_loadu_si256(a.as_ptr().add(at).cast());
-                    let b = _mm256_loadu_si256(b.as_ptr().add(at).cast());
-                    u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) as u32)
-                }
-            };
             // Most literals are short.
-            let same = if len <= 32 { half(0) } else { half(0) | half(32) << 32 };
-            !same & below(len) == 0
+            if len <= 32 {
+                return !self.same::<0>(a, b) & below(len) == 0;
+            }
+            self.differs(a, b) & below(len) == 0
         }
     }
 
@@ -177,6 +212,16 @@ mod x86 {
                     let high = _mm512_add_epi16(high, first);
                     _mm512_storeu_si512(places.as_mut_ptr().add(32).cast(), high);
                 }
+            }
+        }
+
+        #[inline(always)]
+        fn differs(self, a: &[u8; BLOCK], b: &[u8; BLOCK]) -> u64 {
+            // SAFETY: `self` proves AVX-512 F and BW; the loads read the 64 bytes of both.
+            unsafe {
+                let a = _mm512_loadu_si512(a.as_ptr().cast());
+                let b = _mm512_loadu_si512(b.as_ptr().cast());
+                _mm512_cmpneq_epi8_mask(a, b)
             }
         }
 
@@ -249,6 +294,27 @@ mod tests {
                     let found = dispatch!(level, placed, (bits: u64, first: u16) -> [u16; BLOCK]);
                     assert_eq!(found[..all.len()], all, "{level:?} {bits:x}");
                 }
+            }
+        }
+    }
+
+    fn different<I: Isa + Blocks>(isa: I, a: &[u8; BLOCK], b: &[u8; BLOCK]) -> u64 {
+        isa.differs(a, b)
+    }
+
+    #[test]
+    fn differs_has_a_bit_for_each_byte() {
+        let a: [u8; BLOCK] = std::array::from_fn(|at| at as u8);
+        for level in Level::available() {
+            let mut b = a;
+            let mut bits = 0;
+            for at in (0..BLOCK).rev().step_by(3).chain(0..BLOCK) {
+                let (a, b_now) = (&a, &b);
+                let found =
+                    dispatch!(level, different, (a: &[u8; BLOCK], b_now: &[u8; BLOCK]) -> u64);
+                assert_eq!(found, bits, "{level:?} {at}");
+                b[at] ^= 0x80;
+                bits ^= 1 << at;
             }
         }
     }

@@ -16,6 +16,7 @@ mod scan;
 mod schema;
 mod shape;
 mod shape_book;
+mod shape_layout;
 mod shape_learn;
 mod shape_match;
 pub mod sought;

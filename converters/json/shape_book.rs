@@ -205,6 +205,7 @@ impl ShapeBook {
         if misses > hits {
             self.counts.given_up += 1;
             self.shapes.clear();
+            self.workspace.layouts.clear();
             (self.last, self.follower) = (0, [0; MAX_SHAPES]);
             self.sleep = self.next_sleep;
             self.next_sleep = (self.next_sleep * 2).min(LONGEST_SLEEP);
@@ -214,6 +215,7 @@ impl ShapeBook {
         if misses > WINDOW / 16 && self.shapes.len() == MAX_SHAPES {
             let mut used = used.iter();
             self.shapes.retain(|_| used.next().is_some_and(|used| *used > 0));
+            self.workspace.layouts.clear();
             (0..self.shapes.len()).for_each(|at| self.compare(at));
             (self.last, self.follower) = (0, [0; MAX_SHAPES]);
         }

@@ -12,6 +12,7 @@ use super::isa::{BASELINE, Isa};
 use super::scan::{Kind, Scanner};
 use super::shape::{MAX_SLOTS, Segment, Shape, Slot};
 use super::shape_book::MAX_SHAPES;
+use super::shape_layout::Layouts;
 
 /// Documents longer than that are not compared with shapes; bounds the workspace, and a place fits
 /// 16 bits.
@@ -27,7 +28,7 @@ pub(super) struct Marks {
 }
 
 /// For the document's start, each slot and the end.
-type Ends = [u32; MAX_SLOTS + 2];
+pub(super) type Ends = [u32; MAX_SLOTS + 2];
 
 /// What the match keeps between records, so that no record allocates it.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(super) struct Workspace {
     specials: Vec<u16>,
     /// A document that stands at its buffer's very end, with room behind it.
     copy: Vec<u8>,
+    pub layouts: Layouts,
     /// Where each slot ends, its closing quote included; the first is the document's start. Behind
     /// the slots of the shape that was found is what earlier ones left.
     pub ends: Box<Ends>,
@@ -45,7 +47,8 @@ pub(super) struct Workspace {
 impl Default for Workspace {
     fn default() -> Self {
         let ends = Box::new([0; MAX_SLOTS + 2]);
-        Self { marks: Vec::new(), specials: Vec::new(), copy: Vec::new(), ends }
+        let layouts = Layouts::default();
+        Self { marks: Vec::new(), specials: Vec::new(), copy: Vec::new(), layouts, ends }
     }
 }
 
@@ -92,18 +95,27 @@ pub(super) fn find<I: Isa + Blocks>(
         return None;
     }
     workspace.reserve(doc.len().div_ceil(BLOCK));
-    let Workspace { marks, specials, copy, ends } = workspace;
+    let Workspace { marks, specials, copy, layouts, ends } = workspace;
     let padded = match buf.get(start..end + BLOCK) {
         Some(padded) => padded,
         None => with_room(copy, doc),
     };
+    if let Some((found, high)) = layouts.find(isa, padded, ends) {
+        return (!high || std::str::from_utf8(doc).is_ok()).then_some(found);
+    }
     let marked = mark(isa, marks, specials, padded);
     let marks = &marks[..marked.blocks];
     let matcher = Matcher { isa, padded, marks, specials: &specials[..=marked.specials] };
     let found = matcher.walk(candidates, ends)?;
     // Outside strings a literal has said what the bytes are, so the pass's check of the whole
     // document is this one.
-    if marked.high && std::str::from_utf8(doc).is_err() { None } else { Some(found) }
+    if marked.high && std::str::from_utf8(doc).is_err() {
+        return None;
+    }
+    if layouts.wants(doc.len()) {
+        layouts.learn(found, &candidates.shapes[found].segments, ends, doc);
+    }
+    Some(found)
 }
 
 /// What a document's marks came to.

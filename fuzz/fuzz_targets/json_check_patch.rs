@@ -97,6 +97,12 @@ fn shapes(which: u8, changes: &[u8], document: &[u8]) {
         let mut checker = Checker::at(level);
         let sought = sought();
         let mut seeking = Checker::at(level).seeking(Some(Rc::clone(&sought)));
+        // The first time it is learned, the second time where everything stands in it.
+        for _ in 0..2 {
+            answer(&mut learned, document, document.len(), Some(5));
+            let _ = checker.check(document, 0, document.len());
+            told(&mut seeking, &sought, document, document.len());
+        }
         let mut next = document.to_vec();
         for turn in 0..=changes.len() / 3 {
             let end = next.len();
