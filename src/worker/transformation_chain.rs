@@ -194,7 +194,7 @@ impl Chain {
 
     /// A record's way to the first step that fetches, or to the end: appended to `out`, unless it is
     /// dropped.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin<'a>(
         &mut self,
         segment: &Segment<'a>,
@@ -220,7 +220,7 @@ impl Chain {
     }
 
     /// Puts into the record what the converters say, and carries it through steps.
-    #[inline]
+    #[inline(always)]
     fn fill<'a>(
         &mut self,
         segment: &Segment<'a>,
@@ -313,7 +313,7 @@ impl Chain {
 }
 
 /// The last record goes through steps: it stays if they let it.
-#[inline]
+#[inline(always)]
 fn through<'a>(
     out: &mut Vec<Record<'a>>,
     steps: impl FnOnce(&mut Record<'a>) -> Result<bool, Failure>,
@@ -484,9 +484,31 @@ fn timestamp(raw: &RawRecord<'_>) -> Result<Option<i64>, Failure> {
 }
 
 /// One side of a record, which is null so far. It is put where it stays: what is handed on in a
-/// `Result` is written in parts and copied as a whole, for which a processor waits.
-#[inline]
+/// `Result` is written in parts and copied as a whole, for which a processor waits. What nobody
+/// looks at, and no key, is settled without a call.
+#[inline(always)]
 fn datum<'a>(
+    lane: &mut Lane,
+    converter: &mut dyn Converter,
+    segment: &Segment<'a>,
+    raw: &RawRecord<'a>,
+    bytes: Option<&'a [u8]>,
+    arena: &'a Arena,
+    into: &mut SchemaAndValue<'a>,
+) -> Result<(), DataError> {
+    match (&*lane, bytes) {
+        (Lane::Skip | Lane::Json(_), None) => Ok(()),
+        (Lane::Skip, Some(bytes)) => {
+            into.value = Value::Bytes(bytes);
+            Ok(())
+        }
+        _ => look(lane, converter, segment, raw, bytes, arena, into),
+    }
+}
+
+/// [`datum`] where somebody looks at it.
+#[inline]
+fn look<'a>(
     lane: &mut Lane,
     converter: &mut dyn Converter,
     segment: &Segment<'a>,
