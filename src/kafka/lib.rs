@@ -22,11 +22,14 @@ mod lent;
 mod local;
 pub mod metadata;
 pub mod offsets;
+mod openings;
 pub mod partitioner;
 pub mod partitions;
 pub mod producer;
 pub mod record_batch;
 mod sasl;
+#[cfg(test)]
+mod test_rig;
 pub mod topic_settings;
 mod transport;
 pub mod untrusted;

@@ -19,6 +19,7 @@ use millrace_net::rt::timeout;
 
 use crate::config::ClientConfig;
 use crate::error::{ErrorKind, KafkaError};
+use crate::openings;
 use crate::sasl::SaslSettings;
 use crate::transport::Transport;
 use crate::untrusted;
@@ -130,6 +131,19 @@ pub struct Wire {
 impl Wire {
     /// Connects and agrees on versions. `node` is −1 for a bootstrap server.
     pub async fn open(
+        host: &str,
+        port: u16,
+        node: i32,
+        config: &ClientConfig,
+    ) -> Result<Self, KafkaError> {
+        // Kilobytes that every future that may connect would have room for, all its life.
+        let turn = openings::turn(host, port).await;
+        let opened = Box::pin(Self::connect(host, port, node, config)).await;
+        turn.ended(opened.is_ok());
+        opened
+    }
+
+    async fn connect(
         host: &str,
         port: u16,
         node: i32,

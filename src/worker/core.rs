@@ -178,7 +178,8 @@ async fn run_task(
     life: &Life,
 ) -> TaskState {
     let id = spec.id.clone();
-    match contained(crate::task::run(spec, control, reporter), account, life.bound).await {
+    let task = Box::pin(crate::task::run(spec, control, reporter));
+    match contained(task, account, life.bound).await {
         Ok(Ok(state)) => state,
         Ok(Err(error)) => {
             tracing::error!(task = %id, "{}", error.trace());

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -114,11 +115,11 @@ type Ended = Result<Result<TaskState, ConnectError>, Box<dyn Any + Send>>;
 /// Runs a task to its end, which is also the end of what it may hold. Whatever goes wrong in it, also
 /// while it is dropped, is its own affair.
 pub(crate) async fn contained(
-    task: impl Future<Output = Result<TaskState, ConnectError>>,
+    task: Pin<Box<impl Future<Output = Result<TaskState, ConnectError>>>>,
     account: &Account,
     bound: MemoryBound,
 ) -> Ended {
-    let mut running = Some(Box::pin(task));
+    let mut running = Some(task);
     let bounded = poll_fn(|cx| {
         let Some(task) = running.as_mut() else { return Poll::Pending };
         match task.as_mut().poll(cx) {
@@ -135,6 +136,18 @@ pub(crate) async fn contained(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of what an `async fn` returns.
+    fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every task has its future all its life, a thousand of them on a core. What is awaited once in
+    /// a while, and what would be there twice, is boxed or moved.
+    #[test]
+    fn a_task_is_small_before_it_has_records() {
+        assert!(size(crate::task::run) < 20 << 10, "{} bytes", size(crate::task::run));
+    }
 
     #[test]
     fn a_bound_leaves_room_for_a_batch_and_not_for_much_more() {

@@ -225,6 +225,7 @@ impl Consumer {
         self.runs.clear();
         for fetcher in &mut self.fetchers {
             fetcher.held = false;
+            fetcher.spare();
         }
     }
 

@@ -24,6 +24,7 @@ use crate::backoff::RetryAt;
 use crate::cluster::Cluster;
 use crate::config::{ConsumerConfig, IsolationLevel, OffsetReset};
 use crate::error::{ErrorKind, KafkaError};
+use crate::lent;
 use crate::partitions::{PartitionId, Partitions, Position};
 use crate::record_batch::BatchHeader;
 use crate::wire::Wire;
@@ -267,6 +268,15 @@ impl Fetcher {
             in_flight.progress = Instant::now();
         }
         Ok(true)
+    }
+
+    /// Others run before the next bytes are read: keeps a part of a batch and no room behind it, where
+    /// much is lent out.
+    pub fn spare(&mut self) {
+        if self.events.is_empty() && !self.held && lent::is_scarce() {
+            self.ring.release(self.parsed);
+            self.ring.rest();
+        }
     }
 
     /// When the next bytes of the answer that is waited for must have come.

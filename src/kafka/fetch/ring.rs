@@ -5,8 +5,9 @@ use crate::lent::{self, Lent};
 
 /// Its usual size: small enough to stay in a core's L2 cache.
 pub const RING_BYTES: usize = 512 << 10;
-/// Its size while much is lent out on its core: one batch of the usual size.
-const SCARCE_BYTES: usize = 64 << 10;
+/// Its size while much is lent out on its core: some of what a socket has ready, and little enough
+/// that one poll works it off.
+const SCARCE_BYTES: usize = 192 << 10;
 /// Largest single batch that it grows for.
 pub const MAX_RING_BYTES: usize = 256 << 20;
 

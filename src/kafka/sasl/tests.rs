@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use millrace_net::rt::{CoreOptions, start_core};
 use proptest::prelude::*;
 
 use super::jaas::Jaas;
 use super::*;
 use crate::config::ClientConfig;
 use crate::error::ErrorKind;
-
-fn on_core<F: Future<Output = ()> + 'static>(main: impl FnOnce() -> F + Send + 'static) {
-    let core = start_core(CoreOptions::new("test", None), main).expect("a core");
-    core.join().unwrap_or_else(|panic| panic!("{panic}"));
-}
+use crate::test_rig::on_core;
 
 #[test]
 fn scram_sha_256_makes_the_messages_of_rfc_7677() {

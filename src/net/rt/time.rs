@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::exec::here;
@@ -31,17 +31,33 @@ impl fmt::Display for Elapsed {
 
 impl std::error::Error for Elapsed {}
 
-/// `future`'s output, or [`Elapsed`] after `limit`; the future is dropped then.
-pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
-    let mut future = pin!(future);
-    let mut timer = pin!(sleep(limit));
-    std::future::poll_fn(move |cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+pin_project_lite::pin_project! {
+    /// See [`timeout`].
+    pub struct Timeout<F, S> {
+        #[pin]
+        future: F,
+        #[pin]
+        timer: S,
+    }
+}
+
+impl<F: Future, S: Future<Output = ()>> Future for Timeout<F, S> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        timer.as_mut().poll(cx).map(|()| Err(Elapsed))
-    })
-    .await
+        this.timer.poll(cx).map(|()| Err(Elapsed))
+    }
+}
+
+/// `future`'s output, or [`Elapsed`] after `limit`; the future is dropped then.
+///
+/// Not an `async fn`: one that takes a future has room for it twice, as it came and where it stays.
+pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F, impl Future<Output = ()>> {
+    Timeout { future, timer: sleep(limit) }
 }
 
 #[cfg(test)]

@@ -163,7 +163,8 @@ impl Desks {
     /// Has every open question answered. A refusal is an answer, too: the converter hears of it when
     /// it asks again. `None`: the task is to stop.
     pub async fn settle(&self, control: &Control) -> Option<Result<(), Unanswered>> {
-        let mut settled = std::pin::pin!(self.settle_all());
+        // Rare and large: not part of every task's future.
+        let mut settled = Box::pin(self.settle_all());
         loop {
             match rt::timeout(HEARING, settled.as_mut()).await {
                 Ok(outcome) => return Some(outcome),
