@@ -22,6 +22,9 @@ const MAX_LAYOUTS: usize = 64;
 /// Layouts of one length, or of lengths that fall on each other.
 const WAYS: usize = 2;
 
+/// The length of a layout that was given up: no document's.
+const NEVER: usize = usize::MAX;
+
 /// Lengths are told apart by their remainder.
 const LENGTHS: usize = 64;
 
@@ -53,9 +56,9 @@ struct Part {
 }
 
 /// What is known of a document from one before it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Layout {
-    /// The documents' length.
+    /// The documents' length, or [`NEVER`].
     length: usize,
     parts: Vec<Part>,
     shape: usize,
@@ -75,8 +78,10 @@ pub(super) struct Layouts {
     last: usize,
     /// The one whose ends are in the workspace.
     current: Option<usize>,
-    /// The next to make room when all are there.
-    oldest: usize,
+    /// The one that the next goes to, in turn. Their memory is used again, so that layouts that come
+    /// and go cost no allocation.
+    place: usize,
+    roles: Vec<Role>,
     room: u32,
     window_hits: u64,
     window_misses: u64,
@@ -91,7 +96,8 @@ impl Default for Layouts {
             by_length: [[0; WAYS]; LENGTHS],
             last: 0,
             current: None,
-            oldest: 0,
+            place: 0,
+            roles: Vec::new(),
             room: FIRST_ROOM,
             window_hits: 0,
             window_misses: 0,
@@ -188,16 +194,12 @@ impl Layouts {
             return;
         }
         self.room -= 1;
-        let layout = Layout::new(shape, segments, ends, doc);
-        let at = if self.kept.len() < MAX_LAYOUTS {
-            self.kept.push(layout);
-            self.kept.len() - 1
-        } else {
-            let at = self.oldest;
-            self.oldest = (at + 1) % MAX_LAYOUTS;
-            self.kept[at] = layout;
-            at
-        };
+        let at = self.place;
+        self.place = (at + 1) % MAX_LAYOUTS;
+        if at == self.kept.len() {
+            self.kept.push(Layout::default());
+        }
+        self.kept[at].learn(shape, segments, ends, doc, &mut self.roles);
         let ways = &mut self.by_length[doc.len() % LENGTHS];
         ways.rotate_right(1);
         ways[0] = at as u8;
@@ -209,9 +211,9 @@ impl Layouts {
 
     /// The shapes are others now.
     pub fn clear(&mut self) {
-        self.kept.clear();
+        self.kept.iter_mut().for_each(|layout| layout.length = NEVER);
         self.by_length = [[0; WAYS]; LENGTHS];
-        (self.last, self.oldest, self.current) = (0, 0, None);
+        (self.last, self.place, self.current) = (0, 0, None);
         self.room = FIRST_ROOM;
     }
 
@@ -242,8 +244,16 @@ enum Role {
 }
 
 impl Layout {
-    fn new(shape: usize, segments: &[Segment], ends: &Ends, doc: &[u8]) -> Self {
-        let mut roles = vec![Role::Literal; doc.len()];
+    fn learn(
+        &mut self,
+        shape: usize,
+        segments: &[Segment],
+        ends: &Ends,
+        doc: &[u8],
+        roles: &mut Vec<Role>,
+    ) {
+        roles.clear();
+        roles.resize(doc.len(), Role::Literal);
         let mut at = 0;
         for (segment, end) in segments.iter().zip(&ends[1..]) {
             if segment.slot == Slot::End {
@@ -266,8 +276,11 @@ impl Layout {
             let digit = mask(Role::Digit) | nonzero;
             Part { text, literal: mask(Role::Literal), string: mask(Role::String), digit, nonzero }
         });
-        let ends = ends[..=segments.len()].to_vec();
-        Self { length: doc.len(), parts: parts.collect(), shape, ends, next: 0 }
+        self.parts.clear();
+        self.parts.extend(parts);
+        self.ends.clear();
+        self.ends.extend_from_slice(&ends[..=segments.len()]);
+        (self.length, self.shape, self.next) = (doc.len(), shape, 0);
     }
 }
 
@@ -451,7 +464,8 @@ mod tests {
                 assert_eq!(ends, [0, doc.len() as u32 - 1]);
             }
             let layouts = &book.workspace.layouts;
-            (layouts.kept.len(), layouts.sleep)
+            let known = layouts.kept.iter().filter(|layout| layout.length != NEVER).count();
+            (known, layouts.sleep)
         };
         assert_eq!(run(&mut (0..255)), (64, 0));
         assert_eq!(run(&mut (0..1)), (64, 0));
@@ -461,6 +475,20 @@ mod tests {
         assert_eq!(run(&mut std::iter::repeat_n(5, 100)), (1, 0));
         let layouts = &book.workspace.layouts;
         assert_eq!((layouts.window_hits, layouts.window_misses), (100, 0));
+    }
+
+    #[test]
+    fn what_was_given_up_has_no_documents() {
+        let doc = DOCUMENTS[0].as_bytes();
+        let mut book = book(Level::detect(), doc, 2);
+        assert_eq!(hits(&book), 1);
+        book.workspace.layouts.clear();
+        // Not even one of no length with that text behind it.
+        for length in [0, doc.len()] {
+            let buf = [doc, &[0; BLOCK]].concat();
+            assert_eq!(book.find(&buf, 0, length).is_some(), length > 0);
+        }
+        assert_eq!(hits(&book), 1);
     }
 
     #[test]
