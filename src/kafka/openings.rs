@@ -7,6 +7,7 @@
 //! guard, and whoever waits for a turn tries at once, to find out for itself and turn elsewhere.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,9 @@ const STANDSTILL: Duration = Duration::from_secs(1);
 struct Door {
     host: Box<str>,
     port: u16,
-    /// Holds an item for each that is opening: a channel whose receiver nobody waits at.
-    taken: (flume::Sender<()>, flume::Receiver<()>),
+    /// The turns that are free. One that is waited for is taken when its taker runs, so that none is
+    /// lost with a future that is dropped before that.
+    free: (flume::Sender<()>, flume::Receiver<()>),
     /// The last attempt failed.
     failing: Cell<bool>,
     /// When the last attempt ended.
@@ -42,11 +44,18 @@ fn door(host: &str, port: u16) -> Rc<Door> {
             return Rc::clone(door);
         }
         doors.retain(|door| Rc::strong_count(door) > 1);
-        let (host, taken) = (host.into(), flume::bounded(MOST));
+        let free = flume::bounded(MOST);
+        (0..MOST).for_each(|_| give(&free.0));
+        let host = host.into();
         let (failing, ended) = (Cell::new(false), Cell::new(Instant::now()));
-        doors.push(Rc::new(Door { host, port, taken, failing, ended }));
+        doors.push(Rc::new(Door { host, port, free, failing, ended }));
         Rc::clone(&doors[doors.len() - 1])
     })
+}
+
+fn give(free: &flume::Sender<()>) {
+    // There is room for all.
+    let _ = free.try_send(());
 }
 
 /// Leave to open a connection; whoever waits may when it is dropped.
@@ -65,7 +74,7 @@ impl Turn {
 
     fn give_back(&mut self) {
         if std::mem::take(&mut self.holds) {
-            let _ = self.door.taken.1.try_recv();
+            give(&self.door.free.0);
         }
     }
 }
@@ -81,20 +90,21 @@ impl Drop for Turn {
 /// Waits for a turn to connect to that address.
 pub(crate) async fn turn(host: &str, port: u16) -> Turn {
     let door = door(host, port);
+    let mut taking = pin!(take(&door));
     loop {
-        match timeout(STANDSTILL, take(Rc::clone(&door))).await {
+        match timeout(STANDSTILL, taking.as_mut()).await {
             Ok(turn) => return turn,
             Err(_) if door.ended.get().elapsed() < STANDSTILL => {}
-            Err(_) => return Turn { door, holds: false, failed: true },
+            Err(_) => return Turn { door: Rc::clone(&door), holds: false, failed: true },
         }
     }
 }
 
-async fn take(door: Rc<Door>) -> Turn {
-    // The receiver is the door's own, so it is there.
-    let holds = door.taken.0.send_async(()).await.is_ok();
-    let mut turn = Turn { door, holds, failed: true };
-    if turn.door.failing.get() {
+async fn take(door: &Rc<Door>) -> Turn {
+    // The sender is the door's own, so it is there.
+    let holds = door.free.1.recv_async().await.is_ok();
+    let mut turn = Turn { door: Rc::clone(door), holds, failed: true };
+    if door.failing.get() {
         turn.give_back();
     }
     turn
@@ -118,7 +128,7 @@ mod tests {
     }
 
     fn wait(host: &'static str, port: u16) -> Waiting {
-        Box::pin(take(door(host, port)))
+        Box::pin(async move { take(&door(host, port)).await })
     }
 
     fn now(host: &'static str, port: u16) -> Option<Turn> {
@@ -150,6 +160,17 @@ mod tests {
         let all: Vec<Turn> = (0..MOST).map(|_| now("c", 1).expect("a turn")).collect();
         assert!(now("c", 1).is_none());
         drop(all);
+    }
+
+    #[test]
+    fn a_turn_that_comes_too_late_is_the_next_ones() {
+        let mut turns: Vec<Turn> = (0..MOST).map(|_| now("f", 1).expect("a turn")).collect();
+        let (mut gone, mut waiting) = (wait("f", 1), wait("f", 1));
+        assert!(poll(&mut gone).is_none() && poll(&mut waiting).is_none());
+        turns.pop().expect("one").ended(true);
+        // It could have had it, and was dropped before it was polled again.
+        drop(gone);
+        assert!(poll(&mut waiting).is_some_and(|turn| turn.holds));
     }
 
     #[test]

@@ -136,8 +136,8 @@ impl Wire {
         node: i32,
         config: &ClientConfig,
     ) -> Result<Self, KafkaError> {
-        // Kilobytes that every future that may connect would have room for, all its life.
         let turn = openings::turn(host, port).await;
+        // Kilobytes that every future that may connect would have room for, all its life.
         let opened = Box::pin(Self::connect(host, port, node, config)).await;
         turn.ended(opened.is_ok());
         opened
