@@ -113,39 +113,46 @@ mod x86 {
         numbers
     };
 
+    impl Sse2 {
+        /// A bit for each of 16 bytes from `AT` on that is the same in both, at its place.
+        #[inline(always)]
+        fn same<const AT: usize>(self, a: &[u8; BLOCK], b: &[u8; BLOCK]) -> u64 {
+            const { assert!(AT + 16 <= BLOCK) };
+            // SAFETY: SSE2 is part of x86_64; 16 bytes follow `AT` in both.
+            let same = unsafe {
+                let a = _mm_loadu_si128(a.as_ptr().add(AT).cast());
+                let b = _mm_loadu_si128(b.as_ptr().add(AT).cast());
+                _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) as u32
+            };
+            u64::from(same) << AT
+        }
+
+        /// [`Self::same`] of the first `len` bytes and a few more: most literals are short.
+        #[inline(always)]
+        fn same_up_to(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> u64 {
+            let mut same = self.same::<0>(a, b);
+            if len > 16 {
+                same |= self.same::<16>(a, b);
+            }
+            if len > 32 {
+                same |= self.same::<32>(a, b);
+            }
+            if len > 48 {
+                same |= self.same::<48>(a, b);
+            }
+            same
+        }
+    }
+
     impl Blocks for Sse2 {
         #[inline(always)]
         fn differs(self, a: &[u8; BLOCK], b: &[u8; BLOCK]) -> u64 {
-            let mut same = 0;
-            for at in (0..BLOCK).step_by(16) {
-                // SAFETY: SSE2 is part of x86_64; `at + 16` is at most the length of both.
-                let part = unsafe {
-                    let a = _mm_loadu_si128(a.as_ptr().add(at).cast());
-                    let b = _mm_loadu_si128(b.as_ptr().add(at).cast());
-                    _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) as u32
-                };
-                same |= u64::from(part) << at;
-            }
-            !same
+            !self.same_up_to(a, b, BLOCK)
         }
 
         #[inline(always)]
         fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
-            let mut same = 0;
-            for at in (0..BLOCK).step_by(16) {
-                // SAFETY: SSE2 is part of x86_64; `at + 16` is at most the length of both.
-                let part = unsafe {
-                    let a = _mm_loadu_si128(a.as_ptr().add(at).cast());
-                    let b = _mm_loadu_si128(b.as_ptr().add(at).cast());
-                    _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) as u32
-                };
-                same |= u64::from(part) << at;
-                // Most literals are short.
-                if len <= at + 16 {
-                    break;
-                }
-            }
-            !same & below(len) == 0
+            !self.same_up_to(a, b, len) & below(len) == 0
         }
     }
 
@@ -227,19 +234,16 @@ mod x86 {
 
         #[inline(always)]
         fn equal(self, a: &[u8; BLOCK], b: &[u8; BLOCK], len: usize) -> bool {
-            // SAFETY: `self` proves AVX-512 F, BW and VL; the loads read the first 32 or all 64
-            // bytes of both.
-            unsafe {
-                // A load of 64 bytes would nearly always touch two cache lines.
-                if len <= 32 {
+            // A load of 64 bytes would nearly always touch two cache lines.
+            if len <= 32 {
+                // SAFETY: `self` proves AVX-512 F, BW and VL; the loads read 32 bytes of both.
+                return unsafe {
                     let a = _mm256_loadu_si256(a.as_ptr().cast());
                     let b = _mm256_loadu_si256(b.as_ptr().cast());
-                    return _mm256_mask_cmpneq_epi8_mask(below(len) as u32, a, b) == 0;
-                }
-                let a = _mm512_loadu_si512(a.as_ptr().cast());
-                let b = _mm512_loadu_si512(b.as_ptr().cast());
-                _mm512_mask_cmpneq_epi8_mask(below(len), a, b) == 0
+                    _mm256_mask_cmpneq_epi8_mask(below(len) as u32, a, b) == 0
+                };
             }
+            self.differs(a, b) & below(len) == 0
         }
     }
 }

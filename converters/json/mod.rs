@@ -19,6 +19,7 @@ mod shape_book;
 mod shape_layout;
 mod shape_learn;
 mod shape_match;
+mod shape_window;
 pub mod sought;
 pub mod text;
 mod typed;

@@ -10,16 +10,10 @@ use std::fmt;
 use super::isa::{Level, dispatch};
 use super::shape::Shape;
 use super::shape_match::{Candidates, MAX_LENGTH, Workspace, find};
+use super::shape_window::{WINDOW, Window};
 
 /// Shapes of a plan at a time: six members that may be there or not make as many.
 pub(super) const MAX_SHAPES: usize = 64;
-
-/// Documents between two looks back.
-const WINDOW: u32 = 256;
-
-/// Documents that a book sleeps for, at first and at most.
-const FIRST_SLEEP: u64 = 16 * WINDOW as u64;
-const LONGEST_SLEEP: u64 = 4096 * WINDOW as u64;
 
 /// What learning shapes came to; counts since the plan was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,11 +68,7 @@ pub(super) struct ShapeBook {
     pub workspace: Workspace,
     /// Documents of each shape in this window.
     used: [u32; MAX_SHAPES],
-    window_hits: u32,
-    window_misses: u32,
-    /// Documents to let pass before the next try.
-    sleep: u64,
-    next_sleep: u64,
+    window: Window,
     /// Never compares anything.
     off: bool,
     counts: ShapeCounts,
@@ -94,10 +84,7 @@ impl ShapeBook {
             follower: [0; MAX_SHAPES],
             workspace: Workspace::default(),
             used: [0; MAX_SHAPES],
-            window_hits: 0,
-            window_misses: 0,
-            sleep: 0,
-            next_sleep: FIRST_SLEEP,
+            window: Window::default(),
             off: !on,
             counts: ShapeCounts::default(),
         }
@@ -105,19 +92,23 @@ impl ShapeBook {
 
     pub fn counts(&self) -> ShapeCounts {
         let mut counts = self.counts;
-        counts.hits += u64::from(self.window_hits);
-        counts.misses += u64::from(self.window_misses);
+        counts.hits += self.window.hits();
+        counts.misses += self.window.misses();
         counts
     }
 
     /// The shape that `buf[start..end]` has, the ends of its values in the workspace.
     #[inline]
     pub fn find(&mut self, buf: &[u8], start: usize, end: usize) -> Option<usize> {
-        if self.window_hits + self.window_misses >= WINDOW {
+        if self.window.is_over() {
             self.look_back();
         }
-        if self.sleep > 0 || self.off {
-            return self.pass();
+        if self.off {
+            return None;
+        }
+        if self.window.passes() {
+            self.counts.passed += 1;
+            return None;
         }
         let candidates = Candidates {
             shapes: &self.shapes,
@@ -137,13 +128,13 @@ impl ShapeBook {
             ) -> Option<usize>
         );
         let Some(found) = found else {
-            self.window_misses += 1;
+            self.window.miss();
             return None;
         };
         self.follower[self.last] = found as u8;
         self.last = found;
         self.used[found] += 1;
-        self.window_hits += 1;
+        self.window.hit();
         Some(found)
     }
 
@@ -157,7 +148,10 @@ impl ShapeBook {
     /// A document that had no shape: would the book learn its?
     #[inline]
     pub fn wants(&self, length: usize) -> bool {
-        self.sleep == 0 && !self.off && self.shapes.len() < MAX_SHAPES && length <= MAX_LENGTH
+        !self.window.is_asleep()
+            && !self.off
+            && self.shapes.len() < MAX_SHAPES
+            && length <= MAX_LENGTH
     }
 
     /// Takes the shape of a document that missed; the documents of its layout will have it.
@@ -187,31 +181,22 @@ impl ShapeBook {
         }
     }
 
-    #[inline]
-    fn pass(&mut self) -> Option<usize> {
-        self.counts.passed += u64::from(!self.off);
-        self.sleep = self.sleep.saturating_sub(1);
-        None
-    }
-
     /// At a window's end: goes on, makes room, or gives up.
     #[cold]
     fn look_back(&mut self) {
-        self.counts.hits += u64::from(self.window_hits);
-        self.counts.misses += u64::from(self.window_misses);
-        let (hits, misses) = (self.window_hits, self.window_misses);
-        (self.window_hits, self.window_misses) = (0, 0);
+        let (hits, misses) = self.window.turn();
+        self.counts.hits += hits;
+        self.counts.misses += misses;
         let used = std::mem::replace(&mut self.used, [0; MAX_SHAPES]);
         if misses > hits {
             self.counts.given_up += 1;
             self.shapes.clear();
             self.workspace.layouts.clear();
             (self.last, self.follower) = (0, [0; MAX_SHAPES]);
-            self.sleep = self.next_sleep;
-            self.next_sleep = (self.next_sleep * 2).min(LONGEST_SLEEP);
+            self.window.fall_asleep();
             return;
         }
-        self.next_sleep = FIRST_SLEEP;
+        self.window.stay_awake();
         if misses > WINDOW / 16 && self.shapes.len() == MAX_SHAPES {
             let mut used = used.iter();
             self.shapes.retain(|_| used.next().is_some_and(|used| *used > 0));

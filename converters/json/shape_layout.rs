@@ -12,6 +12,7 @@
 use super::blocks::{BLOCK, Blocks};
 use super::shape::{Segment, Slot};
 use super::shape_match::Ends;
+use super::shape_window::Window;
 
 /// Longer documents seldom have all their values as long as another's.
 const MAX_LENGTH: usize = 16 * BLOCK;
@@ -28,18 +29,11 @@ const NEVER: usize = usize::MAX;
 /// Lengths are told apart by their remainder.
 const LENGTHS: usize = 64;
 
-/// Documents between two looks back.
-const WINDOW: u64 = 256;
-
 /// Layouts that may be taken in the first window, in the first one after a sleep, and in any other:
 /// each costs as much as walking some ten documents.
 const FIRST_ROOM: u32 = 64;
 const ROOM_AWAKE: u32 = 16;
 const ROOM: u32 = 4;
-
-/// Documents that pass before the next try, at first and at most.
-const FIRST_SLEEP: u64 = 16 * WINDOW;
-const LONGEST_SLEEP: u64 = 4096 * WINDOW;
 
 /// Sixty-four bytes of a layout; bit `i` stands for byte `i`, and past the end none is set.
 #[derive(Clone, Debug)]
@@ -83,10 +77,7 @@ pub(super) struct Layouts {
     place: usize,
     roles: Vec<Role>,
     room: u32,
-    window_hits: u64,
-    window_misses: u64,
-    sleep: u64,
-    next_sleep: u64,
+    window: Window,
 }
 
 impl Default for Layouts {
@@ -99,10 +90,7 @@ impl Default for Layouts {
             place: 0,
             roles: Vec::new(),
             room: FIRST_ROOM,
-            window_hits: 0,
-            window_misses: 0,
-            sleep: 0,
-            next_sleep: FIRST_SLEEP,
+            window: Window::default(),
         }
     }
 }
@@ -117,8 +105,7 @@ impl Layouts {
         padded: &[u8],
         ends: &mut Ends,
     ) -> Option<(usize, bool)> {
-        if self.sleep > 0 {
-            self.sleep -= 1;
+        if self.window.passes() {
             return None;
         }
         let length = padded.len() - BLOCK;
@@ -131,7 +118,7 @@ impl Layouts {
                 let other = others
                     .find_map(|way| self.compare(isa, way, length, padded).map(|high| (way, high)));
                 let Some(found) = other else {
-                    self.window_misses += 1;
+                    self.window.miss();
                     self.current = None;
                     return None;
                 };
@@ -139,7 +126,7 @@ impl Layouts {
                 found
             }
         };
-        self.window_hits += 1;
+        self.window.hit();
         self.last = found;
         let layout = &self.kept[found];
         if self.current != Some(found) {
@@ -182,15 +169,13 @@ impl Layouts {
     /// its own be taken?
     #[inline(always)]
     pub fn wants(&self, length: usize) -> bool {
-        self.sleep == 0
-            && length <= MAX_LENGTH
-            && (self.room > 0 || self.window_hits + self.window_misses >= WINDOW)
+        !self.window.is_asleep() && length <= MAX_LENGTH && (self.room > 0 || self.window.is_over())
     }
 
     /// Takes the layout of a document that [`Self::wants`] said yes to.
     #[cold]
     pub fn learn(&mut self, shape: usize, segments: &[Segment], ends: &Ends, doc: &[u8]) {
-        if self.window_hits + self.window_misses >= WINDOW && !self.look_back() {
+        if self.window.is_over() && !self.look_back() {
             return;
         }
         self.room -= 1;
@@ -219,16 +204,15 @@ impl Layouts {
 
     /// At a window's end, when a document had none: false if layouts are given up.
     fn look_back(&mut self) -> bool {
-        let (hits, misses) = (self.window_hits, self.window_misses);
-        (self.window_hits, self.window_misses, self.room) = (0, 0, ROOM);
+        let (hits, misses) = self.window.turn();
+        self.room = ROOM;
         if hits < misses / 2 {
             self.clear();
             self.room = ROOM_AWAKE;
-            self.sleep = self.next_sleep;
-            self.next_sleep = (self.next_sleep * 2).min(LONGEST_SLEEP);
+            self.window.fall_asleep();
             return false;
         }
-        self.next_sleep = FIRST_SLEEP;
+        self.window.stay_awake();
         true
     }
 }
@@ -318,6 +302,7 @@ mod tests {
     use super::super::isa::Level;
     use super::super::shape_book::ShapeBook;
     use super::super::shape_learn::learn;
+    use super::super::shape_window::FIRST_SLEEP;
     use super::*;
 
     const DOCUMENTS: [&str; 8] = [
@@ -350,7 +335,7 @@ mod tests {
     }
 
     fn hits(book: &ShapeBook) -> u64 {
-        book.workspace.layouts.window_hits
+        book.workspace.layouts.window.hits()
     }
 
     #[test]
@@ -364,7 +349,7 @@ mod tests {
                         if byte % 128 == 0 {
                             // Before the book gives up what misses.
                             (with, without) = (book(level, doc, 1), book(level, doc, 0));
-                            without.workspace.layouts.sleep = u64::MAX;
+                            without.workspace.layouts.window.never_wake();
                         }
                         let mut changed = doc.to_vec();
                         changed[at] = byte;
@@ -381,7 +366,7 @@ mod tests {
                         if alike && expected.is_some() && !text.contains('\\') {
                             assert_eq!(hits(&with), before + 1, "{}", changed.escape_ascii());
                         }
-                        with.workspace.layouts.window_misses = 0;
+                        with.workspace.layouts.window.turn();
                     }
                 }
             }
@@ -465,16 +450,16 @@ mod tests {
             }
             let layouts = &book.workspace.layouts;
             let known = layouts.kept.iter().filter(|layout| layout.length != NEVER).count();
-            (known, layouts.sleep)
+            (known, layouts.window.is_asleep())
         };
-        assert_eq!(run(&mut (0..255)), (64, 0));
-        assert_eq!(run(&mut (0..1)), (64, 0));
-        assert_eq!(run(&mut (256..257)), (0, FIRST_SLEEP));
+        assert_eq!(run(&mut (0..255)), (64, false));
+        assert_eq!(run(&mut (0..1)), (64, false));
+        assert_eq!(run(&mut (256..257)), (0, true));
         // Learned from the last one that it lets pass.
-        assert_eq!(run(&mut std::iter::repeat_n(5, FIRST_SLEEP as usize)), (1, 0));
-        assert_eq!(run(&mut std::iter::repeat_n(5, 100)), (1, 0));
+        assert_eq!(run(&mut std::iter::repeat_n(5, FIRST_SLEEP as usize)), (1, false));
+        assert_eq!(run(&mut std::iter::repeat_n(5, 100)), (1, false));
         let layouts = &book.workspace.layouts;
-        assert_eq!((layouts.window_hits, layouts.window_misses), (100, 0));
+        assert_eq!((layouts.window.hits(), layouts.window.misses()), (100, 0));
     }
 
     #[test]

@@ -496,61 +496,68 @@ fn datum<'a>(
     arena: &'a Arena,
     into: &mut SchemaAndValue<'a>,
 ) -> Result<(), DataError> {
-    match (&*lane, bytes) {
+    match (lane, bytes) {
         (Lane::Skip | Lane::Json(_), None) => Ok(()),
         (Lane::Skip, Some(bytes)) => {
             into.value = Value::Bytes(bytes);
             Ok(())
         }
-        _ => look(lane, converter, segment, raw, bytes, arena, into),
+        (Lane::Convert(detail), bytes) => {
+            converter.to_connect_data_at(segment.topic, bytes, *detail, arena, into)
+        }
+        (Lane::Json(checker), Some(bytes)) => {
+            checked(checker, converter, segment, bytes, arena, into)
+        }
+        // What a transform makes of null, it says itself.
+        (Lane::Patch(_), None) => Err(DataError::new(String::new())),
+        (Lane::Patch(plan), Some(bytes)) => patched(plan, segment, raw, bytes, arena, into),
     }
 }
 
-/// [`datum`] where somebody looks at it.
+/// A document as text, or what the converter says against it.
 #[inline]
-fn look<'a>(
-    lane: &mut Lane,
+fn checked<'a>(
+    checker: &mut Checker,
     converter: &mut dyn Converter,
     segment: &Segment<'a>,
-    raw: &RawRecord<'a>,
-    bytes: Option<&'a [u8]>,
+    bytes: &'a [u8],
     arena: &'a Arena,
     into: &mut SchemaAndValue<'a>,
 ) -> Result<(), DataError> {
-    match (lane, bytes) {
-        (Lane::Convert(detail), _) => {
-            converter.to_connect_data_at(segment.topic, bytes, *detail, arena, into)?;
-        }
-        // What a transform makes of null, it says itself.
-        (Lane::Patch(_), None) => return Err(DataError::new(String::new())),
-        (_, None) => {}
-        (Lane::Skip, Some(bytes)) => into.value = Value::Bytes(bytes),
-        (Lane::Json(checker), Some(bytes)) => {
-            let start = place(segment.buffer, bytes);
-            match checker.text(segment.buffer, start, start + bytes.len(), arena) {
-                Ok(None) => {}
-                Ok(Some(text)) => into.value = Value::Json(text),
-                Err(_) => {
-                    let (topic, detail) = (segment.topic, Detail::Text);
-                    converter.to_connect_data_at(topic, Some(bytes), detail, arena, into)?;
-                }
-            }
-        }
-        (Lane::Patch(plan), Some(bytes)) => {
-            let start = place(segment.buffer, bytes);
-            let meta = RecordMeta {
-                topic: segment.topic,
-                partition: segment.partition,
-                timestamp: (raw.timestamp >= 0).then_some(raw.timestamp),
-                offset: raw.offset,
-            };
-            let text = plan.apply(segment.buffer, start, start + bytes.len(), &meta, arena)?;
-            if text.src == b"null" {
-                return Err(DataError::new(String::new()));
-            }
-            into.value = Value::Json(text);
+    let start = place(segment.buffer, bytes);
+    match checker.text(segment.buffer, start, start + bytes.len(), arena) {
+        Ok(None) => {}
+        Ok(Some(text)) => into.value = Value::Json(text),
+        Err(_) => {
+            let (topic, detail) = (segment.topic, Detail::Text);
+            converter.to_connect_data_at(topic, Some(bytes), detail, arena, into)?;
         }
     }
+    Ok(())
+}
+
+/// A document as text, with the patch's edits. Any error sends the record the long way.
+#[inline]
+fn patched<'a>(
+    plan: &mut PatchPlan,
+    segment: &Segment<'a>,
+    raw: &RawRecord<'a>,
+    bytes: &'a [u8],
+    arena: &'a Arena,
+    into: &mut SchemaAndValue<'a>,
+) -> Result<(), DataError> {
+    let start = place(segment.buffer, bytes);
+    let meta = RecordMeta {
+        topic: segment.topic,
+        partition: segment.partition,
+        timestamp: (raw.timestamp >= 0).then_some(raw.timestamp),
+        offset: raw.offset,
+    };
+    let text = plan.apply(segment.buffer, start, start + bytes.len(), &meta, arena)?;
+    if text.src == b"null" {
+        return Err(DataError::new(String::new()));
+    }
+    into.value = Value::Json(text);
     Ok(())
 }
 
