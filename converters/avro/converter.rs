@@ -12,16 +12,13 @@ use super::{decode, flat_json, to_connect, to_json};
 use crate::arena::Arena;
 use crate::converter::{Converter, DataError, Detail};
 use crate::data::{Schema, SchemaAndValue, Value};
+use crate::json::Level;
 use crate::json_text::JsonText;
 use crate::registry::{
     Answer, Question, RegistrySettings, SchemaKind, SchemaSource, SchemaText, frame, framed,
 };
 use crate::registry_plans::{Compiled, ReadPlans, Source, WritePlans, ask, failed_to, schema_of};
 use crate::varint::Input;
-
-/// Room for a flat program's text, at least and at most.
-const LEAST_ROOM: usize = 1024;
-const MOST_ROOM: usize = 256 * 1024;
 
 /// Reads and writes Avro under schemas of a registry.
 pub struct AvroConverter {
@@ -33,7 +30,8 @@ pub struct AvroConverter {
     /// JSON text under way into the arena; kept for its memory.
     text: Vec<u8>,
     /// The same for texts that a flat program writes.
-    room: Box<[u8]>,
+    room: Option<flat_json::Room>,
+    level: Level,
     keys: to_json::Keys,
 }
 
@@ -52,18 +50,10 @@ impl AvroConverter {
             read: ReadPlans::new(config.registry.schemas_cache),
             written: WritePlans::new(config.registry.schemas_cache),
             text: Vec::new(),
-            room: Box::default(),
+            room: None,
+            level: Level::detect(),
             keys: to_json::Keys::default(),
             config,
-        }
-    }
-
-    /// A text like the last one, with half as much again, will have room.
-    #[inline]
-    fn make_room(&mut self) {
-        let wanted = self.text.len() + self.text.len() / 2 + LEAST_ROOM;
-        if self.room.len() < wanted && wanted <= MOST_ROOM {
-            self.room = vec![0; wanted.next_power_of_two()].into();
         }
     }
 
@@ -89,14 +79,16 @@ impl AvroConverter {
             DataError::new(format!("{why}, at byte {at} of {} (schema {id})", bytes.len()))
         };
         if detail == Detail::Json && program.as_json {
-            // What is longer than the room for its text will hardly fit.
-            if let Some(flat) = program.flat.as_ref().filter(|_| bytes.len() < self.room.len())
-                && let Some(length) =
-                    flat_json::write(&program, flat, bytes, start, &mut self.room, &mut self.text)
-            {
-                let text = arena.alloc_bytes(&self.room[..length]);
-                into.value = Value::Json(arena.alloc_with(|| JsonText::verbatim(text)));
-                return Ok(());
+            if let Some(flat) = &program.flat {
+                let room = self.room.get_or_insert_with(flat_json::Room::new);
+                let scratch = &mut self.text;
+                let (programs, record) = ((&*program, flat), (bytes, start));
+                if let Some(length) = flat_json::write(self.level, programs, record, room, scratch)
+                {
+                    let text = arena.alloc_bytes(room.text(length));
+                    into.value = Value::Json(arena.alloc_with(|| JsonText::verbatim(text)));
+                    return Ok(());
+                }
             }
             self.text.clear();
             let written = to_json::write(&program, &mut input, &mut self.text, &mut self.keys)
@@ -105,7 +97,6 @@ impl AvroConverter {
                 return Err(fault(TRAILING, input.at));
             }
             if written == to_json::Written::Whole {
-                self.make_room();
                 let text = arena.alloc_bytes(&self.text);
                 into.value = Value::Json(arena.alloc(JsonText::verbatim(text)));
                 return Ok(());

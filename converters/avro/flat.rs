@@ -25,23 +25,20 @@ pub(super) const NEVER: u8 = u8::MAX;
 pub(super) struct Step {
     pub lead: [u8; LEAD],
     pub lead_len: u8,
+    /// The text ends with the quote that opens the value, unless that is null.
+    pub quoted: bool,
     /// The place of null in the union, or [`NEVER`].
     pub null: u8,
     pub value: Flat,
-    /// The step that a null goes on with.
-    pub skip: u32,
+    /// The step that a null and an array without items go on with; of [`Flat::More`], the items'.
+    pub jump: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
+#[repr(u8)]
 pub(super) enum Flat {
     /// Text alone.
     Nothing,
-    One(Scalar),
-    Array(Scalar),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Scalar {
     String,
     Int64,
     Int32,
@@ -52,8 +49,12 @@ pub(super) enum Scalar {
         first: u16,
         count: u16,
     },
-    /// As the tree's walk has it.
+    /// A scalar as the tree's walk has it.
     Other(Op),
+    /// An array begins: the step of its items is next.
+    Array,
+    /// Behind an item: another, or the array's end.
+    More,
 }
 
 /// See the module's doc.
@@ -95,26 +96,38 @@ impl Unrolling<'_> {
                         let branch = self.step(Flat::Nothing, null)?;
                         self.record(number, schema)?;
                         self.text();
-                        self.skip(branch)
+                        self.jump_here(branch)
                     }
-                    op => {
-                        let value = self.flat(op, schema)?;
-                        let branch = self.step(value, null)?;
-                        self.skip(branch)
-                    }
+                    op => self.one(op, schema, null),
                 }
             }
             Op::Record(number) => self.record(number, schema),
-            op => {
-                let value = self.flat(op, schema)?;
-                self.step(value, NEVER).map(drop)
-            }
+            op => self.one(op, schema, NEVER),
         }
     }
 
-    /// The steps behind this one's null are those from here on.
-    fn skip(&mut self, branch: usize) -> Option<()> {
-        self.flat.steps[branch].skip = u32::try_from(self.flat.steps.len()).ok()?;
+    /// A scalar, or an array of them.
+    fn one(&mut self, op: Op, schema: &Schema, null: u8) -> Option<()> {
+        let Op::Array(items) = op else {
+            let value = self.scalar(op, schema)?;
+            let branch = self.step(value, null)?;
+            return self.jump_here(branch);
+        };
+        let array = self.step(Flat::Array, null)?;
+        let item = match self.program.op(items) {
+            // Items without bytes are counted by the walk.
+            Op::Fixed(0) => return None,
+            op => self.scalar(op, schema.value_schema.as_deref()?)?,
+        };
+        let item = self.step(item, NEVER)?;
+        let more = self.step(Flat::More, NEVER)?;
+        self.flat.steps[more].jump = u32::try_from(item).ok()?;
+        self.jump_here(array)
+    }
+
+    /// That step's jump is to what comes now.
+    fn jump_here(&mut self, step: usize) -> Option<()> {
+        self.flat.steps[step].jump = u32::try_from(self.flat.steps.len()).ok()?;
         Some(())
     }
 
@@ -132,25 +145,15 @@ impl Unrolling<'_> {
         Some(())
     }
 
-    fn flat(&mut self, op: Op, schema: &Schema) -> Option<Flat> {
+    fn scalar(&mut self, op: Op, schema: &Schema) -> Option<Flat> {
         Some(match op {
-            Op::Array(items) => {
-                let of = schema.value_schema.as_deref()?;
-                Flat::Array(self.scalar(self.program.op(items), of)?)
-            }
-            op => Flat::One(self.scalar(op, schema)?),
-        })
-    }
-
-    fn scalar(&mut self, op: Op, schema: &Schema) -> Option<Scalar> {
-        Some(match op {
-            Op::String => Scalar::String,
-            Op::Int64 | Op::Timestamp => Scalar::Int64,
-            Op::Int32 | Op::Date => Scalar::Int32,
-            Op::Double => Scalar::Double,
-            Op::Boolean => Scalar::Boolean,
+            Op::String => Flat::String,
+            Op::Int64 | Op::Timestamp => Flat::Int64,
+            Op::Int32 | Op::Date => Flat::Int32,
+            Op::Double => Flat::Double,
+            Op::Boolean => Flat::Boolean,
             Op::Int8 | Op::Int16 | Op::Time | Op::Float | Op::Bytes | Op::Fixed(_) => {
-                Scalar::Other(op)
+                Flat::Other(op)
             }
             Op::Enum { first, count, cut } => {
                 let known = u16::try_from(self.flat.symbols.len()).ok()?;
@@ -160,7 +163,7 @@ impl Unrolling<'_> {
                     write_string(key.get(cut..)?, &mut text);
                     self.flat.symbols.push(text.into());
                 }
-                Scalar::Enum { first: known, count }
+                Flat::Enum { first: known, count }
             }
             _ => return None,
         })
@@ -175,9 +178,12 @@ impl Unrolling<'_> {
 
     /// A step with the text that was left.
     fn step(&mut self, value: Flat, null: u8) -> Option<usize> {
-        let text = std::mem::take(&mut self.text);
-        let (parts, last) = text.as_chunks::<LEAD>();
-        for part in parts {
+        let mut text = std::mem::take(&mut self.text);
+        let quoted = matches!(value, Flat::String);
+        text.extend(quoted.then_some(b'"'));
+        // The quote stands with its value.
+        let (before, last) = text.split_at(text.len().saturating_sub(1) / LEAD * LEAD);
+        for part in before.chunks(LEAD) {
             self.push(part, Flat::Nothing, NEVER);
         }
         self.push(last, value, null);
@@ -187,7 +193,9 @@ impl Unrolling<'_> {
     fn push(&mut self, text: &[u8], value: Flat, null: u8) {
         let mut lead = [0; LEAD];
         lead[..text.len()].copy_from_slice(text);
-        self.flat.steps.push(Step { lead, lead_len: text.len() as u8, null, value, skip: 0 });
+        let quoted = matches!(value, Flat::String);
+        let lead_len = text.len() as u8;
+        self.flat.steps.push(Step { lead, lead_len, null, quoted, value, jump: 0 });
     }
 }
 

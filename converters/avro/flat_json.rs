@@ -1,60 +1,129 @@
 //! Runs a [`FlatProgram`] over a record's bytes straight to JSON text.
 //!
-//! Everything is copied in pieces of a fixed length, as far as the buffers have room, and counted
+//! What a step reads lies in one window of the record, what it writes in one room: that both are
+//! there is asked once, and within them everything is copied in pieces of a fixed length and counted
 //! with its own. Whatever is wrong with the record, and a text that has no room, is `None`: the walk
 //! of the tree says what it is.
 
-use super::flat::{Flat, FlatProgram, LEAD, NEVER, Scalar};
+use std::ops::RangeInclusive;
+
+use super::flat::{Flat, FlatProgram, LEAD, NEVER};
 use super::program::{Op, Program};
 use super::to_json;
+use crate::json::isa::dispatch;
 use crate::json::text::write_utf8;
-use crate::json::{BASELINE, Baseline, Isa};
+use crate::json::{BASELINE, Baseline, Isa, Level};
 use crate::number_text::write_double;
 use crate::varint::Input;
 
-const WIDTH: usize = Baseline::WIDTH;
+/// A string's length in one byte, and the 63 bytes that it may have; one more to make it even.
+const WINDOW: usize = 1 + 64;
 
-/// Room that is asked for behind each value: no piece that is copied is longer.
-const SPARE: usize = 32;
+/// Places in a room where a step or an item may begin.
+const ROOM: usize = 32 * 1024;
 
-/// Writes the value that is all of `bytes[start..]` to the beginning of `text`: the text's length.
+/// What is written behind such a place without asking: a lead and a string's window, or a number.
+const SPARE: usize = 512;
+
+/// Where a text is written.
+pub(super) struct Room(Box<[u8]>);
+
+impl Room {
+    pub fn new() -> Self {
+        // Zeros from the system: pages that no text reaches take no memory.
+        Self(vec![0; ROOM + SPARE].into())
+    }
+
+    /// The first bytes.
+    pub fn text(&self, length: usize) -> &[u8] {
+        &self.0[..length]
+    }
+}
+
+/// Writes the value that is all of `bytes[start..]` to the beginning of `room`: the text's length.
 /// `scratch` is for texts that are made elsewhere.
 pub(super) fn write(
-    program: &Program,
-    flat: &FlatProgram,
-    bytes: &[u8],
-    start: usize,
-    text: &mut [u8],
+    level: Level,
+    (program, flat): (&Program, &FlatProgram),
+    (bytes, start): (&[u8], usize),
+    room: &mut Room,
     scratch: &mut Vec<u8>,
 ) -> Option<usize> {
-    let mut machine = Machine { program, flat, bytes, text, scratch };
-    let mut places = Places { from: start, to: 0 };
+    let mut tail = [0; WINDOW - 1 + WINDOW];
+    match bytes.last_chunk::<{ WINDOW - 1 }>() {
+        Some(last) => *tail.first_chunk_mut()? = *last,
+        None => tail[WINDOW - 1 - bytes.len()..WINDOW - 1].copy_from_slice(bytes),
+    }
+    let text = room.0.first_chunk_mut()?;
+    let mut machine = Machine { program, flat, bytes, tail: &tail, text, scratch };
+    let machine = &mut machine;
+    dispatch!(level, run, (machine: &mut Machine<'_>, start: usize) -> Option<usize>)
+}
+
+/// All steps, from `start` on.
+#[inline(always)]
+fn run<I: Isa>(isa: I, machine: &mut Machine<'_>, start: usize) -> Option<usize> {
+    let Places { mut from, mut to } = Places { from: start, to: 0 };
     let mut next = 0;
-    while let Some(step) = flat.steps.get(next) {
+    // Items of an array that are still to come in this block of them.
+    let mut left = 0;
+    while let Some(step) = machine.flat.steps.get(next) {
         next += 1;
-        *machine.text.get_mut(places.to..)?.first_chunk_mut::<LEAD>()? = step.lead;
-        places.to += usize::from(step.lead_len);
+        if to >= ROOM {
+            return None;
+        }
+        *machine.text[to..].first_chunk_mut::<LEAD>()? = step.lead;
+        to += usize::from(step.lead_len);
         if step.null != NEVER {
             // A place of one byte in zigzag: 0 or 2.
-            let branch = *bytes.get(places.from)?;
+            let branch = *machine.bytes.get(from)?;
             if branch & !2 != 0 {
                 return None;
             }
-            places.from += 1;
+            from += 1;
             if branch >> 1 == step.null {
-                *machine.text.get_mut(places.to..)?.first_chunk_mut()? = *b"null";
-                places.to += 4;
-                next = step.skip as usize;
+                // In place of a string's quote.
+                to -= usize::from(step.quoted);
+                *machine.text[to..].first_chunk_mut()? = *b"null";
+                to += 4;
+                next = step.jump as usize;
                 continue;
             }
         }
-        places = match step.value {
+        let places = Places { from, to };
+        Places { from, to } = match step.value {
             Flat::Nothing => places,
-            Flat::One(scalar) => machine.scalar(scalar, places)?,
-            Flat::Array(items) => machine.array(items, places)?,
+            Flat::String => machine.string(isa, places)?,
+            Flat::Int64 => machine.integer(i64::MIN..=i64::MAX, places)?,
+            Flat::Int32 => machine.integer(i32::MIN.into()..=i32::MAX.into(), places)?,
+            Flat::Double => machine.double(places)?,
+            Flat::Boolean => machine.boolean(places)?,
+            Flat::Enum { first, count } => machine.symbol(first, count, places)?,
+            Flat::Other(op) => machine.other(op, places)?,
+            Flat::Array => {
+                let (count, from) = machine.block(from)?;
+                left = count;
+                *machine.text[to..].first_chunk_mut()? = *b"[]";
+                if left == 0 {
+                    next = step.jump as usize;
+                }
+                Places { from, to: to + if left == 0 { 2 } else { 1 } }
+            }
+            Flat::More => {
+                let mut from = from;
+                left -= 1;
+                if left == 0 {
+                    (left, from) = machine.block(from)?;
+                }
+                machine.text[to] = if left == 0 { b']' } else { b',' };
+                if left > 0 {
+                    next = step.jump as usize;
+                }
+                Places { from, to: to + 1 }
+            }
         };
     }
-    (places.from == bytes.len()).then_some(places.to)
+    (from == machine.bytes.len()).then_some(to)
 }
 
 /// Where the next byte is read, and where the next one is written.
@@ -64,141 +133,134 @@ struct Places {
     to: usize,
 }
 
-struct Machine<'p, 'b, 't> {
-    program: &'p Program,
-    flat: &'p FlatProgram,
-    bytes: &'b [u8],
-    text: &'t mut [u8],
-    scratch: &'t mut Vec<u8>,
+struct Machine<'m> {
+    program: &'m Program,
+    flat: &'m FlatProgram,
+    bytes: &'m [u8],
+    /// The last bytes of the record, behind zeros if it is shorter, and zeros behind them.
+    tail: &'m [u8; WINDOW - 1 + WINDOW],
+    text: &'m mut [u8; ROOM + SPARE],
+    scratch: &'m mut Vec<u8>,
 }
 
-impl Machine<'_, '_, '_> {
+impl<'m> Machine<'m> {
+    /// The bytes from there on, with zeros behind the record's.
     #[inline(always)]
-    fn scalar(&mut self, scalar: Scalar, places: Places) -> Option<Places> {
-        let Places { from, to } = places;
-        match scalar {
-            Scalar::String => self.string(places),
-            Scalar::Int64 => {
-                let (number, from) = long(self.bytes, from)?;
-                Some(Places { from, to: self.integer(number, to)? })
-            }
-            Scalar::Int32 => {
-                let (number, from) = long(self.bytes, from)?;
-                let number = i32::try_from(number).ok()?;
-                Some(Places { from, to: self.integer(number.into(), to)? })
-            }
-            Scalar::Boolean => {
-                let room = self.text.get_mut(to..)?.first_chunk_mut()?;
-                let truth = *self.bytes.get(from)? == 1;
-                *room = if truth { *b"true\0" } else { *b"false" };
-                Some(Places { from: from + 1, to: to + if truth { 4 } else { 5 } })
-            }
-            Scalar::Double => {
-                let number = f64::from_le_bytes(*self.bytes.get(from..)?.first_chunk()?);
-                if !number.is_finite() {
-                    return None;
-                }
-                self.scratch.clear();
-                write_double(number, self.scratch);
-                Some(Places { from: from + 8, to: self.scratched(to)? })
-            }
-            Scalar::Enum { first, count } => {
-                let (symbol, from) = long(self.bytes, from)?;
-                let symbol = usize::try_from(symbol).ok().filter(|at| *at < count.into())?;
-                let text = &**self.flat.symbols.get(usize::from(first) + symbol)?;
-                self.text.get_mut(to..to + text.len())?.copy_from_slice(text);
-                Some(Places { from, to: to + text.len() })
-            }
-            Scalar::Other(op) => self.other(op, places),
+    fn window(&self, from: usize) -> Option<&'m [u8; WINDOW]> {
+        match self.bytes.get(from..)?.first_chunk() {
+            Some(window) => Some(window),
+            None => self.tail.get(from + WINDOW - 1 - self.bytes.len()..)?.first_chunk(),
         }
     }
 
+    /// How many items the next block of an array has, and where they are; none at its end.
     #[inline(always)]
-    fn array(&mut self, items: Scalar, mut places: Places) -> Option<Places> {
-        *self.text.get_mut(places.to)? = b'[';
-        let open = places.to + 1;
-        places.to = open;
-        loop {
-            let (mut count, from) = long(self.bytes, places.from)?;
-            places.from = from;
-            if count < 0 {
-                // The block's size in bytes follows.
-                count = count.checked_neg()?;
-                (_, places.from) = long(self.bytes, from)?;
-            }
-            if count == 0 {
-                break;
-            }
-            for _ in 0..count {
-                *self.text.get_mut(places.to)? = b',';
-                places.to += usize::from(places.to > open);
-                let before = places.from;
-                places = self.scalar(items, places)?;
-                // Items without bytes are counted by the walk.
-                if places.from == before {
-                    return None;
-                }
-            }
+    fn block(&self, from: usize) -> Option<(i64, usize)> {
+        let (count, from) = self.long(from)?;
+        if count >= 0 {
+            return Some((count, from));
         }
-        *self.text.get_mut(places.to)? = b']';
-        places.to += 1;
-        Some(places)
+        // The block's size in bytes follows.
+        let (_, from) = self.long(from)?;
+        Some((count.checked_neg()?, from))
     }
 
     #[inline(always)]
-    fn integer(&mut self, number: i64, to: usize) -> Option<usize> {
-        let mut buffer = itoa::Buffer::new();
-        copy_short(buffer.format(number).as_bytes(), self.text.get_mut(to..)?).map(|len| to + len)
-    }
-
-    #[inline(always)]
-    fn string(&mut self, places: Places) -> Option<Places> {
-        let (length, from) = long(self.bytes, places.from)?;
-        let length = usize::try_from(length).ok()?;
-        let end = from.checked_add(length).filter(|end| *end <= self.bytes.len())?;
-        let room = self.text.get_mut(places.to..)?;
-        if room.len() < length + SPARE {
+    fn double(&mut self, Places { from, to }: Places) -> Option<Places> {
+        let number = f64::from_le_bytes(*self.bytes.get(from..)?.first_chunk()?);
+        if !number.is_finite() {
             return None;
         }
-        room[0] = b'"';
-        let mut done = 0;
-        while done < length {
-            // The last block of the record's last bytes looks at some of them once more.
-            let short = self.bytes.len() - (from + done) < WIDTH;
-            let at = if short && length >= WIDTH { length - WIDTH } else { done };
-            let Some(block) = self.bytes.get(from + at..).and_then(<[u8]>::first_chunk::<WIDTH>)
-            else {
-                return self.last(from, end, places.to);
-            };
-            let bits = BASELINE.string_bits(block, 0)?;
-            let within = (length - at).min(WIDTH);
-            let mask = u32::MAX >> (32 - within);
-            if (bits.special | bits.high) & mask != 0 {
-                return self.unusual(from, end, places.to);
-            }
-            *room.get_mut(1 + at..)?.first_chunk_mut()? = *block;
-            done = at + WIDTH;
-        }
-        *room.get_mut(1 + length)? = b'"';
-        Some(Places { from: end, to: places.to + length + 2 })
+        let from = from + 8;
+        self.scratch.clear();
+        write_double(number, self.scratch);
+        Some(Places { from, to: self.scratched(to)? })
     }
 
-    /// A string shorter than a block at the very end of the record: the block that ends with it.
     #[inline(always)]
-    fn last(&mut self, from: usize, end: usize, to: usize) -> Option<Places> {
-        let length = end - from;
-        let Some(block) = self.bytes.get(..end)?.last_chunk::<WIDTH>() else {
-            return self.unusual(from, end, to);
-        };
-        let bits = BASELINE.string_bits(block, 0)?;
-        if (bits.special | bits.high) >> (WIDTH - length) != 0 {
-            return self.unusual(from, end, to);
+    fn symbol(&mut self, first: u16, count: u16, Places { from, to }: Places) -> Option<Places> {
+        let (symbol, from) = self.long(from)?;
+        let symbol = usize::try_from(symbol).ok().filter(|at| *at < count.into())?;
+        let text = &**self.flat.symbols.get(usize::from(first) + symbol)?;
+        self.text.get_mut(to..to + text.len())?.copy_from_slice(text);
+        Some(Places { from, to: to + text.len() })
+    }
+
+    /// A number, and where the next byte is.
+    #[inline(always)]
+    fn long(&self, at: usize) -> Option<(i64, usize)> {
+        let mut input = Input { bytes: self.bytes, at };
+        let number = input.long().ok()?;
+        Some((number, input.at))
+    }
+
+    #[inline(always)]
+    fn integer(&mut self, range: RangeInclusive<i64>, at: Places) -> Option<Places> {
+        let (number, from) = self.long(at.from)?;
+        let mut buffer = itoa::Buffer::new();
+        let text = buffer.format(Some(number).filter(|number| range.contains(number))?);
+        let length = copy_short(text.as_bytes(), &mut self.text[at.to..])?;
+        Some(Places { from, to: at.to + length })
+    }
+
+    #[inline(always)]
+    fn boolean(&mut self, Places { from, to }: Places) -> Option<Places> {
+        let truth = *self.bytes.get(from)? == 1;
+        let text = if truth { *b"true\0" } else { *b"false" };
+        *self.text[to..].first_chunk_mut()? = text;
+        Some(Places { from: from + 1, to: to + if truth { 4 } else { 5 } })
+    }
+
+    /// A string, whose opening quote is there.
+    #[inline(always)]
+    fn string<I: Isa>(&mut self, isa: I, places: Places) -> Option<Places> {
+        let Places { from, to } = places;
+        let (size, window) = self.window(from)?.split_first()?;
+        // In zigzag, a number from 0 to 63 is an even byte below 128.
+        if size & 0x81 != 0 {
+            return self.long_string(places);
         }
-        let room = self.text.get_mut(to..to + length + 2)?;
-        *room.first_mut()? = b'"';
-        copy_short(self.bytes.get(from..end)?, room.get_mut(1..)?)?;
-        *room.last_mut()? = b'"';
-        Some(Places { from: end, to: to + length + 2 })
+        let length = usize::from(size >> 1);
+        let mut unusual = 0;
+        for at in (0..WINDOW - 1).step_by(I::WIDTH) {
+            if at > 0 && at >= length {
+                break;
+            }
+            let bits = isa.string_bits(window, at)?;
+            unusual |= u64::from(bits.special | bits.high) << at;
+            self.text[to + at..][..I::WIDTH].copy_from_slice(&window[at..at + I::WIDTH]);
+        }
+        let end = from + 1 + length;
+        if end > self.bytes.len() {
+            return None;
+        }
+        if unusual & ((1 << length) - 1) != 0 {
+            return self.unusual(from + 1, end, to);
+        }
+        self.text[to + length] = b'"';
+        Some(Places { from: end, to: to + length + 1 })
+    }
+
+    /// A string of 64 bytes or more.
+    #[inline(never)]
+    fn long_string(&mut self, places: Places) -> Option<Places> {
+        let (length, from) = self.long(places.from)?;
+        let length = usize::try_from(length).ok()?;
+        let end = from.checked_add(length)?;
+        let text = self.bytes.get(from..end)?;
+        let room = self.text.get_mut(places.to..)?.get_mut(..length + 1)?;
+        // The last block looks at some bytes once more.
+        let blocks = (0..length.checked_sub(Baseline::WIDTH)?).step_by(Baseline::WIDTH);
+        for at in blocks.chain([length - Baseline::WIDTH]) {
+            let bits = BASELINE.string_bits(text, at)?;
+            if bits.special | bits.high != 0 {
+                return self.unusual(from, end, places.to);
+            }
+        }
+        let (closing, within) = room.split_last_mut()?;
+        within.copy_from_slice(text);
+        *closing = b'"';
+        Some(Places { from: end, to: places.to + length + 1 })
     }
 
     /// A string with escapes, or with more than ASCII.
@@ -206,7 +268,8 @@ impl Machine<'_, '_, '_> {
     fn unusual(&mut self, from: usize, end: usize, to: usize) -> Option<Places> {
         self.scratch.clear();
         write_utf8(self.bytes, from, end, self.scratch);
-        Some(Places { from: end, to: self.scratched(to)? })
+        // Its opening quote is there.
+        Some(Places { from: end, to: self.scratched(to - 1)? })
     }
 
     /// A scalar of the rarer kinds.
@@ -223,14 +286,6 @@ impl Machine<'_, '_, '_> {
     fn scratched(&mut self, to: usize) -> Option<usize> {
         copy_short(self.scratch, self.text.get_mut(to..)?).map(|len| to + len)
     }
-}
-
-/// A number, and where the next byte is.
-#[inline(always)]
-fn long(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
-    let mut input = Input { bytes, at };
-    let number = input.long().ok()?;
-    Some((number, input.at))
 }
 
 /// Copies a text that is mostly short to the beginning of `to`, by halves that overlap: the copies

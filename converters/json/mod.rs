@@ -3,7 +3,7 @@
 mod blocks;
 mod checker;
 mod converter;
-mod isa;
+pub(crate) mod isa;
 pub mod members;
 mod parse;
 pub mod patch;
