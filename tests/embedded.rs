@@ -357,3 +357,25 @@ fn an_export_gets_through_injected_faults() {
     }
     broker.stop_blocking().expect("a clean stop");
 }
+
+/// What the tasks of a core would all ask for, one of them asks for, and the others hear it.
+#[test]
+fn tasks_that_start_together_do_not_each_ask_for_the_same() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    let broker =
+        Broker::spawn_thread(BrokerOptions::new(listen, dir.path()), None).expect("a broker");
+    let bootstrap = broker.addr().to_string();
+    let (tasks, count) = (100, 20_000);
+    create_topic(&bootstrap, "together", tasks);
+    produce(&bootstrap, "together", -1, "lz4", 0..count);
+    // A rule that changes nothing and is used up by half as many requests for metadata.
+    let faults = broker.faults();
+    faults.inject(Fault::new(3, FaultAction::Delay(Duration::ZERO), tasks / 2));
+    let export = Export::new(&bootstrap, "together", &[("tasks.max", &tasks.to_string())]);
+    let mut process = export.start();
+    assert!(process.wait(Duration::from_secs(60)).success(), "{}", process.log());
+    assert_eq!(faults.pending(), 1, "half of the tasks, or more, asked for metadata");
+    export.assert_each_once(count);
+    broker.stop_blocking().expect("a clean stop");
+}
