@@ -17,6 +17,7 @@ const SCHEMA: &str = r#"{"type":"record","name":"R","fields":[
         {"name":"empty","type":{"type":"record","name":"E","fields":[]}},
         {"name":"numbers","type":{"type":"array","items":"long"}}]}]},
     {"name":"texts","type":{"type":"array","items":"string"}},
+    {"name":"maybe","type":["null",{"type":"array","items":"string"}]},
     {"name":"suit","type":{"type":"enum","name":"S","symbols":["CLUBS","HEARTS"]}},
     {"name":"bytes","type":"bytes"},{"name":"few","type":"float"},
     {"name":"last","type":["null","string"]}]}"#;
@@ -100,6 +101,12 @@ impl Records {
             self.array(&mut out, Self::long);
         }
         self.array(&mut out, Self::text);
+        if self.below(3) == 0 {
+            out.push(0);
+        } else {
+            out.push(2);
+            self.array(&mut out, Self::text);
+        }
         Self::number(self.below(2) as i64, &mut out);
         let bytes = vec![7; self.below(9) as usize];
         Self::number(bytes.len() as i64, &mut out);
