@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use millrace_broker::{Broker, BrokerOptions, Fault, FaultAction};
+use millrace_broker::{Broker, BrokerHandle, BrokerOptions, Fault, FaultAction};
 use rig::process::Process;
 use rig::worker::{binary, properties, worker_file};
 use rig::{free_port, kafka, s3, wait_for};
@@ -302,12 +302,17 @@ fn an_export_outlives_a_kill_of_its_broker() {
     export.assert_each_once(count);
 }
 
-#[test]
-fn an_export_gets_through_injected_faults() {
+/// A broker in this process, whose faults can be switched, and its folder.
+fn in_process() -> (tempfile::TempDir, BrokerHandle) {
     let dir = tempfile::tempdir().expect("a folder");
     let listen = "127.0.0.1:0".parse().expect("an address");
-    let broker =
-        Broker::spawn_thread(BrokerOptions::new(listen, dir.path()), None).expect("a broker");
+    let options = BrokerOptions::new(listen, dir.path());
+    (dir, Broker::spawn_thread(options, None).expect("a broker"))
+}
+
+#[test]
+fn an_export_gets_through_injected_faults() {
+    let (_dir, broker) = in_process();
     let bootstrap = broker.addr().to_string();
     let (not_leader, not_coordinator, loading) = (6, 16, 14);
     let (fetch, list_offsets, metadata, commit, committed, coordinator) = (1, 2, 3, 8, 9, 10);
@@ -361,10 +366,7 @@ fn an_export_gets_through_injected_faults() {
 /// What the tasks of a core would all ask for, one of them asks for, and the others hear it.
 #[test]
 fn tasks_that_start_together_do_not_each_ask_for_the_same() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let listen = "127.0.0.1:0".parse().expect("an address");
-    let broker =
-        Broker::spawn_thread(BrokerOptions::new(listen, dir.path()), None).expect("a broker");
+    let (_dir, broker) = in_process();
     let bootstrap = broker.addr().to_string();
     let (tasks, count) = (100, 20_000);
     create_topic(&bootstrap, "together", tasks);
