@@ -15,13 +15,22 @@ pub mod secured;
 pub mod vault;
 pub mod worker;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on now, and that nobody else of this process was given.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("loopback").local_addr().expect("an address").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let port = listener.local_addr().expect("an address").port();
+        if GIVEN.lock().expect("nothing panics in between").insert(port) {
+            return port;
+        }
+    }
 }
 
 /// Where `tests/run` keeps what it installs.
