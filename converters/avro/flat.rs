@@ -23,10 +23,9 @@ pub(super) const NEVER: u8 = u8::MAX;
 /// Text, then a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
+    /// Ends with the quote that opens a string, which a null in its place has not.
     pub lead: [u8; LEAD],
     pub lead_len: u8,
-    /// The text ends with the quote that opens the value, unless that is null.
-    pub quoted: bool,
     /// The place of null in the union, or [`NEVER`].
     pub null: u8,
     pub value: Flat,
@@ -179,8 +178,7 @@ impl Unrolling<'_> {
     /// A step with the text that was left.
     fn step(&mut self, value: Flat, null: u8) -> Option<usize> {
         let mut text = std::mem::take(&mut self.text);
-        let quoted = matches!(value, Flat::String);
-        text.extend(quoted.then_some(b'"'));
+        text.extend(matches!(value, Flat::String).then_some(b'"'));
         // The quote stands with its value.
         let (before, last) = text.split_at(text.len().saturating_sub(1) / LEAD * LEAD);
         for part in before.chunks(LEAD) {
@@ -193,9 +191,7 @@ impl Unrolling<'_> {
     fn push(&mut self, text: &[u8], value: Flat, null: u8) {
         let mut lead = [0; LEAD];
         lead[..text.len()].copy_from_slice(text);
-        let quoted = matches!(value, Flat::String);
-        let lead_len = text.len() as u8;
-        self.flat.steps.push(Step { lead, lead_len, null, quoted, value, jump: 0 });
+        self.flat.steps.push(Step { lead, lead_len: text.len() as u8, null, value, jump: 0 });
     }
 }
 

@@ -49,6 +49,10 @@ pub(super) fn write(
     room: &mut Room,
     scratch: &mut Vec<u8>,
 ) -> Option<usize> {
+    if bytes.len() > ROOM {
+        // Its text will hardly be shorter.
+        return None;
+    }
     let mut tail = [0; WINDOW - 1 + WINDOW];
     match bytes.last_chunk::<{ WINDOW - 1 }>() {
         Some(last) => *tail.first_chunk_mut()? = *last,
@@ -63,8 +67,7 @@ pub(super) fn write(
 /// All steps, from `start` on.
 #[inline(always)]
 fn run<I: Isa>(isa: I, machine: &mut Machine<'_>, start: usize) -> Option<usize> {
-    let Places { mut from, mut to } = Places { from: start, to: 0 };
-    let mut next = 0;
+    let (mut from, mut to, mut next) = (start, 0, 0);
     // Items of an array that are still to come in this block of them.
     let mut left = 0;
     while let Some(step) = machine.flat.steps.get(next) {
@@ -83,7 +86,7 @@ fn run<I: Isa>(isa: I, machine: &mut Machine<'_>, start: usize) -> Option<usize>
             from += 1;
             if branch >> 1 == step.null {
                 // In place of a string's quote.
-                to -= usize::from(step.quoted);
+                to -= usize::from(matches!(step.value, Flat::String));
                 *machine.text[to..].first_chunk_mut()? = *b"null";
                 to += 4;
                 next = step.jump as usize;
@@ -155,14 +158,11 @@ impl<'m> Machine<'m> {
 
     /// How many items the next block of an array has, and where they are; none at its end.
     #[inline(always)]
-    fn block(&self, from: usize) -> Option<(i64, usize)> {
-        let (count, from) = self.long(from)?;
-        if count >= 0 {
-            return Some((count, from));
-        }
-        // The block's size in bytes follows.
-        let (_, from) = self.long(from)?;
-        Some((count.checked_neg()?, from))
+    fn block(&self, at: usize) -> Option<(usize, usize)> {
+        let mut input = Input { bytes: self.bytes, at };
+        // Every item has bytes: a program with others has no flat form.
+        let count = input.block(&mut 0).ok()?;
+        Some((count, input.at))
     }
 
     #[inline(always)]
@@ -171,10 +171,9 @@ impl<'m> Machine<'m> {
         if !number.is_finite() {
             return None;
         }
-        let from = from + 8;
         self.scratch.clear();
         write_double(number, self.scratch);
-        Some(Places { from, to: self.scratched(to)? })
+        Some(Places { from: from + 8, to: self.scratched(to)? })
     }
 
     #[inline(always)]

@@ -66,7 +66,7 @@ impl<'a> Input<'a> {
 
     /// The number of items in the next block of an array or a map; 0 ends it. An item that takes
     /// no byte at all lets a forged count claim any number: `free` is what is left for such ones.
-    #[inline]
+    #[inline(always)]
     pub(super) fn block(&mut self, free: &mut usize) -> Result<usize, Fault> {
         let from = self.at;
         let mut count = self.long()?;
