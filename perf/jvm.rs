@@ -11,7 +11,7 @@ use crate::rig::kafka::{Kafka, libs};
 use crate::rig::worker::properties;
 use crate::rig::{pause, wait_for};
 use crate::scenario::{Kind, Scenario};
-use crate::{ours, rig};
+use crate::{life, ours, rig};
 
 /// Where the JVM's sources write.
 pub const SOURCE_TOPIC: &str = "perf-source-jvm";
@@ -168,12 +168,7 @@ fn from_progress(
     (end.1 - warm.1) as f64 / (end.0 - warm.0) as f64
 }
 
-/// CPU time of a running process, from the kernel's clock ticks.
+/// CPU time of a running process.
 fn cpu_ns(id: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("a running process");
-    let after_name = stat.rsplit(')').next().expect("a name in parentheses");
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks: u64 =
-        fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
-    ticks * 10_000_000
+    life::ticks(id) * 10_000_000
 }

@@ -89,7 +89,7 @@ enum Command {
     },
     /// The same topic read by 1, 10, 100 and 1,000 tasks.
     Tasks {
-        #[arg(long, default_value_t = 12_000_000)]
+        #[arg(long, default_value_t = 36_000_000)]
         records: u64,
         #[arg(long, default_value_t = 3)]
         runs: usize,

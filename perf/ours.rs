@@ -5,11 +5,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use crate::rig::kafka::Kafka;
 use crate::rig::worker::{binary, properties, worker_file};
 use crate::rig::{registry, s3};
-use crate::scenario::{Kind, Scenario};
+use crate::scenario::{self, Kind, Scenario};
 use crate::{chains, events, stand_in};
 
 /// What the kernel says of a process that has ended.
@@ -185,6 +186,29 @@ pub fn deliver(kafka: &Kafka, topic: &str, tasks: u32, records: u64) -> Used {
     Used::of(&export(kafka, &pairs, &[]), records)
 }
 
+/// Two tasks on these cores that write JSON lines after three transforms, gzip 6, to a local folder:
+/// records a second from the process's start to its end, and CPU time.
+pub fn compress(kafka: &Kafka, topic: &str, cores: &str, records: u64) -> (f64, Used) {
+    static RUN: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("ours-compress-{}", RUN.fetch_add(1, Ordering::Relaxed));
+    let dir = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", dir.path().to_str().expect("a path"));
+    let mut pairs = vec![
+        ("name", name.as_str()),
+        ("connector.class", "io.confluent.connect.s3.S3SinkConnector"),
+        ("topics", topic),
+        ("tasks.max", "2"),
+        ("s3.bucket.name", "lines"),
+        ("store.url", &url),
+        ("format.class", "io.confluent.connect.s3.format.json.JsonFormat"),
+        ("flush.size", "500000"),
+    ];
+    pairs.extend_from_slice(scenario::GZIP_6);
+    let start = Instant::now();
+    let usage = export_on(cores, kafka, &pairs, &[]);
+    (records as f64 / start.elapsed().as_secs_f64(), Used::of(&usage, records))
+}
+
 /// Runs our source of records into a topic.
 fn generate(kafka: &Kafka, topic: &str, records: u64, settings: &[(&str, &str)]) {
     let (name, iterations) = (format!("{topic}-fill"), records.to_string());
@@ -197,9 +221,18 @@ fn generate(kafka: &Kafka, topic: &str, records: u64, settings: &[(&str, &str)])
 
 /// Runs the connector to its end on one core, started by `under`.
 fn export(kafka: &Kafka, connector: &[(&str, &str)], under: &[&str]) -> libc::rusage {
+    export_on("1", kafka, connector, under)
+}
+
+fn export_on(
+    cores: &str,
+    kafka: &Kafka,
+    connector: &[(&str, &str)],
+    under: &[&str],
+) -> libc::rusage {
     let dir = tempfile::tempdir().expect("a folder");
     let file = properties(dir.path(), "connector.properties", connector);
-    let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", "1")]);
+    let worker = worker_file(dir.path(), &kafka.bootstrap(), &[("millrace.cores", cores)]);
     let output = dir.path().join("ours.log");
     let (status, usage) = run_to_end(under, &file, &worker, &output);
     let log = || std::fs::read_to_string(&output).unwrap_or_default();

@@ -1,9 +1,8 @@
 //! `perf cores` and `perf tasks`: what a record costs on more cores, and in more tasks.
 
 use crate::bench::{self, median};
-use crate::ours;
 use crate::rig::kafka::Kafka;
-use crate::table;
+use crate::{life, ours, table};
 
 const BYTES: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
 
@@ -39,47 +38,71 @@ pub fn fill(servers: &str, topic: &str, partitions: u32, records: u64) {
     bench::run(&connector, &worker, &more);
 }
 
-/// One core and two: records a second, and what a record costs.
+/// One core and two: records a second, and what a record costs. Once where the broker has as much to
+/// do as the worker, and once where the worker has by far the most.
 pub fn cores(records: u64, runs: usize) {
     let kafka = Kafka::start();
     let servers = kafka.bootstrap();
     fill(&servers, "perf-cores", 2, records);
-    let runs = runs.to_string();
+    let count = runs.to_string();
     let json = "org.apache.kafka.connect.json.JsonConverter";
-    println!(
-        "| cores | records/s | CPU µs a record | cores' worth of CPU used |\n|---|---|---|---|"
-    );
-    let mut figures = Vec::new();
-    for cores in ["1", "0,1"] {
+    let compare = |path, on: &dyn Fn(&str) -> (f64, f64)| {
+        compare(path, records * runs as u64, kafka.pid(), on);
+    };
+    compare("JSON checked, null sink", &|cores| {
         let worker = [
             ("key.converter", BYTES),
             ("value.converter", json),
             ("value.converter.schemas.enable", "false"),
             ("millrace.cores", cores),
         ];
-        let report = measure(&servers, "perf-cores", 2, &worker, &["--runs", &runs]);
-        let (rate, cpu) = (
-            median(&report, "millrace", "records_per_second"),
-            median(&report, "millrace", "cpu_us_per_record"),
-        );
-        let count = if cores == "1" { 1 } else { 2 };
-        println!("| {count} | {rate:.0} | {cpu:.3} | {:.2} |", rate * cpu / 1e6);
-        figures.push((rate, cpu));
-    }
-    let [(one, cost_one), (two, cost_two)] = figures[..] else { return };
+        let report = measure(&servers, "perf-cores", 2, &worker, &["--runs", &count]);
+        let of = |figure| median(&report, "millrace", figure);
+        (of("records_per_second"), of("cpu_us_per_record"))
+    });
+    compare("JSON, 3 transforms, JSON lines, gzip 6, to a local folder", &|cores| {
+        let figures: Vec<(f64, f64)> = (0..runs)
+            .map(|_| ours::compress(&kafka, "perf-cores", cores, records))
+            .map(|(rate, used)| (rate, used.cpu_ns_per_record / 1e3))
+            .collect();
+        let of = |figure: fn(&(f64, f64)) -> f64| {
+            table::median(&figures.iter().map(figure).collect::<Vec<f64>>())
+        };
+        (of(|one| one.0), of(|one| one.1))
+    });
     let machine = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    println!(
-        "\nTwo cores deliver {:.2} times what one does, at {:+.1} % CPU a record.",
-        two / one,
-        (cost_two / cost_one - 1.0) * 100.0
-    );
+    println!("\nTwo partitions, {records} records of 254 bytes, medians of {runs} runs.");
     if machine <= 2 {
         println!(
-            "This machine has {machine} cores in all, and the broker runs on them too: two cores of the \
-             worker cannot both be busy. What shows here is that a record costs no more on two; where \
-             the cores' worth used stays below the count, the broker is the limit."
+            "This machine has {machine} cores in all, and the broker runs on them too: where both \
+             together use them up, the machine is the limit, not the worker."
         );
     }
+}
+
+/// A table of a path on one core and on two, by its records a second and CPU µs a record; `records` are
+/// read in all on each.
+fn compare(path: &str, records: u64, broker: u32, on: &dyn Fn(&str) -> (f64, f64)) {
+    let with_broker = |cores| {
+        let before = life::ticks(broker);
+        let (rate, cpu) = on(cores);
+        (rate, cpu, (life::ticks(broker) - before) as f64 * 1e4 / records as f64)
+    };
+    let both = [with_broker("1"), with_broker("0,1")];
+    println!(
+        "\n{path}:\n\n| cores | records/s | CPU µs a record | the broker's | cores' worth of both |\n\
+         |---|---|---|---|---|"
+    );
+    for ((rate, cpu, brokers), count) in both.iter().zip(1..) {
+        let used = rate * (cpu + brokers) / 1e6;
+        println!("| {count} | {rate:.0} | {cpu:.3} | {brokers:.3} | {used:.2} |");
+    }
+    let [one, two] = both;
+    println!(
+        "\nTwo cores deliver {:.2} times what one does, at {:+.1} % CPU a record.",
+        two.0 / one.0,
+        (two.1 / one.1 - 1.0) * 100.0
+    );
 }
 
 /// The same topic delivered by more and more tasks: whole processes, from their start to their end.
@@ -91,7 +114,7 @@ pub fn tasks(records: u64, runs: usize, counts: &[u32]) {
     let kafka = Kafka::start();
     let servers = kafka.bootstrap();
     let most = counts.iter().copied().max().unwrap_or(1);
-    let few = records / 6;
+    let few = records / 3;
     fill(&servers, "perf-tasks", most, records);
     fill(&servers, "perf-tasks-few", most, few);
     let mut figures: Vec<Vec<Tasks>> = counts.iter().map(|_| Vec::new()).collect();

@@ -203,6 +203,11 @@ impl Kafka {
         command
     }
 
+    /// The broker's process.
+    pub fn pid(&self) -> u32 {
+        self.process.lock().expect("no test panicked while holding it").id()
+    }
+
     /// SIGKILL to the broker, and the same broker again.
     pub fn restart(&self) {
         self.stop();
