@@ -235,6 +235,31 @@ fn default_of(
     Ok(Some(value.to_owned_value()))
 }
 
+/// The JSON text of a whole number as another type, where that is its digits or a word.
+fn of_whole(number: i64, digits: &[u8], type_: SchemaType, out: &mut Vec<u8>) -> bool {
+    let fits = match type_ {
+        SchemaType::String => {
+            out.push(b'"');
+            out.extend_from_slice(digits);
+            out.push(b'"');
+            return true;
+        }
+        SchemaType::Boolean => {
+            out.extend_from_slice(if number == 0 { b"false" } else { b"true" });
+            return true;
+        }
+        SchemaType::Int64 => true,
+        SchemaType::Int32 => i32::try_from(number).is_ok(),
+        SchemaType::Int16 => i16::try_from(number).is_ok(),
+        SchemaType::Int8 => i8::try_from(number).is_ok(),
+        _ => false,
+    };
+    if fits {
+        out.extend_from_slice(digits);
+    }
+    fits
+}
+
 impl Transformation for Cast {
     fn apply<'a>(
         &mut self,
@@ -261,6 +286,8 @@ impl Transformation for Cast {
                     arena,
                 )
             });
+            let call =
+                call.of_whole(move |number, digits, out| of_whole(number, digits, type_, out));
             JsonOp::Convert { name: field.clone(), call }
         };
         Some(JsonOps { side: self.side, ops: casts.iter().map(op).collect() })

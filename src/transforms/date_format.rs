@@ -41,14 +41,20 @@ pub struct DateFormat {
     coarse: usize,
     /// Whether a token behind those wants the date.
     fine_dated: bool,
+    /// Whether no text of it has anything that JSON escapes, or that is not ASCII.
+    plain: bool,
     recent: RefCell<Recent>,
 }
 
-/// The text of the coarse tokens that was made last, and its minute since the epoch.
+/// The texts that were made last.
 #[derive(Debug)]
 struct Recent {
+    /// Of the coarse tokens, and its minute since the epoch.
     minute: Option<i64>,
     text: String,
+    /// Of all of them, where they have nothing finer than a second, and when that begins.
+    whole: String,
+    since: Option<i64>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -79,13 +85,25 @@ impl DateFormat {
             Token::Text(_) => true,
             Token::Field(letter, _) => b"sSmHkKhazZX".contains(letter),
         };
+        let plain = tokens.iter().all(|token| match token {
+            Token::Text(text) => {
+                text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte))
+            }
+            Token::Field(..) => true,
+        });
         Ok(Self {
             resolution: resolution.min().unwrap_or(DAY),
+            plain,
             coarse,
             fine_dated: !tokens[coarse..].iter().all(undated),
             tokens,
             century,
-            recent: RefCell::new(Recent { minute: None, text: String::new() }),
+            recent: RefCell::new(Recent {
+                minute: None,
+                text: String::new(),
+                whole: String::new(),
+                since: None,
+            }),
         })
     }
 
@@ -94,12 +112,41 @@ impl DateFormat {
         self.resolution
     }
 
+    /// Whether a JSON string has each text of it as it stands.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// Appends the text of a time in milliseconds since the epoch. `out` is a string on the heap or
     /// in an arena: neither refuses what is written.
+    #[inline]
     pub fn format(&self, millis: i64, out: &mut impl Write) {
+        let recent = &mut *self.recent.borrow_mut();
+        if let Some(since) = recent.since
+            && millis >= since
+            && (millis.wrapping_sub(since) as u64) < self.resolution as u64
+        {
+            let _ = out.write_str(&recent.whole);
+            return;
+        }
+        self.format_anew(millis, recent, out);
+    }
+
+    fn format_anew(&self, millis: i64, recent: &mut Recent, out: &mut impl Write) {
+        if self.resolution < SECOND {
+            return self.write(millis, recent, out);
+        }
+        let mut whole = std::mem::take(&mut recent.whole);
+        whole.clear();
+        self.write(millis, recent, &mut whole);
+        let _ = out.write_str(&whole);
+        recent.whole = whole;
+        recent.since = millis.checked_sub(millis.rem_euclid(self.resolution));
+    }
+
+    fn write(&self, millis: i64, recent: &mut Recent, out: &mut impl Write) {
         let (coarse, fine) = self.tokens.split_at(self.coarse);
         let minute = millis.div_euclid(MINUTE);
-        let mut recent = self.recent.borrow_mut();
         if recent.minute != Some(minute) {
             recent.minute = Some(minute);
             recent.text.clear();
@@ -433,6 +480,26 @@ mod tests {
         fn any_pattern_and_time_end_well(pattern in "[GyMdkHmsSEDFwWahKzZYuXL' ]{0,8}", at: i64) {
             if let Ok(format) = DateFormat::new(&pattern) {
                 format.format(at, &mut String::new());
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_used_format_is_as_a_new_one(
+            pattern in "[GyMdkHmsSEDFwWahKzZYuXL' ]{1,6}",
+            first in proptest::num::i64::ANY,
+            steps in proptest::collection::vec(-100_000i64..100_000, 1..8),
+        ) {
+            if let Ok(format) = DateFormat::new(&pattern) {
+                let mut at = first;
+                for step in steps {
+                    let (mut used, mut new) = (String::new(), String::new());
+                    format.format(at, &mut used);
+                    DateFormat::new(&pattern).unwrap().format(at, &mut new);
+                    proptest::prop_assert_eq!(used, new, "{} {}", pattern, at);
+                    at = at.wrapping_add(step);
+                }
             }
         }
     }

@@ -605,7 +605,9 @@ fn both_ways(chain: &[(&str, Vec<(&str, String)>)], json: &str) -> (String, Stri
     }
     let applied = match applied {
         // JSON has one kind of integer.
-        Ok(value) => sorted(&value).replace("Integer(", "Long("),
+        Ok(value) => ["Byte(", "Short(", "Integer("]
+            .iter()
+            .fold(sorted(&value), |text, narrow| text.replace(narrow, "Long(")),
         Err(error) => error.message,
     };
     let meta =
@@ -666,6 +668,46 @@ proptest::proptest! {
         let overwritten = applied.starts_with("Cannot mask") && chain.len() > 1;
         proptest::prop_assume!(!overwritten || patched.starts_with("Cannot mask"));
         proptest::prop_assert_eq!(applied, patched, "{:?} {}", chain, json);
+    }
+}
+
+proptest::proptest! {
+    /// Whole numbers have a short cut in the patch.
+    #[test]
+    fn any_number_is_converted_as_the_transforms_do_it(
+        numbers in proptest::collection::vec("0|-?[1-9][0-9]{0,17}|[1-8][0-9]{18}|17000000[0-9]{5}", 1..5),
+        of in proptest::prop_oneof![
+            proptest::sample::select(&["int8", "int16", "int32", "int64", "float64"][..]),
+            proptest::sample::select(&["boolean", "string"][..]),
+        ],
+        format in proptest::sample::select(
+            &["yyyy-MM-dd'T'HH:mm:ss", "D HH:mm:ss.SSS", "yyyyMMddHH", "'\"'ss", "'ü\\'mm", "EEE"][..]
+        ),
+        precision in proptest::sample::select(&["seconds", "milliseconds", "nanoseconds"][..]),
+        target in proptest::sample::select(&["string", "unix"][..]),
+    ) {
+        let members: Vec<_> = ["a", "b", "c", "d"]
+            .iter()
+            .zip(&numbers)
+            .map(|(name, number)| format!("\"{name}\":{number}"))
+            .collect();
+        let json = format!("{{{}}}", members.join(","));
+        let own = |text: &str| text.to_owned();
+        let spec = ["a", "b", "c", "d"].map(|name| format!("{name}:{of}")).join(",");
+        let mut chains = vec![vec![("Cast$Value", vec![("spec", spec)])]];
+        chains.push(["a", "b", "c"].map(|name| {
+            let settings = vec![
+                ("field", own(name)),
+                ("target.type", own(target)),
+                ("format", own(format)),
+                ("unix.precision", own(precision)),
+            ];
+            ("TimestampConverter$Value", settings)
+        }).to_vec());
+        for chain in chains {
+            let (applied, patched) = both_ways(&chain, &json);
+            proptest::prop_assert_eq!(applied, patched, "{:?} {}", chain, json);
+        }
     }
 }
 

@@ -233,6 +233,18 @@ impl Conversion {
         })
     }
 
+    /// The JSON text of Unix time as text in the format, where JSON has it as it stands.
+    fn of_whole(&self, time: i64, out: &mut Vec<u8>) -> bool {
+        let (Form::Text, Some((format, _))) = (self.target, &self.format) else { return false };
+        if !format.is_plain() {
+            return false;
+        }
+        out.push(b'"');
+        format.format(self.precision.to_millis(time), &mut Bytes(out));
+        out.push(b'"');
+        true
+    }
+
     fn format(&self) -> Result<&(DateFormat, String), DataError> {
         self.format.as_ref().ok_or_else(|| {
             DataError::with_class(
@@ -250,6 +262,17 @@ impl Conversion {
     ) -> Result<Value<'a>, DataError> {
         let from = Form::of_schema(schema)?;
         self.convert(value, from, arena)
+    }
+}
+
+/// Text as bytes.
+struct Bytes<'o>(&'o mut Vec<u8>);
+
+impl std::fmt::Write for Bytes<'_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -414,6 +437,8 @@ impl Transformation for TimestampConverter {
         let conversion = Rc::clone(&self.conversion);
         let call =
             Call::new(move |value, arena| conversion.convert(value, Form::of_value(value)?, arena));
+        let conversion = Rc::clone(&self.conversion);
+        let call = call.of_whole(move |number, _, out| conversion.of_whole(number, out));
         let ops = vec![JsonOp::Convert { name: self.field.clone(), call }];
         Some(JsonOps { side: self.side, ops })
     }

@@ -204,6 +204,7 @@ impl Kafka {
     }
 
     /// The broker's process.
+    #[allow(dead_code, reason = "the measurements ask for its CPU time")]
     pub fn pid(&self) -> u32 {
         self.process.lock().expect("no test panicked while holding it").id()
     }
