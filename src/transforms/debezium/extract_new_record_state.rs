@@ -3,6 +3,7 @@
 //! As with Debezium's class, an event is known by its schema's name, so that schemaless records
 //! pass as they are unless `millrace.unwrap.schemaless` says otherwise. What becomes of an envelope is worked out once for its schema.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use millrace_api::Config;
@@ -10,12 +11,13 @@ use millrace_api::config_def::ConfigError;
 use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::{Header, Record};
 use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_converters::json::sought::Sought;
 use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, SchemaType, Struct, Value};
 
 use super::envelope::{is_envelope, null_pointer, text, typed};
 use super::extract_new_record_state_settings::{Deletes, Settings, config_def};
 use super::field_reference::Added;
-use super::schemaless_event::{self, is_event, part, parts};
+use super::schemaless_event::{self, Looked};
 use crate::confluent::extract_topic::member;
 use crate::replace_field::ReplaceField;
 use crate::requirements::{
@@ -34,8 +36,12 @@ pub const EXTRACT_NEW_RECORD_STATE: TransformationPlugin = TransformationPlugin 
 };
 
 fn configure(config: &Config) -> Result<Box<dyn Transformation>, Vec<ConfigError>> {
+    let settings = Settings::new(config)?;
     Ok(Box::new(ExtractNewRecordState {
-        settings: Settings::new(config)?,
+        schemaless: settings
+            .unwraps_schemaless
+            .then(|| Looked::new(settings.fields.iter().chain(&settings.headers))),
+        settings,
         operation_schema: Arc::new(Schema::new(SchemaType::String)),
         plans: SchemaCache::default(),
         dropping: Dropping { names: Vec::new(), key: None, value: None },
@@ -94,6 +100,8 @@ fn unknown_field(name: &str) -> DataError {
 
 struct ExtractNewRecordState {
     settings: Settings,
+    /// Of events without schemas, if they are to be unwrapped.
+    schemaless: Option<Looked>,
     /// Of the header that tells of a tombstone.
     operation_schema: Arc<Schema>,
     plans: SchemaCache<Plan>,
@@ -194,14 +202,13 @@ impl ExtractNewRecordState {
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
         let settings = &self.settings;
-        let Some(event) = parts(value, arena)?.filter(|parts| is_event(parts)) else {
-            return Ok(Some(record));
-        };
+        let Some(schemaless) = &self.schemaless else { return Ok(Some(record)) };
+        let Some(event) = schemaless.event(value, arena)? else { return Ok(Some(record)) };
         if !settings.headers.is_empty() {
             record.headers =
                 schemaless_event::with_headers(record.headers, &settings.headers, event, arena)?;
         }
-        let (row, mark) = match (part(event, "after"), part(event, "before")) {
+        let (row, mark) = match (event.part("after"), event.part("before")) {
             (Some(after), _) => (after, "false"),
             (None, None) => return Ok(None),
             (None, Some(before)) => match settings.deletes {
@@ -211,7 +218,7 @@ impl ExtractNewRecordState {
             },
         };
         if let Some(column) = &settings.route_by {
-            let of = if mark == "false" { row } else { part(event, "before").unwrap_or_default() };
+            let of = if mark == "false" { row } else { event.part("before").unwrap_or_default() };
             let of = SchemaAndValue { schema: None, value: of };
             route(&mut record, member(of, column, arena)?.as_str());
         }
@@ -436,7 +443,7 @@ impl Transformation for ExtractNewRecordState {
             }
             return Ok(self.settings.keeps_tombstones.then_some(record));
         }
-        if datum.schema.is_none() && self.settings.unwraps_schemaless {
+        if datum.schema.is_none() && self.schemaless.is_some() {
             return self.extract_schemaless(record, datum.value, arena);
         }
         if !is_envelope(datum.schema) {
@@ -458,6 +465,11 @@ impl Transformation for ExtractNewRecordState {
     /// Of text nothing but the way to the row is looked at.
     fn takes_text(&self) -> bool {
         !self.settings.drop_from_key
+    }
+
+    fn sought(&self, side: Side) -> Option<Rc<Sought>> {
+        let looked = self.schemaless.as_ref().filter(|_| side == Side::Value);
+        looked.map(|looked| Rc::clone(&looked.sought))
     }
 
     fn class_name(&self) -> &'static str {

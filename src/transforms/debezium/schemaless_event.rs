@@ -3,9 +3,14 @@
 //! Debezium's class passes them as they are; with `millrace.unwrap.schemaless` their rows take
 //! their place too. Of JSON text, the row is a part of the event's text.
 
+use std::rc::Rc;
+
 use bumpalo::collections::Vec as BumpVec;
+use memchr::memchr;
+use memchr::memmem;
 use millrace_api::record::Header;
-use millrace_converters::json::members::members;
+use millrace_converters::json::members::{Object, members};
+use millrace_converters::json::sought::{Found, Sought};
 use millrace_converters::json_text::Edit;
 use millrace_converters::{Arena, DataError, JsonText, SchemaAndValue, Value};
 
@@ -40,16 +45,78 @@ pub fn parts<'a>(
     Ok(Some(list.into_bump_slice()))
 }
 
-/// The member of that name, unless it is null; of several the last.
-pub fn part<'a>(parts: &[Member<'a>], name: &str) -> Option<Value<'a>> {
-    let found = parts.iter().rev().find(|(known, _)| *known == name);
-    found.map(|(_, value)| *value).filter(|value| !is_null(value))
+/// The members of events that somebody looks at.
+pub struct Looked {
+    names: Vec<String>,
+    pub sought: Rc<Sought>,
 }
 
-/// Has an operation, and a row before or after it.
-pub fn is_event(parts: &[Member<'_>]) -> bool {
-    let has = |name: &str| parts.iter().any(|(known, _)| *known == name);
-    part(parts, "op").is_some_and(|op| is_text(&op)) && (has("after") || has("before"))
+impl Looked {
+    /// What makes an event, and what the references lead to, or through.
+    pub fn new<'r>(references: impl Iterator<Item = &'r FieldReference>) -> Self {
+        let mut names: Vec<String> = ["op", "after", "before"].map(str::to_owned).into();
+        for reference in references {
+            let steps = [reference.parent.as_ref(), Some(&reference.field)];
+            for name in steps.into_iter().flatten() {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+        }
+        let paths = names.iter().map(|name| vec![name.clone()]).collect();
+        Self { names, sought: Rc::new(Sought::new(paths, Vec::new())) }
+    }
+
+    /// The value, if it is an event: it has an operation, and a row before or after it.
+    pub fn event<'n, 'a>(
+        &'n self,
+        value: Value<'a>,
+        arena: &'a Arena,
+    ) -> Result<Option<Event<'n, 'a>>, DataError> {
+        let found = match value {
+            Value::Json(text) => self.sought.found(text),
+            _ => None,
+        };
+        let event = match found {
+            Some(found) => Event::Told { names: &self.names, found, arena },
+            None => match parts(value, arena)? {
+                Some(parts) => Event::Parts(parts),
+                None => return Ok(None),
+            },
+        };
+        let has_row = event.member("after").is_some() || event.member("before").is_some();
+        let is_event = event.part("op").is_some_and(|op| is_text(&op)) && has_row;
+        Ok(is_event.then_some(event))
+    }
+}
+
+/// An event: all its members, or where those stand that are looked at.
+#[derive(Clone, Copy)]
+pub enum Event<'n, 'a> {
+    Parts(&'a [Member<'a>]),
+    Told { names: &'n [String], found: Found<'a>, arena: &'a Arena },
+}
+
+impl<'a> Event<'_, 'a> {
+    /// The member of that name; of several the last.
+    fn member(&self, name: &str) -> Option<Value<'a>> {
+        match self {
+            Self::Parts(parts) => member(parts, name),
+            Self::Told { names, found, arena } => {
+                let text = found.wanted(names.iter().position(|known| known == name)?)?;
+                Some(Value::Json(arena.alloc_with(|| JsonText::verbatim(text))))
+            }
+        }
+    }
+
+    /// The same, unless it is null.
+    pub fn part(&self, name: &str) -> Option<Value<'a>> {
+        self.member(name).filter(|value| !is_null(value))
+    }
+}
+
+fn member<'a>(parts: &[Member<'a>], name: &str) -> Option<Value<'a>> {
+    parts.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| *value)
 }
 
 fn is_text(value: &Value<'_>) -> bool {
@@ -63,25 +130,24 @@ fn is_text(value: &Value<'_>) -> bool {
 /// What a reference leads to; `None` if nothing is there.
 fn referred<'a>(
     reference: &FieldReference,
-    event: &[Member<'a>],
+    event: Event<'_, 'a>,
     arena: &'a Arena,
 ) -> Result<Option<Value<'a>>, DataError> {
     if let Some(parent) = &reference.parent
-        && let Some(parent) = part(event, parent)
+        && let Some(parent) = event.part(parent)
         && let Some(parts) = parts(parent, arena)?
-        && let Some((_, value)) = parts.iter().rev().find(|(name, _)| *name == reference.field)
+        && let Some(value) = member(parts, &reference.field)
     {
-        return Ok(Some(*value));
+        return Ok(Some(value));
     }
-    let own = event.iter().rev().find(|(name, _)| *name == reference.field);
-    Ok(own.map(|(_, value)| *value))
+    Ok(event.member(&reference.field))
 }
 
 /// The record's headers and those of the event.
 pub fn with_headers<'a>(
     headers: &'a [Header<'a>],
     references: &[FieldReference],
-    event: &[Member<'a>],
+    event: Event<'_, 'a>,
     arena: &'a Arena,
 ) -> Result<&'a [Header<'a>], DataError> {
     let mut all = room_for(headers.len() + references.len(), arena);
@@ -103,7 +169,7 @@ pub fn rewritten<'a>(
     row: Value<'a>,
     mark: Option<&'static str>,
     references: &[FieldReference],
-    event: &[Member<'a>],
+    event: Event<'_, 'a>,
     arena: &'a Arena,
 ) -> Result<Value<'a>, DataError> {
     if mark.is_none() && references.is_empty() {
@@ -142,12 +208,15 @@ fn appended<'a>(
     let mut known: BumpVec<'a, (usize, Edit<'a>)> = room_for(added.len(), arena);
     let mut written: BumpVec<'a, &'a [u8]> = room_for(added.len(), arena);
     written.extend(added.iter().map(|(_, value)| text_of(*value, arena)));
-    let object = members(text, arena, |name, range| {
-        if let Some(at) = added.iter().position(|(new, _)| name.is(new)) {
-            let (start, end) = (range.start as u32, range.end as u32);
-            known.push((at, Edit { start, end, with: written[at] }));
-        }
-    })?;
+    let object = match plainly_without(text, added) {
+        Some(object) => Some(object),
+        None => members(text, arena, |name, range| {
+            if let Some(at) = added.iter().position(|(new, _)| name.is(new)) {
+                let (start, end) = (range.start as u32, range.end as u32);
+                known.push((at, Edit { start, end, with: written[at] }));
+            }
+        })?,
+    };
     let Some(object) = object else {
         return Err(DataError::new("A row must be an object to add fields to"));
     };
@@ -179,6 +248,18 @@ fn appended<'a>(
     let end = object.end as u32;
     edits.push(Edit { start: end, end, with: tail.into_bump_slice() });
     Ok(Value::Json(arena.alloc(object.edited(edits.into_bump_slice()))))
+}
+
+/// The object of which a search shows that it has none of these members, at any depth: no name is in
+/// it, and none is written with escapes.
+fn plainly_without<'a>(text: &JsonText<'a>, added: &[Member<'_>]) -> Option<Object<'a>> {
+    let src = text.src;
+    let inner = src.strip_prefix(b"{")?.strip_suffix(b"}")?;
+    let absent = |(name, _): &Member<'_>| memmem::find(inner, name.as_bytes()).is_none();
+    if !text.edits.is_empty() || memchr(b'\\', inner).is_some() || !added.iter().all(absent) {
+        return None;
+    }
+    Some(Object { src, end: src.len() - 1, empty: inner.trim_ascii().is_empty() })
 }
 
 /// JSON of a value that is text already, or of a mark.

@@ -1,16 +1,17 @@
 //! Debezium's transforms as a chain calls them. The behaviour tests hold them against the real
 //! classes over thousands of events; here stands what is quick to see.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use millrace_api::record::Record;
-use millrace_api::transformation::Transformation;
+use millrace_api::transformation::{Side, Transformation};
 use millrace_converters::json::{WriteOptions, parse, write_value};
 use millrace_converters::{
     Arena, Field, JsonText, Schema, SchemaAndValue, SchemaType, Struct, Value,
 };
 
-use crate::test_rig::{config, record, show};
+use crate::test_rig::{config, record, show, told};
 
 fn made(class: &str, settings: &[(&str, &str)]) -> Result<Box<dyn Transformation>, Vec<String>> {
     let class = format!("io.debezium.transforms.{class}");
@@ -152,6 +153,7 @@ fn events_without_schemas_are_unwrapped_when_told() {
     let created = r#"{"before":null,"after":{"id":2},"source":{"db":"shop"},"op":"c"}"#;
     let deleted = r#"{"before":{"id":1,"__deleted":0},"after":null,"source":{},"op":"d"}"#;
     let empty = r#"{"after":{ },"op":"c"}"#;
+    let written = r#"{"op":"c","after":{"\u005f_op":1,"a":"__op"}}"#;
     let other = r#"{"id":1,"op":5,"after":{}}"#;
     let on = ("millrace.unwrap.schemaless", "true");
     for (settings, text, expected) in [
@@ -170,13 +172,16 @@ fn events_without_schemas_are_unwrapped_when_told() {
             r#"{"id":2,"__deleted":"false","__op":"c","__db":"shop"}"#,
         ),
         (&[on, ("add.fields", "op")], empty, r#"{ "__op":"c"}"#),
+        (&[on, ("add.fields", "op")], written, r#"{"\u005f_op":"c","a":"__op"}"#),
         (&[on], other, other),
         (&[on], r#"{"after":null,"before":null,"op":"t"}"#, "DROPPED"),
     ] {
         let mut step = made("ExtractNewRecordState", settings).unwrap();
         let arena = Arena::new();
         let unparsed = JsonText::verbatim(text.as_bytes());
-        let unparsed = record(None, Value::Json(arena.alloc(unparsed)));
+        let told = told(text, step.sought(Side::Value), &arena);
+        let [unparsed, told] =
+            [unparsed, told].map(|text| record(None, Value::Json(arena.alloc(text))));
         let parsed = record(None, parse(text.as_bytes(), &arena).unwrap());
         let mut value = |record| match step.apply(record, &arena).unwrap() {
             None => "DROPPED".to_owned(),
@@ -187,17 +192,82 @@ fn events_without_schemas_are_unwrapped_when_told() {
             }
         };
         assert_eq!(value(unparsed), expected, "{settings:?}");
-        assert_eq!(value(parsed), expected.replace("{ ", "{"), "{settings:?}, parsed");
+        assert_eq!(value(told), expected, "{settings:?}, told");
+        assert_eq!(
+            value(parsed),
+            expected.replace("{ ", "{").replace("\\u005f", "_"),
+            "{settings:?}, parsed"
+        );
     }
     let arena = Arena::new();
     let settings = [on, ("add.headers", "op,source.db"), ("route.by.field", "name")];
     let mut step = made("ExtractNewRecordState", &settings).unwrap();
     let text = r#"{"after":{"name":"there"},"source":{"db":"shop"},"op":"c"}"#;
+    let sought = step.sought(Side::Value).unwrap();
+    assert!(sought.found(&told(text, Some(Rc::clone(&sought)), &arena)).is_some());
     let unparsed = Value::Json(arena.alloc(JsonText::verbatim(text.as_bytes())));
     assert_eq!(
         shown(&mut *step, record(None, unparsed), &arena),
         "there null - {\"name\":\"there\"} __op:String(c) __source_db:String(shop)"
     );
+}
+
+proptest::proptest! {
+    /// Where an event tells where its members stand, the answer is what it is of its text alone.
+    #[test]
+    fn any_event_that_tells_is_unwrapped_as_one_that_does_not(
+        members in proptest::collection::vec(
+            (
+                proptest::sample::select(
+                    &["op", r"\u006fp", "after", "before", "source", "db", "__op", "x"][..]
+                ),
+                proptest::sample::select(
+                    &[r#""c""#, "5", "null", "true", "{ }", r#"{"db":"s","__op":1}"#,
+                        r#"{"\u0064b":[1e999]}"#][..]
+                ),
+            ),
+            0..7,
+        ),
+        after in proptest::sample::select(
+            &["null", "1", "{ }", r#"{"a":"__op","__db":{}}"#, r#"{"__o\u0070":1}"#][..]
+        ),
+        before in proptest::sample::select(&["null", r#"{"__none":2}"#, r#"{"a":[]}"#][..]),
+        mode in proptest::sample::select(&["tombstone", "rewrite", "drop"][..]),
+    ) {
+        let mut all = vec![format!("\"after\":{after}"), "\"op\":\"u\"".to_owned()];
+        all.push(format!("\"before\":{before}"));
+        all.extend(members.iter().map(|(name, value)| format!("\"{name}\":{value}")));
+        // Some are no events.
+        all.drain(..members.len() % 4);
+        let event = format!("{{{}}}", all.join(" , "));
+        let settings = [
+            ("millrace.unwrap.schemaless", "true"),
+            ("delete.tombstone.handling.mode", mode),
+            ("add.fields", "op,db,source.db,none,x"),
+            ("add.headers", "op,after.a"),
+        ];
+        let mut step = made("ExtractNewRecordState", &settings).unwrap();
+        let arena = Arena::new();
+        let texts = [
+            JsonText::verbatim(event.as_bytes()),
+            told(&event, step.sought(Side::Value), &arena),
+        ];
+        let [alone, told] = texts.map(|text| {
+            let value = Value::Json(arena.alloc(text));
+            match step.apply(record(None, value), &arena) {
+                Ok(None) => "DROPPED".to_owned(),
+                Ok(Some(record)) => {
+                    let mut out = Vec::new();
+                    write_value(None, record.value.value, &mut out, &WriteOptions::default()).unwrap();
+                    let headers: Vec<_> =
+                        record.headers.iter().map(|one| (one.name, show(&one.datum.value))).collect();
+                    format!("{} {headers:?}", String::from_utf8(out).unwrap())
+                }
+                Err(error) => error.message,
+            }
+        });
+        proptest::prop_assert_eq!(alone, told, "{}", event);
+    }
 }
 
 #[test]
