@@ -16,6 +16,9 @@ pub struct Scenario {
     pub jvm: bool,
     /// What the JVM's worker has instead, where it has not the same class.
     pub instead: &'static [(&'static str, &'static str)],
+    /// The row of the same work up to the sink, whose JVM's figure bounds this one's from below: there
+    /// is no sink for it that anyone can have from Maven Central.
+    pub at_least: Option<&'static str>,
     /// Ours at most, in ns of CPU a record, and the ratio that must be reached.
     pub budget_ns: u32,
     pub ratio: f64,
@@ -82,8 +85,8 @@ pub fn row(
     budget_ns: u32,
     ratio: f64,
 ) -> Scenario {
-    let instead = &[];
-    Scenario { name, title, kind, topic: TOPIC, connector, jvm, instead, budget_ns, ratio }
+    let (topic, instead, at_least) = (TOPIC, &[] as &[_], None);
+    Scenario { name, title, kind, topic, connector, jvm, instead, at_least, budget_ns, ratio }
 }
 
 fn null_sinks() -> Vec<Scenario> {
@@ -135,7 +138,10 @@ fn other_events() -> Vec<Scenario> {
 fn object_stores() -> Vec<Scenario> {
     use Kind::S3 as Object;
     vec![
-        row("s3-none", "the same to S3, no compression", Object, S3, false, 560, 0.0),
+        Scenario {
+            at_least: Some("smt"),
+            ..row("s3-none", "the same to S3, no compression", Object, S3, false, 560, 10.0)
+        },
         row(
             "s3-unsigned",
             "the same to S3, no compression, bodies unsigned",
@@ -170,15 +176,18 @@ fn object_stores() -> Vec<Scenario> {
 fn others() -> Vec<Scenario> {
     use Kind::{Elasticsearch, File, FileSource, Source};
     vec![
-        row(
-            "elasticsearch",
-            "JSON, 3 transforms, bulk requests to a stand-in that answers at once",
-            Elasticsearch,
-            json_smt!(("key.ignore", "true"), ("schema.ignore", "true")),
-            false,
-            550,
-            0.0,
-        ),
+        Scenario {
+            at_least: Some("smt"),
+            ..row(
+                "elasticsearch",
+                "JSON, 3 transforms, bulk requests to a stand-in that answers at once",
+                Elasticsearch,
+                json_smt!(("key.ignore", "true"), ("schema.ignore", "true")),
+                false,
+                550,
+                12.0,
+            )
+        },
         row("file", "strings, FileStream sink", File, STRINGS, true, 320, 10.0),
         row("source", "datagen to Kafka, lz4", Source, STRINGS, true, 900, 6.0),
         row("file-source", "FileStream source to Kafka, lz4", FileSource, STRINGS, true, 900, 6.0),
