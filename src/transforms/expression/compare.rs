@@ -19,21 +19,22 @@ impl<'a> Env<'_, 'a> {
         pair: &'n [Node; 2],
         scope: Option<&Scope<'_, 'a>>,
     ) -> Result<bool, Fault<'n>> {
+        let (mut room, mut other) = (Value::Null, Value::Null);
         // The common case, a field against a literal, without a copy of the literal.
         if let Node::Text(text) = &pair[1] {
-            let left = self.eval(&pair[0], scope)?;
-            return self.decide(comparison, left, Value::Str(text));
+            let left = self.see(&pair[0], scope, &mut room)?;
+            return self.decide(comparison, left, &Value::Str(text));
         }
-        let left = self.eval(&pair[0], scope)?;
-        let right = self.eval(&pair[1], scope)?;
+        let left = self.see(&pair[0], scope, &mut room)?;
+        let right = self.see(&pair[1], scope, &mut other)?;
         self.decide(comparison, left, right)
     }
 
     fn decide<'n>(
         &self,
         comparison: Comparison,
-        left: Value<'_>,
-        right: Value<'_>,
+        left: &Value<'_>,
+        right: &Value<'_>,
     ) -> Result<bool, Fault<'n>> {
         match comparison {
             Comparison::Equal => return self.equal(left, right),
@@ -47,7 +48,7 @@ impl<'a> Env<'_, 'a> {
                 Comparison::Greater => ">",
                 _ => ">=",
             };
-            return Err(Fault::NoOverload(symbol, type_name(&left), type_name(&right)));
+            return Err(Fault::NoOverload(symbol, type_name(left), type_name(right)));
         };
         // NaN is in no order with anything.
         Ok(order.is_some_and(|order| match comparison {
@@ -61,10 +62,10 @@ impl<'a> Env<'_, 'a> {
     /// `None`: values of these types have no order.
     fn order<'n>(
         &self,
-        left: Value<'_>,
-        right: Value<'_>,
+        left: &Value<'_>,
+        right: &Value<'_>,
     ) -> Result<Option<Option<Ordering>>, Fault<'n>> {
-        if let Some(order) = numbers(&left, &right) {
+        if let Some(order) = numbers(left, right) {
             return Ok(Some(order));
         }
         Ok(Some(Some(match (left, right) {
@@ -76,29 +77,29 @@ impl<'a> Env<'_, 'a> {
                 self.work(left.len().min(right.len()))?;
                 left.cmp(right)
             }
-            (Value::Boolean(left), Value::Boolean(right)) => left.cmp(&right),
-            (Value::Timestamp(left), Value::Timestamp(right)) => left.cmp(&right),
-            (Value::Date(left), Value::Date(right)) => left.cmp(&right),
-            (Value::Time(left), Value::Time(right)) => left.cmp(&right),
+            (Value::Boolean(left), Value::Boolean(right)) => left.cmp(right),
+            (Value::Timestamp(left), Value::Timestamp(right)) => left.cmp(right),
+            (Value::Date(left), Value::Date(right)) => left.cmp(right),
+            (Value::Time(left), Value::Time(right)) => left.cmp(right),
             _ => return Ok(None),
         })))
     }
 
-    pub(super) fn equal<'n>(&self, left: Value<'_>, right: Value<'_>) -> Result<bool, Fault<'n>> {
+    pub(super) fn equal<'n>(&self, left: &Value<'_>, right: &Value<'_>) -> Result<bool, Fault<'n>> {
         self.equal_at(left, right, 0)
     }
 
     fn equal_at<'n>(
         &self,
-        left: Value<'_>,
-        right: Value<'_>,
+        left: &Value<'_>,
+        right: &Value<'_>,
         depth: usize,
     ) -> Result<bool, Fault<'n>> {
         self.work(0)?;
         if depth == MAX_DEPTH {
             return Ok(false);
         }
-        if let Some(order) = numbers(&left, &right) {
+        if let Some(order) = numbers(left, right) {
             return Ok(order == Some(Ordering::Equal));
         }
         Ok(match (left, right) {
@@ -118,8 +119,8 @@ impl<'a> Env<'_, 'a> {
                 if left.len() != right.len() {
                     return Ok(false);
                 }
-                for (left, right) in left.iter().zip(right) {
-                    if !self.equal_at(*left, *right, depth + 1)? {
+                for (left, right) in left.iter().zip(*right) {
+                    if !self.equal_at(left, right, depth + 1)? {
                         return Ok(false);
                     }
                 }
@@ -135,7 +136,7 @@ impl<'a> Env<'_, 'a> {
                 for (field, value) in left.schema.fields.iter().zip(left.values) {
                     let Some((at, _)) = right.schema.field(&field.name) else { return Ok(false) };
                     let other = right.values.get(at).copied().unwrap_or_default();
-                    if !self.equal_at(*value, other, depth + 1)? {
+                    if !self.equal_at(value, &other, depth + 1)? {
                         return Ok(false);
                     }
                 }
@@ -154,8 +155,8 @@ impl<'a> Env<'_, 'a> {
         for (key, value) in left {
             let mut found = false;
             for (other, candidate) in right {
-                if self.equal_at(*key, *other, depth + 1)? {
-                    found = self.equal_at(*value, *candidate, depth + 1)?;
+                if self.equal_at(key, other, depth + 1)? {
+                    found = self.equal_at(value, candidate, depth + 1)?;
                     break;
                 }
             }
@@ -172,13 +173,14 @@ impl<'a> Env<'_, 'a> {
         pair: &'n [Node; 2],
         scope: Option<&Scope<'_, 'a>>,
     ) -> Result<bool, Fault<'n>> {
-        let needle = self.eval(&pair[0], scope)?;
+        let (mut room, mut other) = (Value::Null, Value::Null);
+        let needle = self.see(&pair[0], scope, &mut room)?;
         // A literal list, as in `value.x in ['a', 'b']`, is not built.
         if let Node::List(items) = &pair[1] {
             for item in items {
                 let found = match item {
-                    Node::Text(text) => self.equal(needle, Value::Str(text))?,
-                    item => self.equal(needle, self.eval(item, scope)?)?,
+                    Node::Text(text) => self.equal(needle, &Value::Str(text))?,
+                    item => self.equal(needle, &self.eval(item, scope)?)?,
                 };
                 if found {
                     return Ok(true);
@@ -186,18 +188,18 @@ impl<'a> Env<'_, 'a> {
             }
             return Ok(false);
         }
-        match self.eval(&pair[1], scope)? {
+        match self.see(&pair[1], scope, &mut other)? {
             Value::Array(items) => {
-                for item in items {
-                    if self.equal(needle, *item)? {
+                for item in *items {
+                    if self.equal(needle, item)? {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
             Value::Map(entries) => {
-                for (key, _) in entries {
-                    if self.equal(needle, *key)? {
+                for (key, _) in *entries {
+                    if self.equal(needle, key)? {
                         return Ok(true);
                     }
                 }
@@ -207,7 +209,7 @@ impl<'a> Env<'_, 'a> {
                 self.work(data.schema.fields.len())?;
                 Ok(needle.as_str().is_some_and(|name| data.schema.field(name).is_some()))
             }
-            other => Err(Fault::NoOverload("in", type_name(&needle), type_name(&other))),
+            other => Err(Fault::NoOverload("in", type_name(needle), type_name(other))),
         }
     }
 }

@@ -65,6 +65,17 @@ impl<'e, 'a> Env<'e, 'a> {
         self.eval(node, None)
     }
 
+    /// The same where it stands, or in `room`.
+    pub fn see_value_of<'v, 'n>(
+        &'v self,
+        node: &'n Node,
+        room: &'v mut Value<'a>,
+    ) -> Result<&'v Value<'a>, Fault<'n>> {
+        self.steps.set(STEPS);
+        self.room.set(ROOM);
+        self.see(node, None, room)
+    }
+
     /// Counts work that grows with the data: `size` items or bytes.
     pub(super) fn work<'n>(&self, size: usize) -> Result<(), Fault<'n>> {
         let left = self.steps.get().checked_sub(1 + size / 64).ok_or(Fault::TooManySteps)?;
@@ -144,6 +155,73 @@ impl<'e, 'a> Env<'e, 'a> {
             })?,
             Node::Loop(looped) => self.looped(looped, scope)?,
         })
+    }
+
+    /// The value where it stands, as an operand is only looked at: to copy one that was just written
+    /// has the processor wait for it. What is made stands in `room`.
+    pub(super) fn see<'v, 'n>(
+        &'v self,
+        node: &'n Node,
+        scope: Scoped<'_, 'a>,
+        room: &'v mut Value<'a>,
+    ) -> Result<&'v Value<'a>, Fault<'n>> {
+        match node {
+            Node::Member(side, slot, name) => {
+                self.work(0)?;
+                let subject = match side {
+                    Side::Key => &self.key,
+                    Side::Value => &self.value,
+                };
+                match subject {
+                    Subject::Datum(value) => self.see_field(value, name, room),
+                    Subject::Members(members) => {
+                        let found = members.get(*slot).and_then(Option::as_ref);
+                        found.ok_or(Fault::NoSuchField(&name.text))
+                    }
+                }
+            }
+            Node::Field(operand, name) => {
+                self.work(0)?;
+                let mut own = Value::Null;
+                let operand = self.see(operand, scope, &mut own)?;
+                self.see_field(operand, name, room)
+            }
+            Node::Compare(comparison, pair) => {
+                self.work(0)?;
+                *room = Value::Boolean(self.compare(*comparison, pair, scope)?);
+                Ok(room)
+            }
+            Node::Double(number) => {
+                self.work(0)?;
+                *room = Value::Float64(*number);
+                Ok(room)
+            }
+            Node::Int(number) => {
+                self.work(0)?;
+                *room = Value::Int64(*number);
+                Ok(room)
+            }
+            node => {
+                *room = self.eval(node, scope)?;
+                Ok(room)
+            }
+        }
+    }
+
+    fn see_field<'v, 'n>(
+        &'v self,
+        value: &Value<'a>,
+        name: &'n Name,
+        room: &'v mut Value<'a>,
+    ) -> Result<&'v Value<'a>, Fault<'n>> {
+        if let Value::Map(entries) = value
+            && let Some((key, value)) = entries.get(name.hint.get())
+            && key.as_str() == Some(&name.text)
+        {
+            return Ok(value);
+        }
+        *room = self.field(*value, name)?;
+        Ok(room)
     }
 
     pub(super) fn text<'n>(&self, text: &str) -> Evaluated<'n, 'a> {
@@ -279,7 +357,7 @@ impl<'e, 'a> Env<'e, 'a> {
             (Value::Map(entries), _) => {
                 self.work(entries.len())?;
                 for (key, value) in entries {
-                    if self.equal(*key, index)? {
+                    if self.equal(key, &index)? {
                         return Ok(*value);
                     }
                 }
@@ -300,6 +378,10 @@ impl<'e, 'a> Env<'e, 'a> {
         node: &'n Node,
         scope: Scoped<'_, 'a>,
     ) -> Result<bool, Fault<'n>> {
+        if let Node::Compare(comparison, pair) = node {
+            self.work(0)?;
+            return self.compare(*comparison, pair, scope);
+        }
         match self.eval(node, scope)? {
             Value::Boolean(value) => Ok(value),
             other => Err(Fault::NotBoolean(type_name(&other))),
@@ -341,13 +423,14 @@ impl<'e, 'a> Env<'e, 'a> {
         pair: &'n [Node; 2],
         scope: Scoped<'_, 'a>,
     ) -> Evaluated<'n, 'a> {
-        let left = self.eval(&pair[0], scope)?;
-        let right = self.eval(&pair[1], scope)?;
-        if let (Some(left), Some(right)) = (int(&left), int(&right)) {
+        let (mut room, mut other) = (Value::Null, Value::Null);
+        let left = self.see(&pair[0], scope, &mut room)?;
+        let right = self.see(&pair[1], scope, &mut other)?;
+        if let (Some(left), Some(right)) = (int(left), int(right)) {
             return integers(operation, left, right).map(Value::Int64);
         }
         let wide = |value: &Value<'_>| float(value).or_else(|| int(value).map(|int| int as f64));
-        if let (Some(left), Some(right)) = (wide(&left), wide(&right)) {
+        if let (Some(left), Some(right)) = (wide(left), wide(right)) {
             return Ok(Value::Float64(match operation {
                 Operation::Add => left + right,
                 Operation::Subtract => left - right,
@@ -357,8 +440,8 @@ impl<'e, 'a> Env<'e, 'a> {
             }));
         }
         match operation {
-            Operation::Add => self.concatenated(left, right),
-            _ => Err(Fault::NoOverload(operation.symbol(), type_name(&left), type_name(&right))),
+            Operation::Add => self.concatenated(*left, *right),
+            _ => Err(Fault::NoOverload(operation.symbol(), type_name(left), type_name(right))),
         }
     }
 

@@ -35,8 +35,8 @@ use self::eval::Env;
 use self::fault::type_name;
 use self::infer::{Inference, fitted};
 pub use self::node::Node;
-use self::subject::{Prepared, SoughtInBoth, Text};
-use crate::requirements::{field_value, put, require_map, require_struct, room_for, with_datum};
+use self::subject::{Prepared, SoughtInBoth, Text, written_name};
+use crate::requirements::{field_value, put, require_map, require_struct, room_for};
 use crate::schema_cache::{SchemaCache, copy_basics};
 
 const PURPOSE: &str = "field setting by expression";
@@ -99,6 +99,15 @@ impl Rule {
 
     fn eval<'a>(&self, env: &Env<'_, 'a>) -> Result<Value<'a>, DataError> {
         env.value_of(&self.node).map_err(|fault| self.failed(fault))
+    }
+
+    /// The same where it stands, or in `room`.
+    fn see<'v, 'a>(
+        &self,
+        env: &'v Env<'_, 'a>,
+        room: &'v mut Value<'a>,
+    ) -> Result<&'v Value<'a>, DataError> {
+        env.see_value_of(&self.node, room).map_err(|fault| self.failed(fault))
     }
 
     #[cold]
@@ -180,6 +189,8 @@ struct Expression {
     class: &'static str,
     rules: Rules,
     names: Vec<Arc<str>>,
+    /// The same as a document has them: quoted, with the colon behind.
+    written_names: Vec<Vec<u8>>,
     sought: SoughtInBoth,
     schemas: SchemaCache<Derived>,
     header_schemas: [Arc<Schema>; 5],
@@ -199,6 +210,7 @@ impl Expression {
             side,
             class,
             sought: SoughtInBoth::new(&rules.uses, (side, &names), None),
+            written_names: names.iter().map(|name| written_name(name)).collect(),
             names,
             rules,
             schemas: SchemaCache::default(),
@@ -249,24 +261,20 @@ impl Expression {
     /// The own side with its fields set.
     fn set<'a>(
         &mut self,
-        record: Record<'a>,
+        datum: &SchemaAndValue<'a>,
         own: &Prepared<'a>,
         env: &Env<'_, 'a>,
         arena: &'a Arena,
-    ) -> Result<Record<'a>, DataError> {
-        let schema = match self.side {
-            Side::Key => record.key.schema,
-            Side::Value => record.value.schema,
-        };
+    ) -> Result<SchemaAndValue<'a>, DataError> {
         match own {
-            Prepared::Datum(Value::Null) => Ok(record),
+            Prepared::Datum(Value::Null) => Ok(*datum),
             Prepared::Text(text) => {
                 let text = self.set_in_text(text, env, arena)?;
-                Ok(with_datum(record, self.side, None, Value::Json(arena.alloc(text))))
+                Ok(SchemaAndValue { schema: None, value: Value::Json(arena.alloc(text)) })
             }
-            Prepared::Datum(value) if schema.is_some() => {
+            Prepared::Datum(value) if datum.schema.is_some() => {
                 let data = require_struct(*value, PURPOSE)?;
-                self.set_in_struct(record, data, env, arena)
+                self.set_in_struct(data, env, arena)
             }
             Prepared::Datum(value) => {
                 let entries = require_map(*value, PURPOSE, arena)?;
@@ -275,7 +283,7 @@ impl Expression {
                 for (name, rule) in &self.rules.sets {
                     put(&mut map, arena.alloc_str(name), rule.eval(env)?);
                 }
-                Ok(with_datum(record, self.side, None, Value::Map(map.into_bump_slice())))
+                Ok(SchemaAndValue { schema: None, value: Value::Map(map.into_bump_slice()) })
             }
         }
     }
@@ -288,11 +296,22 @@ impl Expression {
     ) -> Result<JsonText<'a>, DataError> {
         let options =
             WriteOptions { decimal_format: DecimalFormat::Numeric, ..WriteOptions::default() };
+        let mut room = Value::Null;
+        if !text.has_places() {
+            self.scratch.clear();
+            for ((_, rule), name) in self.rules.sets.iter().zip(&self.written_names) {
+                if !self.scratch.is_empty() {
+                    self.scratch.push(b',');
+                }
+                self.scratch.extend_from_slice(name);
+                write_value(None, *rule.see(env, &mut room)?, &mut self.scratch, &options)?;
+            }
+            return Ok(text.appended(&self.scratch, arena));
+        }
         let mut set = room_for(self.names.len(), arena);
         for (name, rule) in &self.rules.sets {
-            let value = rule.eval(env)?;
             self.scratch.clear();
-            write_value(None, value, &mut self.scratch, &options)?;
+            write_value(None, *rule.see(env, &mut room)?, &mut self.scratch, &options)?;
             set.push((&**name, Some(arena.alloc_bytes(&self.scratch))));
         }
         Ok(text.with(&set, arena))
@@ -300,11 +319,10 @@ impl Expression {
 
     fn set_in_struct<'a>(
         &mut self,
-        record: Record<'a>,
         data: &'a Struct<'a>,
         env: &Env<'_, 'a>,
         arena: &'a Arena,
-    ) -> Result<Record<'a>, DataError> {
+    ) -> Result<SchemaAndValue<'a>, DataError> {
         let (side, sets) = (self.side, &self.rules.sets);
         let derived = self.schemas.get(data.schema, |schema| derive(schema, side, sets))?;
         let schema = arena.pin_schema(&derived.schema);
@@ -324,7 +342,7 @@ impl Expression {
             values[*place] = value;
         }
         let data = arena.alloc(Struct { schema, values: values.into_bump_slice() });
-        Ok(with_datum(record, side, Some(schema), Value::Struct(data)))
+        Ok(SchemaAndValue { schema: Some(schema), value: Value::Struct(data) })
     }
 }
 
@@ -369,7 +387,7 @@ fn topic<'a>(rule: &Rule, value: Value<'a>) -> Result<&'a str, DataError> {
 impl Transformation for Expression {
     fn apply<'a>(
         &mut self,
-        record: Record<'a>,
+        mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
         let (uses, none) = (&self.rules.uses, &[] as &[Arc<str>]);
@@ -379,28 +397,41 @@ impl Transformation for Expression {
         let key = Prepared::of(&record.key, &uses.key, of_key, in_key, arena)?;
         let value = Prepared::of(&record.value, &uses.value, of_value, in_value, arena)?;
         let env = Env::new(&record, key.subject(), value.subject(), arena);
+        let mut room = Value::Null;
         if let Some(rule) = &self.rules.drop {
-            match rule.eval(&env)? {
+            match rule.see(&env, &mut room)? {
                 Value::Boolean(false) => {}
                 Value::Boolean(true) => return Ok(None),
                 other => {
-                    let why = format!("a bool is wanted, not {}", type_name(&other));
+                    let why = format!("a bool is wanted, not {}", type_name(other));
                     return Err(rule.failed(why));
                 }
             }
         }
-        let mut changed = record;
-        if let Some(rule) = &self.rules.topic {
-            changed.topic = topic(rule, rule.eval(&env)?)?;
+        let topic = match &self.rules.topic {
+            Some(rule) => topic(rule, rule.eval(&env)?)?,
+            None => record.topic,
+        };
+        let headers = match self.rules.headers.is_empty() {
+            true => record.headers,
+            false => self.headers(&record, &env, arena)?,
+        };
+        let (own, datum) = match self.side {
+            Side::Key => (&key, &record.key),
+            Side::Value => (&value, &record.value),
+        };
+        let set = match self.names.is_empty() {
+            true => None,
+            false => Some(self.set(datum, own, &env, arena)?),
+        };
+        // The record is changed where it is: it is large.
+        (record.topic, record.headers) = (topic, headers);
+        match (set, self.side) {
+            (Some(set), Side::Key) => record.key = set,
+            (Some(set), Side::Value) => record.value = set,
+            (None, _) => {}
         }
-        if !self.rules.headers.is_empty() {
-            changed.headers = self.headers(&record, &env, arena)?;
-        }
-        if self.names.is_empty() {
-            return Ok(Some(changed));
-        }
-        let own = if self.side == Side::Key { &key } else { &value };
-        self.set(changed, own, &env, arena).map(Some)
+        Ok(Some(record))
     }
 
     fn reads(&self) -> Reads {

@@ -73,7 +73,7 @@ impl SoughtInBoth {
 impl<'a> Prepared<'a> {
     /// `wanted` is what expressions look at, `set` the members that will be set; `sought` is both, as
     /// [`sought`] gives it without a path, or with one and without what is wanted.
-    #[inline]
+    #[inline(always)]
     pub fn of(
         datum: &SchemaAndValue<'a>,
         wanted: &Members,
@@ -136,7 +136,7 @@ impl<'a> Prepared<'a> {
 
 impl<'a> Text<'a> {
     /// The first of what was sought parsed, and the first places.
-    #[inline]
+    #[inline(always)]
     fn of(
         found: &Found<'a>,
         wanted: usize,
@@ -145,7 +145,11 @@ impl<'a> Text<'a> {
     ) -> Result<Self, DataError> {
         let mut values = crate::requirements::room_for(wanted, arena);
         for at in 0..wanted {
-            values.push(found.wanted(at).map(|value| parse(value, arena)).transpose()?);
+            let value = match found.wanted(at) {
+                Some(value) => Some(parse(value, arena)?),
+                None => None,
+            };
+            values.push(value);
         }
         let mut places = arena.vec();
         if !found.has_none_to_set() {
@@ -185,7 +189,11 @@ impl<'a> Text<'a> {
                 edits.push(Edit { start, end, with });
             }
         }
-        let mut added: BumpVec<'a, u8> = arena.vec();
+        let room = |(name, value): &(&str, Option<&[u8]>)| {
+            value.map_or(0, |value| name.len() + value.len() + 4)
+        };
+        let room = set.iter().map(room).sum();
+        let mut added: BumpVec<'a, u8> = crate::requirements::room_for(room, arena);
         for (which, (name, value)) in set.iter().enumerate() {
             let Some(value) = value else { continue };
             if self.places.iter().any(|(placed, _)| *placed == which) {
@@ -206,15 +214,19 @@ impl<'a> Text<'a> {
 }
 
 /// `"name":`, with what JSON wants escaped.
+pub fn written_name(name: &str) -> Vec<u8> {
+    let mut written = Vec::new();
+    millrace_converters::json::text::write_string(name, &mut written);
+    written.push(b':');
+    written
+}
+
+/// The same into the arena.
 fn write_name(name: &str, out: &mut BumpVec<'_, u8>) {
     if name.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
-        let mut quoted = Vec::new();
-        millrace_converters::json::text::write_string(name, &mut quoted);
-        out.extend_from_slice_copy(&quoted);
-    } else {
-        out.push(b'"');
-        out.extend_from_slice_copy(name.as_bytes());
-        out.push(b'"');
+        return out.extend_from_slice_copy(&written_name(name));
     }
-    out.push(b':');
+    out.push(b'"');
+    out.extend_from_slice_copy(name.as_bytes());
+    out.extend_from_slice_copy(b"\":");
 }
