@@ -1,5 +1,6 @@
 //! Waits that grow from trial to trial, with chance in them so that clients don't march in step.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 /// Doubles from `first` to `most`, each wait 20 % up or down by chance, as Java's clients do.
@@ -38,6 +39,15 @@ impl Backoff {
     }
 }
 
+/// When something that comes again each interval comes for the first time: after half of it to all of
+/// it, by the hash of who it is, so that those that start together do not all come at once, again and
+/// again.
+pub fn spread(who: &impl Hash, interval: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    who.hash(&mut hasher);
+    interval / 2 + (interval / 2).mul_f64((hasher.finish() >> 32) as f64 / (1_u64 << 32) as f64)
+}
+
 /// A time from which on something may be tried again.
 #[derive(Clone, Debug)]
 pub struct RetryAt {
@@ -69,6 +79,20 @@ impl RetryAt {
 mod tests {
     //! Growth and bounds.
     use super::*;
+
+    #[test]
+    fn those_that_start_together_come_at_their_own_moments() {
+        let interval = Duration::from_secs(60);
+        let mut tenths = [0; 10];
+        for task in 0..1000 {
+            let who = ("c", task);
+            let first = spread(&who, interval);
+            assert_eq!(first, spread(&who, interval));
+            let late = first.checked_sub(interval / 2).expect("half of it");
+            tenths[late.as_secs() as usize / 3] += 1;
+        }
+        assert!(tenths.iter().all(|tasks| (60..140).contains(tasks)), "{tenths:?}");
+    }
 
     #[test]
     fn waits_double_within_bounds() {

@@ -2,7 +2,6 @@
 //! derived from them as the JVM worker derives them.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use millrace_api::Config;
@@ -38,14 +37,6 @@ pub(crate) fn task_memory(worker: &Config) -> Option<usize> {
 /// `offset.flush.interval.ms`.
 pub(crate) fn flush_interval(worker: &Config) -> Duration {
     Duration::from_millis(number(worker, "offset.flush.interval.ms", 60_000).max(1) as u64)
-}
-
-/// When a task flushes for the first time: after half the interval to all of it, each task at its own
-/// moment, so that those that start together do not all commit at once, again and again.
-pub(crate) fn first_flush(task: &TaskId, interval: Duration) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    task.hash(&mut hasher);
-    interval / 2 + (interval / 2).mul_f64((hasher.finish() >> 32) as f64 / (1_u64 << 32) as f64)
 }
 
 /// `offset.flush.timeout.ms`.
@@ -185,20 +176,6 @@ mod tests {
 
     fn config(pairs: &[(&str, &str)]) -> Config {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn tasks_flush_at_their_own_moments_from_half_the_interval_on() {
-        let interval = Duration::from_secs(60);
-        let mut tenths = [0; 10];
-        for task in 0..1000 {
-            let id = TaskId { connector: "c".into(), task };
-            let first = first_flush(&id, interval);
-            assert_eq!(first, first_flush(&id, interval));
-            let late = first.checked_sub(interval / 2).expect("half of it");
-            tenths[late.as_secs() as usize / 3] += 1;
-        }
-        assert!(tenths.iter().all(|tasks| (60..140).contains(tasks)), "{tenths:?}");
     }
 
     #[test]

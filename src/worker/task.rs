@@ -12,6 +12,7 @@ use millrace_api::source::{SourceTask, SourceTaskContext};
 use millrace_converters::Arena;
 use millrace_kafka::Cluster;
 use millrace_kafka::admin::Admin;
+use millrace_kafka::backoff::spread;
 use millrace_kafka::config::{ClientConfig, ConsumerConfig, OffsetReset};
 use millrace_kafka::consumer::Consumer;
 use millrace_kafka::group::Subscription as Topics;
@@ -116,7 +117,7 @@ async fn sink(
         offsets,
         arena_bytes: 0,
         rest: Rest::new(),
-        next_commit: Instant::now() + settings::first_flush(&spec.id, flush_interval),
+        next_commit: Instant::now() + spread(&spec.id, flush_interval),
         progress: Progress::default(),
         next_report: Instant::now(),
         next_count: Instant::now(),
@@ -384,7 +385,7 @@ async fn source(
         flush_timeout: settings::flush_timeout(&spec.worker),
         store: spec.offsets.clone(),
         arena: Arena::new(),
-        next_flush: Instant::now() + settings::first_flush(&spec.id, flush_interval),
+        next_flush: Instant::now() + spread(&spec.id, flush_interval),
         next_report: Instant::now(),
         paused: false,
         records: Vec::new(),

@@ -9,6 +9,7 @@ use millrace_net::rt::{sleep, timeout};
 use super::classic::Failure;
 use super::member::JOIN_GRACE;
 use super::{GroupEvent, Inner};
+use crate::backoff::spread;
 use crate::cluster::Purpose;
 use crate::partitions::TopicPartition;
 
@@ -188,7 +189,7 @@ impl Inner {
     /// still know us when it is back.
     async fn stay(&self, topics: &[Rc<str>]) -> Result<(), Failure> {
         let mut backoff = self.cluster.backoff();
-        let mut wait = self.pace();
+        let mut wait = spread(&&*self.membership.borrow().member.id, self.pace());
         let mut due = Instant::now() + wait;
         loop {
             sleep(due.saturating_duration_since(Instant::now())).await;
