@@ -265,9 +265,10 @@ impl StorageSink {
         Ok(())
     }
 
-    /// Bytes of buffers, open or under way.
+    /// Bytes of buffers: open, under way, or kept for what is opened next.
+    #[cfg(test)]
     pub fn memory_in_use(&self) -> usize {
-        self.open_bytes() + self.shared.uploads.bytes()
+        self.open_bytes() + self.shared.uploads.bytes() + self.shared.uploads.spare_bytes()
     }
 
     fn open_bytes(&self) -> usize {
@@ -279,7 +280,9 @@ impl StorageSink {
         loop {
             let uploads = Rc::clone(&self.shared.uploads);
             let flying = uploads.bytes();
-            let excess = (self.open_bytes() + flying).saturating_sub(self.memory_bytes);
+            let used = self.open_bytes() + flying;
+            uploads.keep_spares_within(self.memory_bytes.saturating_sub(used));
+            let excess = used.saturating_sub(self.memory_bytes);
             if excess == 0 && uploads.objects() <= MAX_OBJECTS + self.writers.len() {
                 return Ok(());
             }
@@ -384,6 +387,9 @@ impl StorageSink {
         self.last = 0;
         closed.iter().for_each(|writer| writer.disclaim(&mut self.shared));
         self.cancel(closed).await;
+        if self.writers.is_empty() {
+            self.shared.uploads.keep_spares_within(0);
+        }
     }
 
     pub async fn stop(&mut self) {

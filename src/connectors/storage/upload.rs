@@ -100,6 +100,18 @@ impl Uploads {
         self.spares.borrow_mut().pop()
     }
 
+    /// What the buffers that have been used before take.
+    pub fn spare_bytes(&self) -> usize {
+        self.spares.borrow().iter().map(Vec::capacity).sum()
+    }
+
+    /// Gives up such buffers where they take more than `room`.
+    pub fn keep_spares_within(&self, room: usize) {
+        while self.spare_bytes() > room {
+            self.spares.borrow_mut().pop();
+        }
+    }
+
     fn keep_spare(&self, body: Bytes) {
         let mut spares = self.spares.borrow_mut();
         if body.len() >= self.spare_bytes && spares.len() < MAX_SPARES && body.is_unique() {

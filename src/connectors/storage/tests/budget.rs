@@ -37,3 +37,42 @@ fn many_open_files_with_compressors_stay_within_the_budget() {
         assert!(rig.store.keys().len() >= 300);
     });
 }
+
+#[test]
+fn buffers_that_are_kept_for_later_count() {
+    on_a_core(|| async {
+        let budget = 24 << 20;
+        let settings = Settings {
+            memory_bytes: budget,
+            part_bytes: 10 << 20,
+            partitioner: Partitioner::Field {
+                fields: vec![FieldPath::new("c")],
+                delim: "/".to_owned(),
+            },
+            rotation: Rotation { flush_size: Some(1_000_000), ..Rotation::default() },
+            ..base()
+        };
+        let mut rig = Rig::new(settings, false);
+        let filler = "x".repeat(100 << 10);
+        let mut offset = 0;
+        // Two parts of one file are under way at a time and leave two full buffers behind; then many
+        // files open that need small ones.
+        rig.store.stuck.set(true);
+        for n in (0..310).map(|n| if n < 210 { 0 } else { n }) {
+            if n > 0 {
+                rig.store.stuck.set(false);
+            }
+            while n > 0 && rig.store.parts.get() < 2 {
+                rt::sleep(Duration::from_millis(1)).await;
+            }
+            let text = format!("{{\"c\":{n},\"f\":\"{filler}\"}}");
+            let text = JsonText::verbatim(text.as_bytes());
+            rig.sink.put(&[record(Value::Json(&text), 0, offset, 0)]).await.unwrap();
+            offset += 1;
+            let used = rig.sink.memory_in_use();
+            assert!(used <= budget + (1 << 20), "{used} bytes are in use, file {n}");
+        }
+        rig.sink.finish().await.unwrap();
+        assert_eq!(rig.durable(offset), Some(offset));
+    });
+}
