@@ -9,5 +9,6 @@ use std::process::ExitCode;
 static ALLOCATOR: millrace_net::allocator::Accounted = millrace_net::allocator::Accounted;
 
 fn main() -> ExitCode {
+    millrace_net::allocator::map_large_blocks();
     cli::run()
 }

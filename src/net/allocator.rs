@@ -15,6 +15,23 @@ use crate::account::{Books, charge, charge_here_or, credit};
 /// Room for the owner that keeps a block aligned as the system's allocator aligns by itself.
 const HEAD: usize = 16;
 
+/// Blocks of so many bytes are mappings of their own, see [`map_large_blocks`].
+#[cfg(target_env = "gnu")]
+const LARGE: libc::c_int = 4 << 20;
+
+/// Large blocks are given back to the kernel when they are freed, for as long as the process lives.
+///
+/// By itself glibc takes the first such block that is freed for a sign that more will come, and has them
+/// in its heaps from then on (up to 32 MiB), where they leave holes: an object store sink's parts of
+/// 25 MiB took 145 to 170 MB instead of 122.
+pub fn map_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the system's allocator, under that one's own lock.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
 /// What stands directly before a block.
 type Owner = Option<&'static Books>;
 
