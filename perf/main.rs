@@ -19,6 +19,7 @@ mod ours;
 mod rebalance;
 mod scale;
 mod scenario;
+mod search;
 mod stand_in;
 mod table;
 
@@ -109,6 +110,13 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
+    /// What a document costs us, and what it costs a real Elasticsearch.
+    Elasticsearch {
+        #[arg(long, default_value_t = 1_000_000)]
+        records: u64,
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
     /// Memory while a topic is read at full speed again and again.
     Steady {
         #[arg(long, default_value_t = 5.0)]
@@ -151,6 +159,7 @@ fn main() {
         Command::Ingest { records, batch, clients, runs } => {
             ingest::run(&ingest::Options { records, batch, clients, runs });
         }
+        Command::Elasticsearch { records, runs } => search::run(records, runs),
         Command::Steady { minutes, records } => life::steady(minutes, records),
         Command::Start { runs } => life::start(runs),
         Command::Rebalance { connectors, session_ms, no_jvm } => {

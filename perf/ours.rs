@@ -7,6 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::rig::elasticsearch::{self, Search};
 use crate::rig::kafka::Kafka;
 use crate::rig::worker::{binary, properties, worker_file};
 use crate::rig::{registry, s3};
@@ -206,6 +207,25 @@ pub fn compress(kafka: &Kafka, topic: &str, cores: &str, records: u64) -> (f64, 
     pairs.extend_from_slice(scenario::GZIP_6);
     let start = Instant::now();
     let usage = export_on(cores, kafka, &pairs, &[]);
+    (records as f64 / start.elapsed().as_secs_f64(), Used::of(&usage, records))
+}
+
+/// One task that indexes a topic in a real Elasticsearch: documents a second, and CPU time.
+pub fn index(kafka: &Kafka, search: &Search, records: u64) -> (f64, Used) {
+    static RUN: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("ours-index-{}", RUN.fetch_add(1, Ordering::Relaxed));
+    let url = search.url();
+    let mut pairs = vec![
+        ("name", name.as_str()),
+        ("connector.class", "io.confluent.connect.elasticsearch.ElasticsearchSinkConnector"),
+        ("topics", events::TOPIC),
+        ("connection.url", &url),
+        ("connection.username", elasticsearch::USER),
+        ("connection.password", elasticsearch::PASSWORD),
+    ];
+    pairs.extend_from_slice(scenario::INTO_ELASTICSEARCH);
+    let start = Instant::now();
+    let usage = export(kafka, &pairs, &[]);
     (records as f64 / start.elapsed().as_secs_f64(), Used::of(&usage, records))
 }
 

@@ -69,6 +69,9 @@ const S3: &[(&str, &str)] = json_smt!();
 pub const GZIP_6: &[(&str, &str)] =
     json_smt!(("s3.compression.type", "gzip"), ("s3.compression.level", "6"));
 
+pub const INTO_ELASTICSEARCH: &[(&str, &str)] =
+    json_smt!(("key.ignore", "true"), ("schema.ignore", "true"));
+
 const STRINGS: &[(&str, &str)] =
     &[("value.converter", "org.apache.kafka.connect.storage.StringConverter")];
 
@@ -182,7 +185,7 @@ fn others() -> Vec<Scenario> {
                 "elasticsearch",
                 "JSON, 3 transforms, bulk requests to a stand-in that answers at once",
                 Elasticsearch,
-                json_smt!(("key.ignore", "true"), ("schema.ignore", "true")),
+                INTO_ELASTICSEARCH,
                 false,
                 550,
                 12.0,

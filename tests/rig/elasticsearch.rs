@@ -31,7 +31,12 @@ struct Kind {
     security: bool,
     /// TLS in front of its API, and certificates of its clients.
     tls: bool,
+    /// Of its JVM.
+    options: &'static str,
 }
+
+/// Soon up, and small.
+const SMALL: &str = "-Xms512m -Xmx512m -XX:-UseG1GC -XX:+UseSerialGC -XX:TieredStopAtLevel=1";
 
 const ELASTICSEARCH: Kind = Kind {
     name: "elasticsearch",
@@ -40,6 +45,7 @@ const ELASTICSEARCH: Kind = Kind {
     settings: "xpack.security.enabled: true\n",
     security: true,
     tls: false,
+    options: SMALL,
 };
 
 const SECURED: Kind = Kind {
@@ -53,6 +59,8 @@ const SECURED: Kind = Kind {
     ..ELASTICSEARCH
 };
 
+const FAST: Kind = Kind { options: "-Xms1g -Xmx1g", ..ELASTICSEARCH };
+
 /// With a small queue and small requests, to be refused now and then.
 const OPENSEARCH: Kind = Kind {
     name: "opensearch",
@@ -61,6 +69,7 @@ const OPENSEARCH: Kind = Kind {
     settings: "thread_pool.write.queue_size: 1\nhttp.max_content_length: 1mb\n",
     security: false,
     tls: false,
+    options: SMALL,
 };
 
 /// A running node, with its data in a folder of its own.
@@ -75,6 +84,12 @@ pub struct Search {
 pub fn shared() -> &'static Search {
     static SHARED: OnceLock<Search> = OnceLock::new();
     SHARED.get_or_init(|| Search::start(&ELASTICSEARCH))
+}
+
+/// An Elasticsearch with all of its JVM's compilers, to measure beside.
+#[allow(dead_code, reason = "what the measurements ask for")]
+pub fn at_full_speed() -> Search {
+    Search::start(&FAST)
 }
 
 /// An OpenSearch that is small in what it takes.
@@ -171,10 +186,9 @@ impl Search {
             Command::new(self.dir.path().join("home/bin").join(program))
         };
         let prefix = self.kind.prefix;
-        let heap = "-Xms512m -Xmx512m -XX:-UseG1GC -XX:+UseSerialGC -XX:TieredStopAtLevel=1";
         command
             .env(format!("{prefix}_JAVA_HOME"), java_home())
-            .env(format!("{prefix}_JAVA_OPTS"), heap)
+            .env(format!("{prefix}_JAVA_OPTS"), self.kind.options)
             .env(format!("{prefix}_PATH_CONF"), self.dir.path().join("config"))
             .env(format!("{prefix}_TMPDIR"), self.dir.path().join("tmp"))
             .current_dir(self.dir.path().join("tmp"));
