@@ -548,19 +548,23 @@ fn memory_stays_within_the_budget() {
     });
 }
 
+/// A large file for each value of `c`.
+fn a_file_each(memory_bytes: usize) -> Settings {
+    Settings {
+        memory_bytes,
+        partitioner: Partitioner::Field {
+            fields: vec![FieldPath::new("c")],
+            delim: "/".to_owned(),
+        },
+        rotation: Rotation { flush_size: Some(1_000_000), ..Rotation::default() },
+        ..base()
+    }
+}
+
 #[test]
 fn too_many_small_files_are_completed_early() {
     on_a_core(|| async {
-        let settings = Settings {
-            memory_bytes: 8 << 20,
-            partitioner: Partitioner::Field {
-                fields: vec![FieldPath::new("c")],
-                delim: "/".to_owned(),
-            },
-            rotation: Rotation { flush_size: Some(1_000_000), ..Rotation::default() },
-            ..base()
-        };
-        let mut rig = Rig::new(settings, false);
+        let mut rig = Rig::new(a_file_each(8 << 20), false);
         let texts: Vec<String> = (0..2000).map(|n| format!("{{\"c\":{n}}}")).collect();
         let documents: Vec<_> =
             texts.iter().map(|text| JsonText::verbatim(text.as_bytes())).collect();

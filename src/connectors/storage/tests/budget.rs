@@ -6,16 +6,7 @@ use super::*;
 fn many_open_files_with_compressors_stay_within_the_budget() {
     on_a_core(|| async {
         let budget = 16 << 20;
-        let settings = Settings {
-            memory_bytes: budget,
-            compression: Compression::Gzip(1),
-            partitioner: Partitioner::Field {
-                fields: vec![FieldPath::new("c")],
-                delim: "/".to_owned(),
-            },
-            rotation: Rotation { flush_size: Some(1_000_000), ..Rotation::default() },
-            ..base()
-        };
+        let settings = Settings { compression: Compression::Gzip(1), ..a_file_each(budget) };
         let mut rig = Rig::new(settings, false);
         // 300 files at a time, each with a compressor and with bytes that wait for it: 100 MB and
         // more without the budget.
@@ -42,16 +33,7 @@ fn many_open_files_with_compressors_stay_within_the_budget() {
 fn buffers_that_are_kept_for_later_count() {
     on_a_core(|| async {
         let budget = 24 << 20;
-        let settings = Settings {
-            memory_bytes: budget,
-            part_bytes: 10 << 20,
-            partitioner: Partitioner::Field {
-                fields: vec![FieldPath::new("c")],
-                delim: "/".to_owned(),
-            },
-            rotation: Rotation { flush_size: Some(1_000_000), ..Rotation::default() },
-            ..base()
-        };
+        let settings = Settings { part_bytes: 10 << 20, ..a_file_each(budget) };
         let mut rig = Rig::new(settings, false);
         let filler = "x".repeat(100 << 10);
         let mut offset = 0;
