@@ -56,7 +56,7 @@ pub(crate) fn log_report(report: &Report) {
             tracing::error!(task = %id, trace, "the task failed; restart it through REST");
         }
         Report::State { id, state, .. } => tracing::info!(task = %id, ?state, "task state"),
-        Report::Trouble { id, what: Some(what), .. } => tracing::warn!(task = %id, what),
+        Report::Trouble { id, what: Some(what), .. } => tracing::warn!(task = %id, "{what}"),
         Report::Trouble { id, what: None, .. } => tracing::info!(task = %id, "is well again"),
         Report::Progress { .. } => {}
     }

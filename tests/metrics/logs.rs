@@ -68,7 +68,7 @@ fn every_line_of_a_task_says_whose_it_is() {
         .collect();
     let mut by_task = [0, 0];
     for line in &lines {
-        let message = line["message"].as_str().expect("a message");
+        let message = line["message"].as_str().unwrap_or_else(|| panic!("no message: {line}"));
         for (at, name) in ["one", "two"].into_iter().enumerate() {
             let own = message.contains(&format!("in task {name}-0."));
             if own || line["task"] == format!("{name}-0") {
