@@ -19,7 +19,7 @@
 //! let file = properties::load_connector("file-sink.properties".as_ref())?;
 //! herder.mailbox.call(std::time::Duration::from_secs(90), |reply| Request::Put {
 //!     name: file.name,
-//!     config: file.config,
+//!     config: file.config.into(),
 //!     create_only: true,
 //!     initial: Some(file.target),
 //!     reply,
