@@ -172,8 +172,9 @@ fn secrets_are_in_no_line_even_at_trace() {
     let mut worker = worker;
     worker.process.wait(Duration::from_secs(30));
     let log = worker.process.log();
-    // What traces beyond that is the runtime on io_uring alone.
-    assert!(log.contains(" DEBUG "), "nothing beyond INFO was said:\n{log}");
+    // What traces is the runtime on io_uring.
+    let on_epoll = std::env::var("MILLRACE_RUNTIME").is_ok_and(|runtime| runtime == "epoll");
+    assert!(log.contains(if on_epoll { " DEBUG " } else { "TRACE" }), "nothing was traced:\n{log}");
     let said: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("SECRET-") || line.contains(s3::SECRET_KEY))

@@ -268,7 +268,7 @@ impl StorageSink {
     /// Bytes of buffers: open, under way, or kept for what is opened next.
     #[cfg(test)]
     pub fn memory_in_use(&self) -> usize {
-        self.open_bytes() + self.shared.uploads.bytes() + self.shared.uploads.spare_bytes()
+        self.open_bytes() + self.shared.uploads.bytes() + self.shared.uploads.kept_bytes()
     }
 
     fn open_bytes(&self) -> usize {

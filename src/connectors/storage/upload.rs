@@ -100,14 +100,14 @@ impl Uploads {
         self.spares.borrow_mut().pop()
     }
 
-    /// What the buffers that have been used before take.
-    pub fn spare_bytes(&self) -> usize {
+    /// What the buffers that are kept for reuse take.
+    pub fn kept_bytes(&self) -> usize {
         self.spares.borrow().iter().map(Vec::capacity).sum()
     }
 
     /// Gives up such buffers where they take more than `room`.
     pub fn keep_spares_within(&self, room: usize) {
-        while self.spare_bytes() > room {
+        while self.kept_bytes() > room {
             self.spares.borrow_mut().pop();
         }
     }

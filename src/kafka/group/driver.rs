@@ -189,7 +189,7 @@ impl Inner {
     /// still know us when it is back.
     async fn stay(&self, topics: &[Rc<str>]) -> Result<(), Failure> {
         let mut backoff = self.cluster.backoff();
-        let mut wait = spread(&&*self.membership.borrow().member.id, self.pace());
+        let mut wait = spread(&self.membership.borrow().member.id, self.pace());
         let mut due = Instant::now() + wait;
         loop {
             sleep(due.saturating_duration_since(Instant::now())).await;

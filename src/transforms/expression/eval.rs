@@ -168,17 +168,7 @@ impl<'e, 'a> Env<'e, 'a> {
         match node {
             Node::Member(side, slot, name) => {
                 self.work(0)?;
-                let subject = match side {
-                    Side::Key => &self.key,
-                    Side::Value => &self.value,
-                };
-                match subject {
-                    Subject::Datum(value) => self.see_field(value, name, room),
-                    Subject::Members(members) => {
-                        let found = members.get(*slot).and_then(Option::as_ref);
-                        found.ok_or(Fault::NoSuchField(&name.text))
-                    }
-                }
+                self.see_member(*side, *slot, name, room)
             }
             Node::Field(operand, name) => {
                 self.work(0)?;
@@ -208,20 +198,64 @@ impl<'e, 'a> Env<'e, 'a> {
         }
     }
 
+    fn see_member<'v, 'n>(
+        &'v self,
+        side: Side,
+        slot: usize,
+        name: &'n Name,
+        room: &'v mut Value<'a>,
+    ) -> Result<&'v Value<'a>, Fault<'n>> {
+        let subject = match side {
+            Side::Key => &self.key,
+            Side::Value => &self.value,
+        };
+        match subject {
+            Subject::Datum(value) => self.see_field(value, name, room),
+            Subject::Members(members) => {
+                let found = members.get(slot).and_then(Option::as_ref);
+                found.ok_or(Fault::NoSuchField(&name.text))
+            }
+        }
+    }
+
     fn see_field<'v, 'n>(
         &'v self,
         value: &Value<'a>,
         name: &'n Name,
         room: &'v mut Value<'a>,
     ) -> Result<&'v Value<'a>, Fault<'n>> {
-        if let Value::Map(entries) = value
-            && let Some((key, value)) = entries.get(name.hint.get())
-            && key.as_str() == Some(&name.text)
-        {
-            return Ok(value);
+        let missing = Fault::NoSuchField(&name.text);
+        match value {
+            Value::Map(entries) => {
+                if let Some((key, value)) = entries.get(name.hint.get())
+                    && key.as_str() == Some(&name.text)
+                {
+                    return Ok(value);
+                }
+                self.work(entries.len())?;
+                let at = entries.iter().position(|(key, _)| key.as_str() == Some(&name.text));
+                let at = at.ok_or(missing)?;
+                name.hint.set(at);
+                Ok(&entries[at].1)
+            }
+            Value::Struct(data) => {
+                let fields = &data.schema.fields;
+                let hinted = fields.get(name.hint.get());
+                if hinted.is_none_or(|field| *field.name != *name.text) {
+                    self.work(fields.len())?;
+                    let at = fields.iter().position(|field| *field.name == *name.text);
+                    name.hint.set(at.ok_or(missing)?);
+                }
+                *room = field_value(data, name.hint.get(), true, self.arena);
+                Ok(room)
+            }
+            Value::Json(text) => match parse_text(text, self.arena) {
+                Ok(Value::Json(_)) => Err(missing),
+                Ok(value) => self.see_field(&value, name, room),
+                Err(error) => Err(Fault::Data(Box::new(error))),
+            },
+            other => Err(Fault::NoFields(&name.text, type_name(other))),
         }
-        *room = self.field(*value, name)?;
-        Ok(room)
     }
 
     pub(super) fn text<'n>(&self, text: &str) -> Evaluated<'n, 'a> {
@@ -279,12 +313,7 @@ impl<'e, 'a> Env<'e, 'a> {
     }
 
     fn member<'n>(&self, side: Side, slot: usize, name: &'n Name) -> Evaluated<'n, 'a> {
-        match self.subject(side) {
-            Subject::Datum(value) => self.field(value, name),
-            Subject::Members(members) => {
-                members.get(slot).copied().flatten().ok_or(Fault::NoSuchField(&name.text))
-            }
-        }
+        self.see_member(side, slot, name, &mut Value::Null).copied()
     }
 
     fn header(&self, name: &str) -> Option<Value<'a>> {
@@ -293,37 +322,7 @@ impl<'e, 'a> Env<'e, 'a> {
     }
 
     fn field<'n>(&self, value: Value<'a>, name: &'n Name) -> Evaluated<'n, 'a> {
-        let missing = Fault::NoSuchField(&name.text);
-        match value {
-            Value::Map(entries) => {
-                if let Some((key, value)) = entries.get(name.hint.get())
-                    && key.as_str() == Some(&name.text)
-                {
-                    return Ok(*value);
-                }
-                self.work(entries.len())?;
-                let at = entries.iter().position(|(key, _)| key.as_str() == Some(&name.text));
-                let at = at.ok_or(missing)?;
-                name.hint.set(at);
-                Ok(entries[at].1)
-            }
-            Value::Struct(data) => {
-                let fields = &data.schema.fields;
-                let hinted = fields.get(name.hint.get());
-                if hinted.is_none_or(|field| *field.name != *name.text) {
-                    self.work(fields.len())?;
-                    let at = fields.iter().position(|field| *field.name == *name.text);
-                    name.hint.set(at.ok_or(missing)?);
-                }
-                Ok(field_value(data, name.hint.get(), true, self.arena))
-            }
-            Value::Json(text) => match parse_text(text, self.arena) {
-                Ok(Value::Json(_)) => Err(missing),
-                Ok(value) => self.field(value, name),
-                Err(error) => Err(Fault::Data(Box::new(error))),
-            },
-            other => Err(Fault::NoFields(&name.text, type_name(&other))),
-        }
+        self.see_field(&value, name, &mut Value::Null).copied()
     }
 
     /// A map's key is there; a struct's field is there and not null; a header is there.
