@@ -245,6 +245,24 @@ impl<'a> Value<'a> {
         if let Value::Str(text) = self { Some(text) } else { None }
     }
 
+    /// A time of any kind as the one of this logical name: in Java they are one class. None where it
+    /// says more than that kind can, and of what is no time.
+    pub(crate) fn as_time(self, name: &str) -> Option<Self> {
+        const DAY: i64 = 86_400_000;
+        let millis = match self {
+            Value::Date(days) => i64::from(days) * DAY,
+            Value::Time(millis) => millis.into(),
+            Value::Timestamp(millis) => millis,
+            _ => return None,
+        };
+        match name {
+            DATE_NAME if millis % DAY == 0 => (millis / DAY).try_into().ok().map(Value::Date),
+            TIME_NAME if (0..DAY).contains(&millis) => Some(Value::Time(millis as i32)),
+            TIMESTAMP_NAME => Some(Value::Timestamp(millis)),
+            _ => None,
+        }
+    }
+
     /// The Java class of the object that this value stands for, as error texts print it.
     /// [`Value::Json`] answers by the first byte of its text.
     pub fn java_class(&self) -> &'static str {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::arena::Arena;
-use crate::data::{Decimal, Schema, SchemaType, Value};
+use crate::data::{DATE_NAME, Decimal, Schema, SchemaType, TIME_NAME, TIMESTAMP_NAME, Value};
 use crate::java_text::{Calendar, DAY};
 use crate::number_text::BigDecimal;
 
@@ -371,7 +371,8 @@ fn rank(type_: SchemaType) -> Option<u8> {
     })
 }
 
-/// The item in the common type; null has no place in it.
+/// The item in the common type, as `Values.convertTo` makes it where the item's own schema is not
+/// known: a time of any kind can be one of another, but no plain number; null has no place in it.
 fn aligned<'a>(common: &Schema, item: Value<'a>) -> Result<Value<'a>, NotParsed> {
     let long = match item {
         Value::Null => return Err(NotParsed),
@@ -382,16 +383,35 @@ fn aligned<'a>(common: &Schema, item: Value<'a>) -> Result<Value<'a>, NotParsed>
         Value::Float32(number) if common.type_ == SchemaType::Float64 => {
             return Ok(Value::Float64(number.into()));
         }
+        Value::Date(_) | Value::Time(_) | Value::Timestamp(_) => return of_time(common, item),
         other => return Ok(other),
     };
-    Ok(match common.type_ {
-        SchemaType::Int16 => Value::Int16(long as i16),
-        SchemaType::Int32 => Value::Int32(long as i32),
-        SchemaType::Int64 => Value::Int64(long),
-        SchemaType::Float32 => Value::Float32(long as f32),
-        SchemaType::Float64 => Value::Float64(long as f64),
+    Ok(match (common.type_, common.name.as_deref()) {
+        (SchemaType::Int16, _) => Value::Int16(long as i16),
+        (SchemaType::Int32, Some(DATE_NAME)) => Value::Date(long as i32),
+        (SchemaType::Int32, Some(TIME_NAME)) => {
+            let in_a_day = (0..=DAY).contains(&i64::from(long as i32));
+            Value::Time(in_a_day.then_some(long as i32).ok_or(NotParsed)?)
+        }
+        (SchemaType::Int32, _) => Value::Int32(long as i32),
+        (SchemaType::Int64, Some(TIMESTAMP_NAME)) => Value::Timestamp(long),
+        (SchemaType::Int64, _) => Value::Int64(long),
+        // Java takes both ways by way of a double.
+        (SchemaType::Float32, _) => Value::Float32(long as f64 as f32),
+        (SchemaType::Float64, _) => Value::Float64(long as f64),
         _ => item,
     })
+}
+
+/// A time under a number's schema. Under another time's it stays as it is where it cannot be one: it
+/// is for a converter to refuse.
+fn of_time<'a>(common: &Schema, item: Value<'a>) -> Result<Value<'a>, NotParsed> {
+    match common.name.as_deref() {
+        Some(name @ (DATE_NAME | TIME_NAME | TIMESTAMP_NAME)) => {
+            Ok(item.as_time(name).unwrap_or(item))
+        }
+        _ => Err(NotParsed),
+    }
 }
 
 /// A time, timestamp or date, told apart by the length of the text; like a lenient

@@ -187,9 +187,15 @@ pub fn deliver(kafka: &Kafka, topic: &str, tasks: u32, records: u64) -> Used {
     Used::of(&export(kafka, &pairs, &[]), records)
 }
 
-/// Two tasks on these cores that write JSON lines after three transforms, gzip 6, to a local folder:
-/// records a second from the process's start to its end, and CPU time.
-pub fn compress(kafka: &Kafka, topic: &str, cores: &str, records: u64) -> (f64, Used) {
+/// Two tasks on these cores that write JSON lines after three transforms, compressed at a level, to a
+/// local folder: records a second from the process's start to its end, and CPU time.
+pub fn compress(
+    kafka: &Kafka,
+    topic: &str,
+    cores: &str,
+    records: u64,
+    (compression, level): (&str, &str),
+) -> (f64, Used) {
     static RUN: AtomicUsize = AtomicUsize::new(0);
     let name = format!("ours-compress-{}", RUN.fetch_add(1, Ordering::Relaxed));
     let dir = tempfile::tempdir().expect("a folder");
@@ -203,8 +209,10 @@ pub fn compress(kafka: &Kafka, topic: &str, cores: &str, records: u64) -> (f64, 
         ("store.url", &url),
         ("format.class", "io.confluent.connect.s3.format.json.JsonFormat"),
         ("flush.size", "500000"),
+        ("s3.compression.type", compression),
+        ("s3.compression.level", level),
     ];
-    pairs.extend_from_slice(scenario::GZIP_6);
+    pairs.extend_from_slice(scenario::S3);
     let start = Instant::now();
     let usage = export_on(cores, kafka, &pairs, &[]);
     (records as f64 / start.elapsed().as_secs_f64(), Used::of(&usage, records))

@@ -39,14 +39,14 @@ pub fn fill(servers: &str, topic: &str, partitions: u32, records: u64) {
 }
 
 /// One core and two: records a second, and what a record costs. Once where the broker has as much to
-/// do as the worker, and once where the worker has by far the most.
+/// do as the worker, once where the worker has by far the most, and once where it has all but all.
 pub fn cores(records: u64, runs: usize) {
     let kafka = Kafka::start();
     let servers = kafka.bootstrap();
     fill(&servers, "perf-cores", 2, records);
     let count = runs.to_string();
     let json = "org.apache.kafka.connect.json.JsonConverter";
-    let compare = |path, on: &dyn Fn(&str) -> (f64, f64)| {
+    let compare = |path: &str, on: &dyn Fn(&str) -> (f64, f64)| {
         compare(path, records * runs as u64, kafka.pid(), on);
     };
     compare("JSON checked, null sink", &|cores| {
@@ -60,16 +60,19 @@ pub fn cores(records: u64, runs: usize) {
         let of = |figure| median(&report, "millrace", figure);
         (of("records_per_second"), of("cpu_us_per_record"))
     });
-    compare("JSON, 3 transforms, JSON lines, gzip 6, to a local folder", &|cores| {
-        let figures: Vec<(f64, f64)> = (0..runs)
-            .map(|_| ours::compress(&kafka, "perf-cores", cores, records))
-            .map(|(rate, used)| (rate, used.cpu_ns_per_record / 1e3))
-            .collect();
-        let of = |figure: fn(&(f64, f64)) -> f64| {
-            table::median(&figures.iter().map(figure).collect::<Vec<f64>>())
-        };
-        (of(|one| one.0), of(|one| one.1))
-    });
+    for (name, level) in [("gzip", "6"), ("zstd", "12")] {
+        let path = format!("JSON, 3 transforms, JSON lines, {name} {level}, to a local folder");
+        compare(&path, &|cores| {
+            let figures: Vec<(f64, f64)> = (0..runs)
+                .map(|_| ours::compress(&kafka, "perf-cores", cores, records, (name, level)))
+                .map(|(rate, used)| (rate, used.cpu_ns_per_record / 1e3))
+                .collect();
+            let of = |figure: fn(&(f64, f64)) -> f64| {
+                table::median(&figures.iter().map(figure).collect::<Vec<f64>>())
+            };
+            (of(|one| one.0), of(|one| one.1))
+        });
+    }
     let machine = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     println!("\nTwo partitions, {records} records of 254 bytes, medians of {runs} runs.");
     if machine <= 2 {

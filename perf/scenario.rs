@@ -63,10 +63,10 @@ macro_rules! json_smt {
     };
 }
 
-const S3: &[(&str, &str)] = json_smt!();
+pub const S3: &[(&str, &str)] = json_smt!();
 
 /// What keeps a core busiest.
-pub const GZIP_6: &[(&str, &str)] =
+const GZIP_6: &[(&str, &str)] =
     json_smt!(("s3.compression.type", "gzip"), ("s3.compression.level", "6"));
 
 pub const INTO_ELASTICSEARCH: &[(&str, &str)] =

@@ -102,6 +102,9 @@ fn write_logical(
         }
         (TIMESTAMP_NAME, Value::Timestamp(number)) => write_integer(number, out),
         (_, other) => {
+            if let Some(time) = other.as_time(name) {
+                return write_logical(schema, time, out, options);
+            }
             return Err(DataError::new(format!(
                 "Invalid type for {kind}, expected {expected} but was class {}",
                 other.java_class()
@@ -164,9 +167,13 @@ fn write_typed(
             write_value(schema.value_schema.as_deref(), *item, out, options)
         }),
         (T::Map, Value::Map(entries)) => {
-            let keys = schema.key_schema.as_deref();
-            let strings = keys.is_some_and(|keys| keys.type_ == T::String);
-            write_map(keys, schema.value_schema.as_deref(), strings, entries, out, options)
+            // The empty map that a header's `{}` is has none: Java asks for its type anyway.
+            let Some(keys) = schema.key_schema.as_deref() else {
+                const CLASS: &str = "java.lang.NullPointerException";
+                return Err(DataError::with_class(CLASS, "a map's schema has no schema of keys"));
+            };
+            let strings = keys.type_ == T::String;
+            write_map(Some(keys), schema.value_schema.as_deref(), strings, entries, out, options)
         }
         (T::Struct, Value::Struct(value)) => {
             if !schema.admits(value.schema) {

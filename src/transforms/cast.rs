@@ -9,6 +9,7 @@ use millrace_api::config_def::{
 };
 use millrace_api::record::Record;
 use millrace_api::transformation::{Call, JsonOp, JsonOps, Reads, Side, Transformation};
+use millrace_converters::data::{DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME};
 use millrace_converters::{
     Arena, DataError, Field, Schema, SchemaAndValue, SchemaType, Struct, Value,
 };
@@ -18,7 +19,7 @@ use crate::requirements::{
     REPLACE_NULL, datum, field_value, fields, put, reads, replace_null_key, require_map,
     require_struct, required, room_for, with_datum,
 };
-use crate::schema_cache::{SchemaCache, copy_basics};
+use crate::schema_cache::{REFUSED, SchemaCache, copy_basics};
 use crate::sides::sided;
 
 const PURPOSE: &str = "cast types";
@@ -198,7 +199,12 @@ fn plan(schema: &Schema, spec: &Spec, arena: &Arena) -> Result<Plan, DataError> 
     if let Spec::Whole(type_) = spec {
         let basics = Schema { fields: Vec::new(), ..copy_basics(schema) };
         let updated = Schema { type_: *type_, optional: schema.optional, ..basics };
-        let updated = Schema { default: default_of(schema, *type_, arena)?, ..updated };
+        let default = default_of(schema, *type_, arena)?;
+        // The name stays. A logical type's does not allow what the default has become.
+        if default.is_some() && updated.name.as_deref().is_some_and(is_logical) {
+            return Err(DataError::with_class(REFUSED, "Invalid default value"));
+        }
+        let updated = Schema { default, ..updated };
         return Ok(Plan { schema: Arc::new(updated), casts: Vec::new() });
     }
     let mut updated = Schema { optional: schema.optional, ..copy_basics(schema) };
@@ -221,6 +227,11 @@ fn plan(schema: &Schema, spec: &Spec, arena: &Arena) -> Result<Plan, DataError> 
         return Err(DataError::new("Cast transformation does not support casting from STRUCT"));
     }
     Ok(Plan { schema: Arc::new(updated), casts })
+}
+
+/// Whether `ConnectSchema` allows values of a class of its own under this name.
+fn is_logical(name: &str) -> bool {
+    [DECIMAL_NAME, DATE_NAME, TIME_NAME, TIMESTAMP_NAME].contains(&name)
 }
 
 fn default_of(
@@ -304,6 +315,8 @@ impl Transformation for Cast {
 
 #[cfg(test)]
 mod tests {
+    use millrace_converters::data::OwnedValue;
+
     use super::*;
 
     fn spec(text: &str) -> Result<Spec, String> {
@@ -321,5 +334,20 @@ mod tests {
             assert!(spec(wrong).is_err(), "{wrong}");
         }
         assert!(spec("a:decimal").unwrap_err().contains("decimal; valid are int8, int16"));
+    }
+    #[test]
+    fn a_logical_types_default_does_not_survive() {
+        let plan = |schema: Schema, to: &str| plan(&schema, &spec(to).unwrap(), &Arena::new());
+        let bare = Schema::timestamp();
+        let with_default = || Schema { default: Some(OwnedValue::Timestamp(1)), ..bare.clone() };
+        assert_eq!(plan(bare.clone(), "int64").unwrap().schema.default, None);
+        let refused = plan(with_default(), "int64").err().unwrap();
+        assert_eq!((refused.class, refused.message.as_str()), (REFUSED, "Invalid default value"));
+        let renamed = Schema {
+            name: Some("a.b".into()),
+            default: Some(OwnedValue::Int64(1)),
+            ..Schema::new(SchemaType::Int64)
+        };
+        assert!(plan(renamed, "int64").is_ok());
     }
 }

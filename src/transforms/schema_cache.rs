@@ -89,14 +89,16 @@ pub fn copy_basics(schema: &Schema) -> Schema {
     }
 }
 
+/// What `SchemaBuilder` throws.
+pub const REFUSED: &str = "org.apache.kafka.connect.errors.SchemaBuilderException";
+
 /// Adds a field as `SchemaBuilder.field` does; the error is its `SchemaBuilderException`.
 pub fn add_field(
     schema: &mut Schema,
     name: &str,
     field: Arc<Schema>,
 ) -> Result<(), millrace_converters::DataError> {
-    const CLASS: &str = "org.apache.kafka.connect.errors.SchemaBuilderException";
-    let refused = |message: String| millrace_converters::DataError::with_class(CLASS, message);
+    let refused = |message: String| millrace_converters::DataError::with_class(REFUSED, message);
     if name.is_empty() {
         return Err(refused("fieldName cannot be null.".to_owned()));
     }

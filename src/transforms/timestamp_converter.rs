@@ -171,6 +171,19 @@ impl Precision {
     }
 }
 
+/// The day of a time. It wraps where it is more than 32 bits hold, as Java's does.
+fn day_of(millis: i64) -> Result<i32, DataError> {
+    let day = millis.div_euclid(DAY);
+    // The first of all days begins before the first of all times. Java's calendar leaves a time of
+    // day there, which its Date refuses.
+    match day.checked_mul(DAY) {
+        Some(_) => Ok(day as i32),
+        None => Err(DataError::new(
+            "Kafka Connect Date type should not have any time fields set to non-zero values.",
+        )),
+    }
+}
+
 /// How times are read and written; apart from the cache of schemas, which borrows it.
 struct Conversion {
     target: Form,
@@ -196,7 +209,7 @@ impl Conversion {
                 Value::Str(text.into_bump_str())
             }
             Form::Unix => Value::Int64(self.precision.of_millis(millis)),
-            Form::Date => Value::Date(millis.div_euclid(DAY) as i32),
+            Form::Date => Value::Date(day_of(millis)?),
             Form::Time => Value::Time(millis.rem_euclid(DAY) as i32),
             Form::Timestamp => Value::Timestamp(millis),
         })
@@ -449,5 +462,18 @@ impl Transformation for TimestampConverter {
 
     fn class_name(&self) -> &'static str {
         class_of(self.side)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_of_times_wrap_as_javas_do() {
+        for (millis, day) in [(0, 0), (-1, -1), (DAY, 1), (i64::MAX, 106_751_991_167_i64 as i32)] {
+            assert_eq!(day_of(millis).unwrap(), day, "{millis}");
+        }
+        assert!(day_of(i64::MIN).unwrap_err().message.contains("non-zero"));
     }
 }

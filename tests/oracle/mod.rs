@@ -9,6 +9,7 @@ mod debezium;
 mod deviations;
 mod random;
 mod same;
+mod texts;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -120,6 +121,78 @@ fn transform_cases(random: &mut Random, transform: &str, count: usize) -> Vec<Ca
             Case { name: format!("{transform}-{number}"), properties, records }
         })
         .collect()
+}
+
+/// Texts that have a grammar of their own: patterns of dates, there and back; regular expressions;
+/// what headers hold.
+fn text_cases(random: &mut Random, count: usize) -> Vec<Case> {
+    let no_schemas = |properties: &mut Properties| {
+        for side in ["key", "value"] {
+            converter(properties, side, JSON, &[("schemas.enable", "false")]);
+        }
+    };
+    let package = "org.apache.kafka.connect.transforms";
+    let mut cases = Vec::new();
+    for number in 0..count * 4 {
+        let mut properties = Properties::new();
+        no_schemas(&mut properties);
+        let pattern = texts::date_pattern(random);
+        let mut set = |key: &str, value: &str| {
+            properties.insert(key.to_owned(), value.to_owned());
+        };
+        set("transforms", "a,b");
+        for (alias, target) in [("a", "string"), ("b", "Timestamp")] {
+            set(
+                &format!("transforms.{alias}.type"),
+                &format!("{package}.TimestampConverter$Value"),
+            );
+            set(&format!("transforms.{alias}.field"), "when");
+            set(&format!("transforms.{alias}.target.type"), target);
+            set(&format!("transforms.{alias}.format"), &pattern);
+        }
+        if random.once_in(2) {
+            set("transforms", "a");
+        }
+        let records = (0..RECORDS)
+            .map(|_| {
+                let when = texts::time(random);
+                record(random, Value::Null, json!({"when": when}))
+            })
+            .collect();
+        cases.push(Case { name: format!("dates-{number}"), properties, records });
+    }
+    for number in 0..count * 4 {
+        let mut properties = Properties::new();
+        no_schemas(&mut properties);
+        let (regex, replacement) = (texts::regex(random, 1), texts::replacement(random));
+        for (key, value) in [
+            ("transforms", "a"),
+            ("transforms.a.type", &format!("{package}.RegexRouter")),
+            ("transforms.a.regex", &regex),
+            ("transforms.a.replacement", &replacement),
+        ] {
+            properties.insert(key.to_owned(), value.to_owned());
+        }
+        let records = (0..RECORDS)
+            .map(|_| json!({"topic": texts::topic(random), "value": {}}).to_string())
+            .collect();
+        cases.push(Case { name: format!("regex-{number}"), properties, records });
+    }
+    for number in 0..count {
+        let mut properties = Properties::new();
+        no_schemas(&mut properties);
+        let records = (0..RECORDS * 4)
+            .map(|_| {
+                // Blanks at the beginning are one of the differences that are meant.
+                let headers: Vec<Value> = (0..4)
+                    .map(|_| json!({"key": "h", "value": texts::literal(random, 2).trim_start()}))
+                    .collect();
+                json!({"value": {}, "headers": headers}).to_string()
+            })
+            .collect();
+        cases.push(Case { name: format!("headers-{number}"), properties, records });
+    }
+    cases
 }
 
 /// Each converter on texts, bytes and JSON, without transforms.
@@ -332,6 +405,12 @@ fn transforms_answer_as_the_jvms_when_json_stays_text() {
 fn converters_answer_as_the_jvms() {
     let mut random = Random::new(seed() ^ 2);
     compare(&converter_cases(&mut random, count()), false);
+}
+
+#[test]
+fn texts_are_read_as_the_jvms_read_them() {
+    let mut random = Random::new(seed() ^ 5);
+    compare(&text_cases(&mut random, count()), false);
 }
 
 /// The jars of Debezium's transforms.

@@ -180,6 +180,8 @@ impl EventRouter {
         let mut values = room_for(schema.fields.len(), arena);
         let fits = match event.payload {
             Value::Struct(data) => *data.schema == *schema.fields[0].schema,
+            // Whether it may be null is asked below.
+            Value::Null => true,
             _ => event.payload_schema.type_ == schema.fields[0].schema.type_,
         };
         if !fits {

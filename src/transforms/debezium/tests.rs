@@ -306,6 +306,7 @@ fn outbox_events_go_where_they_say() {
         field("aggregatetype", text()),
         field("aggregateid", text()),
         field("payload", text()),
+        field("version", Schema::new(SchemaType::Int32).optional()),
     ])
     .named("srv.outbox.Value")
     .optional();
@@ -316,7 +317,7 @@ fn outbox_events_go_where_they_say() {
         let mut record = event(&schema, None, None, op, &arena);
         let Value::Struct(data) = record.value.value else { panic!("an event") };
         let mut values = data.values.to_vec();
-        let row = [Value::Str("e1"), Value::Str("order"), Value::Str("42"), payload];
+        let row = [Value::Str("e1"), Value::Str("order"), Value::Str("42"), payload, Value::Null];
         let row = arena.alloc_slice(&row);
         let row = arena.alloc(Struct { schema: &schema.fields[1].schema, values: row });
         values[1] = Value::Struct(row);
@@ -348,6 +349,18 @@ fn outbox_events_go_where_they_say() {
     );
     assert!(shown(&mut *full, outbox(Value::Str(" "), "c"), &arena).contains("(42) - null"));
     assert!(shown(&mut *full, outbox(json, "u"), &arena).contains("is not expected"));
+    // The schema of a version is the first event's; null is no other type's.
+    let settings = [
+        ("table.expand.json.payload", "true"),
+        ("table.json.payload.null.behavior", "optional_bytes"),
+        ("table.field.event.schema.version", "version"),
+        ("table.fields.additional.placement", "id:envelope:eventId"),
+    ];
+    let mut of_version = made("outbox.EventRouter", &settings).unwrap();
+    for (payload, expected) in [(Value::Str("plain"), "String(plain)"), (Value::Null, "null")] {
+        let shown = shown(&mut *of_version, outbox(payload, "c"), &arena);
+        assert!(shown.contains(&format!("{{payload={expected},eventId=")), "{shown}");
+    }
     let wrong = [
         ("table.fields.additional.placement", "a:b:c:d"),
         ("table.op.invalid.behavior", "explode"),
