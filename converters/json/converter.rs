@@ -54,6 +54,9 @@ pub struct JsonConverter {
     last_written: usize,
 }
 
+/// What some writers, most of them on Windows, begin a text in UTF-8 with; the JVM's passes over it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 impl JsonConverter {
     /// A converter with empty caches.
     pub fn new(config: JsonConverterConfig) -> Self {
@@ -65,6 +68,21 @@ impl JsonConverter {
             written: Vec::new(),
             last_written: 0,
         }
+    }
+
+    fn read<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        detail: Detail,
+        arena: &'a Arena,
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        if self.config.schemas_enable {
+            *into = self.enveloped(bytes, detail, arena)?;
+        } else {
+            into.value = self.schemaless(bytes, detail, arena)?;
+        }
+        Ok(())
     }
 
     fn schemaless<'a>(
@@ -272,12 +290,14 @@ impl Converter for JsonConverter {
         into: &mut SchemaAndValue<'a>,
     ) -> Result<(), DataError> {
         let Some(bytes) = bytes else { return Ok(()) };
-        if self.config.schemas_enable {
-            *into = self.enveloped(bytes, detail, arena)?;
-        } else {
-            into.value = self.schemaless(bytes, detail, arena)?;
+        match self.read(bytes, detail, arena, into) {
+            // Looked for where there is an error already: nobody else pays for it.
+            Err(error) => match bytes.strip_prefix(BYTE_ORDER_MARK) {
+                Some(text) => self.read(text, detail, arena, into),
+                None => Err(error),
+            },
+            read => read,
         }
-        Ok(())
     }
 
     fn from_connect_data(

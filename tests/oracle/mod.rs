@@ -181,6 +181,14 @@ fn text_cases(random: &mut Random, count: usize) -> Vec<Case> {
     for number in 0..count {
         let mut properties = Properties::new();
         no_schemas(&mut properties);
+        let records = (0..RECORDS * 8)
+            .map(|_| json!({"value": texts::json(random, 3)}).to_string())
+            .collect();
+        cases.push(Case { name: format!("json-{number}"), properties, records });
+    }
+    for number in 0..count {
+        let mut properties = Properties::new();
+        no_schemas(&mut properties);
         let records = (0..RECORDS * 4)
             .map(|_| {
                 // Blanks at the beginning are one of the differences that are meant.

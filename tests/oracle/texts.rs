@@ -130,3 +130,127 @@ pub fn literal(random: &mut Random, depth: usize) -> String {
         }
     }
 }
+
+/// A JSON document by hand: blanks, escapes, the same name twice, and now and then a mistake. Without
+/// what is a difference that is meant: integers of more than 64 bits, numbers beyond a double, negative
+/// zeros, leading zeros, and what follows a document.
+pub fn json(random: &mut Random, depth: usize) -> String {
+    let blank = |random: &mut Random| match random.below(8) {
+        0 => random.pick(&[" ", "\n", "\t", "\r\n", "  "]),
+        _ => "",
+    };
+    let before = blank(random);
+    let text = match random.below(if depth == 0 { 4 } else { 7 }) {
+        0 => random
+            .pick(&[
+                "0",
+                "-1",
+                "12",
+                "9223372036854775807",
+                "-9223372036854775808",
+                "1.5",
+                "-2.50",
+                "1e3",
+                "1E+2",
+                "1e-2",
+                "0.1",
+                "123456789012345678.9",
+                "1.7976931348623157e308",
+                "4.9e-324",
+                "1e-400",
+                "2.2250738585072014E-308",
+                "0e5",
+                "0.0",
+            ])
+            .to_owned(),
+        1 => random.pick(&["true", "false", "null"]).to_owned(),
+        2 | 3 => json_string(random),
+        4 => {
+            let items: Vec<String> =
+                (0..random.below(4)).map(|_| json(random, depth - 1)).collect();
+            format!("[{}{}]", items.join(","), blank(random))
+        }
+        _ => {
+            let members: Vec<String> = (0..random.below(4))
+                .map(|_| {
+                    let name = match random.below(3) {
+                        0 => json_string(random),
+                        _ => random.pick(&["\"a\"", "\"b\"", "\"\\u0061\"", "\"\""]).to_owned(),
+                    };
+                    format!("{}{name}{}:{}", blank(random), blank(random), json(random, depth - 1))
+                })
+                .collect();
+            format!("{{{}{}}}", members.join(","), blank(random))
+        }
+    };
+    let after = blank(random);
+    if random.once_in(60) {
+        return random
+            .pick(&[
+                "",
+                "nul",
+                "True",
+                "NaN",
+                "-",
+                "1.",
+                ".5",
+                "1e",
+                "+1",
+                "'a'",
+                "[1,]",
+                "{\"a\":1,}",
+                "{\"a\"}",
+                "{a:1}",
+                "[,]",
+                "\"a",
+                "\"\\x\"",
+                "\"\\u12\"",
+                "{",
+                "/**/1",
+                "//",
+                "\u{feff}1",
+                "0x1",
+                "-Infinity",
+                "undefined",
+                "[1 2]",
+                "{\"a\":1 \"b\":2}",
+                "\"\t\"",
+            ])
+            .to_owned();
+    }
+    format!("{before}{text}{after}")
+}
+
+fn json_string(random: &mut Random) -> String {
+    let inside = parts(random, 5, |random| {
+        random
+            .pick(&[
+                "a",
+                "bc",
+                "",
+                " ",
+                "é",
+                "日",
+                "😀",
+                "\\n",
+                "\\\"",
+                "\\\\",
+                "\\/",
+                "\\b",
+                "\\u00e9",
+                "\\uD83D\\uDE00",
+                "\\u0000",
+                "\\u2028",
+                "\u{7f}",
+                "\u{2028}",
+                "0123456789abcdef",
+                "<&>",
+                "\\t",
+                "\\f",
+                "\\r",
+                "'",
+            ])
+            .to_owned()
+    });
+    format!("\"{inside}\"")
+}

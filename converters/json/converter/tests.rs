@@ -295,6 +295,12 @@ fn schemaless_text_stays_text() {
             assert!(without.to_connect_data("t", bytes, detail, &arena).unwrap().value.is_null());
         }
     }
+    // The mark of UTF-8 before a document is no part of it.
+    let marked = Some("\u{feff}{\"a\":1}".as_bytes());
+    let data = without.to_connect_data("t", marked, Detail::Text, &arena).unwrap();
+    assert_eq!(write(&mut without, None, data.value), Ok(Some("{\"a\":1}".to_owned())));
+    assert!(without.to_connect_data("t", marked, Detail::Full, &arena).is_ok());
+    assert!(without.to_connect_data("t", Some(b"\xef\xbb1"), Detail::Full, &arena).is_err());
     let error = without.to_connect_data("t", Some(b"{"), Detail::Text, &arena).unwrap_err();
     assert_eq!(
         error.message,
