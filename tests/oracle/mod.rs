@@ -102,7 +102,7 @@ fn json_records(random: &mut Random, properties: &mut Properties, schemas: bool)
         .collect()
 }
 
-/// Cases of one transform, alone, behind a predicate, or behind another transform.
+/// Cases of one transform: alone, behind a predicate, or with others behind it.
 fn transform_cases(random: &mut Random, transform: &str, count: usize) -> Vec<Case> {
     (0..count)
         .map(|number| {
@@ -111,12 +111,17 @@ fn transform_cases(random: &mut Random, transform: &str, count: usize) -> Vec<Ca
             if random.once_in(5) {
                 properties.extend(configurations::predicate(random, "a"));
             }
-            if random.once_in(4) {
-                let list: Vec<&str> = SIDED.iter().chain(WHOLE).copied().collect();
-                let second = random.pick(&list);
-                properties.extend(configurations::transform(random, "b", second));
-                properties.insert("transforms".to_owned(), "a, b".to_owned());
+            let list: Vec<&str> = SIDED.iter().chain(WHOLE).copied().collect();
+            let mut steps = "a".to_owned();
+            for alias in ["b", "c", "d", "e"] {
+                if !random.once_in(3) {
+                    break;
+                }
+                let next = random.pick(&list);
+                properties.extend(configurations::transform(random, alias, next));
+                steps += &format!(", {alias}");
             }
+            properties.insert("transforms".to_owned(), steps);
             let records = json_records(random, &mut properties, number % 2 == 0);
             Case { name: format!("{transform}-{number}"), properties, records }
         })
