@@ -28,6 +28,7 @@ mod test_rig;
 mod unfit;
 pub mod values;
 mod values_parser;
+mod variant;
 mod varint;
 
 pub use arena::Arena;

@@ -31,7 +31,7 @@ impl Compiler<'_> {
             for (name, id, required) in properties.all {
                 fields.push(self.field(&name, id, required)?);
             }
-            let op = self.record(number, &fields);
+            let op = self.record(number, &fields, false);
             let mut schema =
                 Schema::struct_of(fields.into_iter().map(|(field, _)| field).collect());
             schema.optional = optional;

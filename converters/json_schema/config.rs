@@ -17,6 +17,9 @@ pub struct JsonSchemaDataConfig {
     pub flatten_singleton_unions: bool,
     /// `generalized.sum.type.support`.
     pub generalized_sum_type_support: bool,
+    /// `preserve.additional.properties`: members that a schema allows and does not name are kept in
+    /// a field of their own.
+    pub preserve_additional_properties: bool,
     /// `ignore.default.for.nullables`: a null stays null where the field has a default.
     pub ignore_default_for_nullables: bool,
 }
@@ -29,6 +32,7 @@ impl Default for JsonSchemaDataConfig {
             decimal_format: DecimalFormat::Base64,
             flatten_singleton_unions: true,
             generalized_sum_type_support: false,
+            preserve_additional_properties: false,
             ignore_default_for_nullables: false,
         }
     }

@@ -7,7 +7,7 @@ use super::names::{KEY, VALUE};
 use super::program::{At, Op, Ops, Record};
 use crate::arena::{Arena, added};
 use crate::converter::DataError;
-use crate::data::{Schema, Struct, Value};
+use crate::data::{OwnedValue, Schema, Struct, Value};
 use crate::json::{Reader, last_wins, node_type, serialization_error};
 use crate::unfit::in_field;
 
@@ -41,7 +41,7 @@ pub(super) struct Decoder<'a, 'p> {
 #[derive(Clone, Copy)]
 pub(super) struct Around<'a, 'f> {
     number: u32,
-    schema: &'a Schema,
+    pub schema: &'a Schema,
     outer: Option<&'f Around<'a, 'f>>,
 }
 
@@ -85,6 +85,20 @@ fn required(schema: &Schema) -> DataError {
     DataError::new(format!("Invalid null value for required {type_} field"))
 }
 
+/// A schema's default. A struct was made before its schema had one, and is now of that schema.
+pub(super) fn filled<'a>(
+    default: &'a OwnedValue,
+    schema: &'a Schema,
+    arena: &'a Arena,
+) -> Value<'a> {
+    match default.to_value(arena) {
+        Value::Struct(value) if value.values.len() == schema.fields.len() => {
+            Value::Struct(arena.alloc(Struct { schema, values: value.values }))
+        }
+        value => value,
+    }
+}
+
 impl<'a> Decoder<'a, '_> {
     /// What the null at hand stands for.
     fn null(&mut self, schema: &'a Schema, into: &mut Value<'a>) -> Result<(), DataError> {
@@ -92,7 +106,7 @@ impl<'a> Decoder<'a, '_> {
             self.reader.skip()?;
         }
         *into = match &schema.default {
-            Some(default) => default.to_value(self.reader.arena),
+            Some(default) => filled(default, schema, self.reader.arena),
             None if schema.optional => Value::Null,
             None => return Err(required(schema)),
         };
@@ -174,6 +188,7 @@ impl<'a> Decoder<'a, '_> {
                 self.record(number, found.schema, found.outer, into)
             }
             Op::Union(first) => self.union(first, schema, around, into),
+            Op::Variant => self.variant(schema, into),
             op => self.scalar(op, schema, into),
         }
     }
@@ -235,7 +250,7 @@ impl<'a> Decoder<'a, '_> {
             }
             _ => 0,
         };
-        if read == 0 || read < values.len() || !self.reader.take_last() {
+        if read == 0 || read < record.leads.len() || !self.reader.take_last() {
             self.in_any_order(record, &around, values, read)?;
         }
         self.depth -= 1;
@@ -284,7 +299,7 @@ impl<'a> Decoder<'a, '_> {
         // What stays absent may be required: the JVM does not look either.
         for (value, field) in values.iter_mut().zip(&schema.fields).skip(read) {
             if let Some(default) = &field.schema.default {
-                *value = default.to_value(self.reader.arena);
+                *value = filled(default, &field.schema, self.reader.arena);
             }
         }
         let mut more = match read {
@@ -292,6 +307,9 @@ impl<'a> Decoder<'a, '_> {
             _ => self.reader.more_members()?,
         };
         let mut next = read;
+        if record.others {
+            return self.with_others(record, around, values, more);
+        }
         while more {
             match self.reader.field(schema, next)? {
                 // Where one is missing the others mostly come in order again.

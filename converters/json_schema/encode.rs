@@ -3,8 +3,9 @@
 //! The schema that the text goes under does not change it: data is written by its own.
 
 use super::config::JsonSchemaDataConfig;
-use super::from_connect::{element, has_string_keys, is_union};
-use super::names::{KEY, VALUE};
+use super::decode::filled;
+use super::from_connect::{element, has_string_keys, is_others, is_union};
+use super::names::{ADDITIONAL, KEY, VALUE};
 use crate::arena::Arena;
 use crate::converter::DataError;
 use crate::data::{
@@ -13,6 +14,7 @@ use crate::data::{
 use crate::json::text::write_string;
 use crate::json::{DecimalFormat, WriteOptions, write_decimal, write_value};
 use crate::unfit::{in_field, incomplete, invalid};
+use crate::variant::{VARIANT_NAME, places, write_json};
 
 /// How one value is written, null aside.
 #[derive(Debug)]
@@ -27,10 +29,13 @@ enum Step {
     Map(Box<Plan>),
     /// Objects of a key and a value.
     Entries(Box<Plan>, Box<Plan>),
-    Struct(Vec<Part>),
+    Struct(Parts),
     /// A struct inside of itself, by how many structs out it is.
     Again(usize),
     Union(Vec<Plan>),
+    Variant,
+    /// Members that the schema does not name, written where the struct ends.
+    Others,
 }
 
 /// A step, and what null becomes.
@@ -48,6 +53,14 @@ enum Null {
     Written,
     /// The default's text.
     Default(Box<[u8]>),
+}
+
+#[derive(Debug)]
+struct Parts {
+    /// In the order of the fields.
+    list: Box<[Part]>,
+    /// The field that has the members which the schema does not name.
+    others: Option<usize>,
 }
 
 /// A field of a struct.
@@ -117,7 +130,7 @@ impl<'s> Compiler<'s> {
             && !self.config.ignore_default_for_nullables
         {
             let (arena, mut text) = (Arena::new(), Vec::new());
-            plan.write(schema, default.to_value(&arena), &mut text, None, &self.options)
+            plan.write(schema, filled(default, schema, &arena), &mut text, None, &self.options)
                 .map_err(|error| format!("the default: {}", error.message))?;
             plan.null = Null::Default(text.into());
         }
@@ -130,6 +143,7 @@ impl<'s> Compiler<'s> {
             Some(DATE_NAME) => return Ok(Step::Date),
             Some(TIME_NAME) => return Ok(Step::Time),
             Some(TIMESTAMP_NAME) => return Ok(Step::Timestamp),
+            Some(VARIANT_NAME) => return Ok(Step::Variant),
             _ => {}
         }
         Ok(match schema.type_ {
@@ -154,15 +168,19 @@ impl<'s> Compiler<'s> {
                 self.open.push(schema);
                 let mut parts = Vec::with_capacity(schema.fields.len());
                 for field in &schema.fields {
-                    let plan =
+                    let mut plan =
                         self.plan(&field.schema).map_err(|why| format!("{}: {why}", field.name))?;
+                    if self.config.preserve_additional_properties && is_others(field) {
+                        plan = Plan { step: Step::Others, null: Null::Absent };
+                    }
                     let mut lead = vec![b','];
                     write_string(&field.name, &mut lead);
                     lead.push(b':');
                     parts.push(Part { lead: lead.into(), plan });
                 }
                 self.open.pop();
-                Step::Struct(parts)
+                let others = parts.iter().position(|part| matches!(part.plan.step, Step::Others));
+                Step::Struct(Parts { list: parts.into(), others })
             }
             _ => Step::Plain,
         })
@@ -175,7 +193,7 @@ impl<'s> Compiler<'s> {
 
 /// The structs around a value, innermost first.
 struct Around<'f> {
-    parts: &'f [Part],
+    parts: &'f Parts,
     schema: &'f Schema,
     outer: Option<&'f Around<'f>>,
 }
@@ -246,7 +264,8 @@ impl Plan {
             (Step::Union(plans), Value::Struct(value)) => {
                 return self.write_union(plans, schema, value, out, around, options);
             }
-            (Step::Decimal | Step::Date | Step::Time | Step::Timestamp, other) => {
+            (Step::Variant, Value::Struct(value)) => write_variant(value, out)?,
+            (Step::Decimal | Step::Date | Step::Time | Step::Timestamp | Step::Variant, other) => {
                 return Err(mistyped(schema, other));
             }
             (_, other) => return Err(invalid(schema.type_, other)),
@@ -294,7 +313,7 @@ impl Plan {
 }
 
 fn write_struct(
-    parts: &[Part],
+    parts: &Parts,
     schema: &Schema,
     value: &Struct<'_>,
     out: &mut Vec<u8>,
@@ -305,9 +324,13 @@ fn write_struct(
         return Err(DataError::new("Mismatching schema."));
     }
     let around = Around { parts, schema, outer };
+    let others = others_of(parts, value)?;
     out.push(b'{');
     let start = out.len();
-    for (at, (part, field)) in parts.iter().zip(&schema.fields).enumerate() {
+    for (at, (part, field)) in parts.list.iter().zip(&schema.fields).enumerate() {
+        if parts.others == Some(at) || instead(others, &field.name) {
+            continue;
+        }
         let before = out.len();
         out.extend_from_slice(&part.lead[usize::from(before == start)..]);
         let value = value.values.get(at).copied().unwrap_or_default();
@@ -318,8 +341,53 @@ fn write_struct(
             Err(error) => return Err(in_field(error, &field.name)),
         }
     }
+    for (key, value) in others {
+        let key = key.as_str().ok_or_else(|| invalid(SchemaType::String, *key))?;
+        out.extend_from_slice(&b","[..usize::from(out.len() > start)]);
+        write_string(key, out);
+        out.push(b':');
+        match value {
+            Value::Struct(value) => write_variant(value, out),
+            other => Err(DataError::new(format!(
+                "Invalid type for Variant, expected Struct but was class {}",
+                other.java_class()
+            ))),
+        }
+        .map_err(|error| in_field(error, key))?;
+    }
     out.push(b'}');
     Ok(())
+}
+
+/// A map's entries.
+type Entries<'v> = &'v [(Value<'v>, Value<'v>)];
+
+/// The members that the struct has beside its fields.
+fn others_of<'v>(parts: &Parts, value: &Struct<'v>) -> Result<Entries<'v>, DataError> {
+    match parts.others.and_then(|at| value.values.get(at)) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Map(entries)) => Ok(entries),
+        Some(other) => Err(in_field(invalid(SchemaType::Map, *other), ADDITIONAL)),
+    }
+}
+
+/// A member that has a field's name goes out instead of it.
+fn instead(others: Entries<'_>, name: &str) -> bool {
+    others.iter().any(|(key, _)| key.as_str() == Some(name))
+}
+
+/// What the Variant says, by the fields of its own schema.
+fn write_variant(value: &Struct<'_>, out: &mut Vec<u8>) -> Result<(), DataError> {
+    let places = places(value.schema);
+    let bytes = |at: usize| match value.values.get(at) {
+        Some(Value::Bytes(bytes)) => Some(*bytes),
+        _ => None,
+    };
+    let both = places.and_then(|(metadata, value)| Some((bytes(metadata)?, bytes(value)?)));
+    match both {
+        Some((metadata, value)) => write_json(metadata, value, out),
+        None => Err(DataError::new("A Variant must have bytes in its fields metadata and value")),
+    }
 }
 
 /// A value that is of the schema's own type.
@@ -419,7 +487,11 @@ fn integer(number: i64, out: &mut Vec<u8>) {
 fn mistyped(schema: &Schema, value: Value<'_>) -> DataError {
     let name = schema.name.as_deref().unwrap_or_default();
     let short = name.rsplit('.').next().unwrap_or(name);
-    let expected = if short == "Decimal" { "BigDecimal" } else { "Date" };
+    let expected = match short {
+        "Decimal" => "BigDecimal",
+        "Variant" => "Struct",
+        _ => "Date",
+    };
     DataError::new(format!(
         "Invalid type for {short}, expected {expected} but was class {}",
         value.java_class()

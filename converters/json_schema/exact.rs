@@ -111,6 +111,10 @@ impl<'a> Pass<'a, '_> {
             self.word(b":")?;
             let ahead = schema.fields.get(next..)?;
             let skipped = ahead.iter().position(|field| field.name.as_bytes() == key)?;
+            if next + skipped >= record.leads.len() {
+                // The members that the schema does not name are no member themselves.
+                return None;
+            }
             if skipped > 0 {
                 self.absent(schema, next..next + skipped, start, Place::Before)?;
             }

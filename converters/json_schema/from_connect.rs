@@ -8,17 +8,19 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use super::config::JsonSchemaDataConfig;
+use super::decode::filled;
 use super::encode::Encoder;
 use super::java_order;
 use super::names::{
-    ENUM, GENERALIZED_ENUM, GENERALIZED_UNION, ID, INDEX, KEY, NAMESPACE, NULL_MARKER, ONE_OF,
-    PARAMETERS, TYPE, VALUE, VERSION,
+    ADDITIONAL, ENUM, GENERALIZED_ENUM, GENERALIZED_UNION, ID, INDEX, KEY, NAMESPACE, NULL_MARKER,
+    ONE_OF, PARAMETERS, TYPE, VALUE, VERSION,
 };
 use crate::arena::Arena;
-use crate::data::{DECIMAL_NAME, OwnedValue, Schema, SchemaType};
+use crate::data::{DECIMAL_NAME, Field, OwnedValue, Schema, SchemaType};
 use crate::json::DecimalFormat;
 use crate::json::text::write_string;
 use crate::number_text::BigDecimal;
+use crate::variant::VARIANT_NAME;
 
 /// The text to register for data of `schema`.
 pub(super) fn json_text(schema: &Schema, config: &JsonSchemaDataConfig) -> Result<String, String> {
@@ -63,6 +65,20 @@ pub(super) fn is_union(schema: &Schema) -> bool {
     schema.is_named(ONE_OF) || schema.parameter(GENERALIZED_UNION).is_some()
 }
 
+/// A struct that stands for anything.
+fn is_variant(schema: &Schema) -> bool {
+    schema.type_ == SchemaType::Struct && schema.is_named(VARIANT_NAME)
+}
+
+/// The field of the members that a struct has beside its fields.
+pub(super) fn is_others(field: &Field) -> bool {
+    let schema = &field.schema;
+    &*field.name == ADDITIONAL
+        && schema.type_ == SchemaType::Map
+        && schema.key_schema.as_ref().is_some_and(|keys| keys.type_ == SchemaType::String)
+        && schema.value_schema.as_ref().is_some_and(|values| values.is_named(VARIANT_NAME))
+}
+
 /// Whether a map's entries are the members of an object.
 pub(super) fn has_string_keys(schema: &Schema) -> bool {
     schema
@@ -103,7 +119,7 @@ impl<'s> Writer<'s> {
             return Err("the schema nests too deeply".into());
         }
         let optional = schema.optional && !required && !bare;
-        let written = if schema.type_ == SchemaType::Struct {
+        let written = if schema.type_ == SchemaType::Struct && !is_variant(schema) {
             self.struct_(schema, index, optional, schema.optional && !required)?
         } else if optional {
             let inner = self.below("/oneOf/1", |own| own.schema(schema, None, true, true))?;
@@ -177,6 +193,10 @@ impl<'s> Writer<'s> {
             T::Array => ("array", None),
             T::Map if has_string_keys(schema) => ("object", Some("map")),
             T::Map => ("array", Some("map")),
+            T::Struct if is_variant(schema) => {
+                self.common(schema, None, index, &mut out)?;
+                return Ok(out);
+            }
             T::Struct => return Err("a struct is no plain type".into()),
         };
         out.insert("type".into(), type_.into());
@@ -267,6 +287,9 @@ impl<'s> Writer<'s> {
         self.open.push((schema, self.path.clone()));
         let mut properties = Vec::with_capacity(schema.fields.len());
         for (at, field) in schema.fields.iter().enumerate() {
+            if self.config.preserve_additional_properties && is_others(field) {
+                continue;
+            }
             let step = format!("/properties/{}", escaped(&field.name));
             let property = self
                 .below(&step, |own| own.member(&field.schema, Some(at)))
@@ -297,7 +320,9 @@ impl<'s> Writer<'s> {
             out.insert("description".into(), (**doc).into());
         }
         if let Some(default) = &schema.default {
-            out.insert("default".into(), self.default(schema, default)?);
+            // Of a Variant it may be null, which says no more than no default.
+            let default = self.default(schema, default)?;
+            out.extend((!default.is_null()).then(|| ("default".to_owned(), default)));
         }
         if let Some(id) = schema.parameter(ID) {
             out.insert("id".into(), id.into());
@@ -330,7 +355,7 @@ impl<'s> Writer<'s> {
         let (arena, mut text) = (Arena::new(), Vec::new());
         let encoder = Encoder::compile(Some(schema), self.config)?;
         encoder
-            .write(Some(schema), default.to_value(&arena), &mut text)
+            .write(Some(schema), filled(default, schema, &arena), &mut text)
             .map_err(|error| error.message)?;
         let json = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
         Ok(reprinted(json))

@@ -6,6 +6,7 @@
 //! schema ([`from_connect`]) and a plan ([`encode`]). [`validate`] is for those who ask for it.
 
 mod all_of;
+mod anything;
 mod compatible;
 mod config;
 mod converter;

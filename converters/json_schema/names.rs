@@ -21,5 +21,8 @@ pub(super) const INDEX: &str = "connect.index";
 pub(super) const KEY: &str = "key";
 pub(super) const VALUE: &str = "value";
 
+/// The field of a struct that keeps the members which the schema does not name.
+pub(super) const ADDITIONAL: &str = "__connect_additional_properties__";
+
 /// Begins the ids of structs that occur again.
 pub(super) const ID_PREFIX: &str = "#id";

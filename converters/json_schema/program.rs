@@ -39,6 +39,8 @@ pub(super) enum Op {
     Again(u32),
     /// One of the types whose operations begin here.
     Union(At),
+    /// Anything, as a Variant.
+    Variant,
 }
 
 /// Operations, those of one struct or union next to each other.
@@ -56,14 +58,18 @@ pub(super) struct Record {
     pub first: At,
     /// What leads to each field's value, from behind the value before or from the opening brace.
     pub leads: Box<[Literal]>,
+    /// The last field is no member: it has those that the schema does not name.
+    pub others: bool,
 }
 
 impl Record {
-    pub fn new<'f>(first: At, fields: impl Iterator<Item = &'f Field>) -> Self {
+    pub fn new<'f>(first: At, fields: impl Iterator<Item = &'f Field>, others: bool) -> Self {
         let lead = |(at, field): (usize, &Field)| {
             Literal::lead(if at == 0 { b'{' } else { b',' }, &field.name)
         };
-        Self { first, leads: fields.enumerate().map(lead).collect() }
+        let mut leads: Vec<Literal> = fields.enumerate().map(lead).collect();
+        leads.truncate(leads.len() - usize::from(others));
+        Self { first, leads: leads.into(), others }
     }
 }
 

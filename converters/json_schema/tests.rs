@@ -40,6 +40,7 @@ fn data_config(pairs: &str) -> JsonSchemaDataConfig {
             "object.additional.properties=false" => config.object_additional_properties = false,
             "use.optional.for.nonrequired=true" => config.use_optional_for_nonrequired = true,
             "generalized.sum.type.support=true" => config.generalized_sum_type_support = true,
+            "preserve.additional.properties=true" => config.preserve_additional_properties = true,
             "flatten.singleton.unions=false" => config.flatten_singleton_unions = false,
             other => panic!("{other}"),
         }
@@ -121,7 +122,7 @@ fn all_as_the_jvm_has_it() {
             assert_eq!(typed, text, "{json} {payload}");
         }
     }
-    assert_eq!((schemas, records), (46, 87));
+    assert_eq!((schemas, records), (79, 145));
 }
 
 const ORDER: &str = r#"{"type":"object","title":"shop.Order","properties":{
@@ -615,7 +616,7 @@ const MEMBERS: [(&str, [&str; 2]); 10] = [
 ];
 
 /// Schemas of all kinds, each with a record.
-const SAMPLES: [(&str, &str); 4] = [
+const SAMPLES: [(&str, &str); 5] = [
     (ORDER, r#"{"id":1,"note":"x","price":1.5,"in":{"x":7}}"#),
     (
         r#"{"type":"object","properties":{"y":{"type":"string","connect.type":"bytes"},
@@ -638,4 +639,12 @@ const SAMPLES: [(&str, &str); 4] = [
             {"properties":{"c":{"const":1}}}],"not":{"required":["z"]}}"#,
         r#"{"a":"x","c":"1"}"#,
     ),
+    (
+        r#"{"type":"object","properties":{"a":{},"n":{"type":["null","integer"]},
+            "u":{"oneOf":[{"type":"string"},true]},"l":{"type":"array","items":{"default":[]}}}}"#,
+        r#"{"a":{"x":[1,2.5,null],"y":{}},"u":{"value":1e3},"l":["x",null,-12345678901]}"#,
+    ),
 ];
+
+#[path = "additional_tests.rs"]
+mod additional_tests;

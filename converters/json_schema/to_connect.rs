@@ -10,8 +10,9 @@ use serde_json::Value as Json;
 
 use super::config::JsonSchemaDataConfig;
 use super::decode;
+use super::java_order;
 use super::names::{
-    ENUM, GENERALIZED_ENUM, GENERALIZED_UNION, ID, ID_PREFIX, KEY, NULL_MARKER, ONE_OF,
+    ADDITIONAL, ENUM, GENERALIZED_ENUM, GENERALIZED_UNION, ID, ID_PREFIX, KEY, NULL_MARKER, ONE_OF,
     ONE_OF_FIELD, UNION_FIELD, UNION_PREFIX, VALUE,
 };
 use super::program::{At, Op, Ops, Program, Record};
@@ -21,6 +22,7 @@ use crate::data::{
     DATE_NAME, DECIMAL_NAME, Field, OwnedValue, Schema, SchemaType, TIME_NAME, TIMESTAMP_NAME,
     Value,
 };
+use crate::variant::{VARIANT_NAME, variant_schema};
 
 /// The program for data of `json`; `version` is the registry's.
 pub(super) fn compile(
@@ -121,7 +123,8 @@ impl<'s> Compiler<'s> {
             Kind::Object(object) if node.type_.as_deref() != Some("map") => {
                 let number = self.begin(id);
                 let fields = self.fields(object)?;
-                let op = self.record(number, &fields);
+                let others = self.config.preserve_additional_properties && object.open;
+                let op = self.record(number, &fields, others);
                 (Schema::struct_of(fields.into_iter().map(|(field, _)| field).collect()), op)
             }
             _ => self.plain(node)?,
@@ -165,9 +168,7 @@ impl<'s> Compiler<'s> {
                 self.as_json = false;
                 (Schema::map(keys, values.into()), Op::Map(self.push(&[op])))
             }
-            Kind::Empty => {
-                return Err("a schema that allows anything has no type in Connect".into());
-            }
+            Kind::Empty => (variant_schema(), Op::Variant),
             other => return Err(format!("Unsupported schema type {}", other.name())),
         })
     }
@@ -247,7 +248,24 @@ impl<'s> Compiler<'s> {
             let required = object.required.contains(name);
             fields.push(self.field(name, *id, required)?);
         }
+        if self.config.preserve_additional_properties && object.open {
+            fields.push(self.others(object)?);
+        }
         Ok(fields)
+    }
+
+    /// The field of the members that the schema does not name, which stands behind the others.
+    fn others(&mut self, object: &Object) -> Result<(Field, Op), String> {
+        if object.properties.iter().any(|(name, _)| name == ADDITIONAL) {
+            return Err(format!(
+                "JSON Schema property name '{ADDITIONAL}' collides with the reserved field name for \
+                 preserve.additional.properties=true. Rename the property or disable the config."
+            ));
+        }
+        let keys = Schema::new(SchemaType::String);
+        let schema = Schema::map(keys.into(), variant_schema().into()).optional();
+        let op = Op::Map(self.push(&[Op::Variant]));
+        Ok((Field { name: ADDITIONAL.into(), schema: schema.into() }, op))
     }
 
     pub fn field(&mut self, name: &str, id: Id, required: bool) -> Result<(Field, Op), String> {
@@ -265,11 +283,11 @@ impl<'s> Compiler<'s> {
         number
     }
 
-    pub fn record(&mut self, number: u32, fields: &[(Field, Op)]) -> Op {
+    pub fn record(&mut self, number: u32, fields: &[(Field, Op)], others: bool) -> Op {
         let ops: Vec<Op> = fields.iter().map(|(_, op)| *op).collect();
         let first = self.push(&ops);
         self.ops.records[number as usize] =
-            Record::new(first, fields.iter().map(|(field, _)| field));
+            Record::new(first, fields.iter().map(|(field, _)| field), others);
         Op::Struct(number)
     }
 
@@ -340,9 +358,11 @@ impl<'s> Compiler<'s> {
             Some(DATE_NAME) => Op::Date,
             Some(TIME_NAME) => Op::Time,
             Some(TIMESTAMP_NAME) => Op::Timestamp,
+            Some(VARIANT_NAME) => Op::Variant,
             _ => op,
         };
-        self.as_json &= !matches!(op, Op::Decimal | Op::Bytes) && node.default.is_none();
+        self.as_json &=
+            !matches!(op, Op::Decimal | Op::Bytes | Op::Variant) && node.default.is_none();
         if let Some(default) = &node.default {
             schema.default = Some(self.default(&schema, op, default)?);
         }
@@ -351,7 +371,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn default(&self, schema: &Schema, op: Op, json: &Json) -> Result<OwnedValue, String> {
-        let (arena, text) = (Arena::new(), json.to_string());
+        let (arena, text) = (Arena::new(), hashed(json).to_string());
         let text = arena.alloc_bytes(text.as_bytes());
         let pinned = Arc::new(schema.clone());
         let mut value = Value::Null;
@@ -364,5 +384,19 @@ impl<'s> Compiler<'s> {
         let at = u32::try_from(self.ops.list.len()).unwrap_or(u32::MAX);
         self.ops.list.extend_from_slice(ops);
         at
+    }
+}
+
+/// A default with the members of its objects as a hash map of the JVM shows them: a Variant's names
+/// have their numbers in that order.
+fn hashed(json: &Json) -> Json {
+    match json {
+        Json::Array(items) => items.iter().map(hashed).collect(),
+        Json::Object(object) => {
+            let mut members: Vec<(&String, &Json)> = object.iter().collect();
+            java_order::plain(&mut members, |(name, _)| name);
+            members.into_iter().map(|(name, value)| (name.clone(), hashed(value))).collect()
+        }
+        other => other.clone(),
     }
 }

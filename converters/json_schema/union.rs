@@ -61,12 +61,18 @@ impl<'a> Decoder<'a, '_> {
                 }
             }
         }
-        // The JVM finds no bytes in text here; where nothing else takes it, it is what they are.
+        // To the JVM text is no bytes and only an object may be anything, by the names of its members;
+        // where nothing else takes it, it is what they are.
+        let anything = || {
+            let is = |at: &usize| matches!(self.ops.get(first + *at as u32), Op::Variant);
+            (0..schema.fields.len()).find(is)
+        };
         let bytes = || {
             let is = |field: &crate::data::Field| field.schema.type_ == SchemaType::Bytes;
             schema.fields.iter().position(is).filter(|_| byte == b'"')
         };
         best.1
+            .or_else(anything)
             .or_else(bytes)
             .ok_or_else(|| DataError::new("Did not find matching oneof field for data"))
     }
@@ -80,6 +86,16 @@ impl<'a> Decoder<'a, '_> {
         levels: usize,
     ) -> Result<usize, DataError> {
         let (number, schema, outer) = match op {
+            // No data of a Variant, but the JVM looks for its fields as for those of any struct.
+            Op::Variant => {
+                let mut ahead = self.reader.at_hand();
+                let mut known = 0;
+                ahead.members(|reader, key| {
+                    known += usize::from(schema.field(key).is_some());
+                    reader.skip().map(drop)
+                })?;
+                return Ok(known);
+            }
             Op::Struct(number) => (number, schema, around),
             Op::Again(number) => {
                 let found = around.map(|around| again(Some(around), number)).transpose()?;

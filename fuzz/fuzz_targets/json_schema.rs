@@ -17,7 +17,7 @@ use millrace_converters::registry::{
 };
 use millrace_converters::{Arena, Converter, DataError};
 
-const SCHEMAS: [&str; 4] = [
+const SCHEMAS: [&str; 5] = [
     r#"{"type":"object","properties":{"b":{"type":"boolean"},"i":{"type":"integer"},
         "i8":{"type":"integer","connect.type":"int8"},"d":{"type":"number"},
         "s":{"oneOf":[{"type":"null"},{"type":"string"}]},
@@ -33,6 +33,8 @@ const SCHEMAS: [&str; 4] = [
         {"type":"string"},{"$ref":"#"},{"type":"array","items":{"$ref":"#"}}]},
         "next":{"oneOf":[{"type":"null"},{"$ref":"#"}]}}}"##,
     r#"{"allOf":[{"properties":{"a":{"enum":["x","y"]}}},{"properties":{"c":{"const":1}}}]}"#,
+    r#"{"type":"object","properties":{"a":{},"n":{"type":["null","integer"]},
+        "u":{"oneOf":[{"type":"string"},true]},"l":{"type":"array","items":{}}}}"#,
 ];
 
 struct OneSchema(Arc<str>);
@@ -57,7 +59,10 @@ fuzz_target!(|data: &[u8]| {
     let given = usize::from(*choice) >= SCHEMAS.len();
     let config = JsonSchemaConverterConfig {
         indent_output: false,
-        data: JsonSchemaDataConfig::default(),
+        data: JsonSchemaDataConfig {
+            preserve_additional_properties: *choice % 2 == 0,
+            ..JsonSchemaDataConfig::default()
+        },
         registry: RegistryUse {
             write_as: WriteAs::Id { id: 1, strict: given },
             schemas_cache: 10,

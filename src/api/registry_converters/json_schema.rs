@@ -18,9 +18,6 @@ pub(super) const PLUGIN: ConverterPlugin = ConverterPlugin {
 };
 
 fn config_def() -> ConfigDef {
-    let off = |name, documentation| {
-        flag(name, "false", documentation).check(Validator::Custom(not_there))
-    };
     let keys = [
         flag(
             "object.additional.properties",
@@ -47,9 +44,12 @@ fn config_def() -> ConfigDef {
         )
         .check(Validator::OneOfIgnoreCase(&["BASE64", "NUMERIC"])),
         flag("flatten.singleton.unions", "true", "Whether to flatten singleton unions"),
-        off(
+        flag(
             "preserve.additional.properties",
-            "Whether properties that the schema does not declare are kept.",
+            "false",
+            "When true, properties that the schema permits and does not declare are kept, with \
+             their values and types, in a field __connect_additional_properties__. When false, \
+             they are dropped.",
         ),
         flag(
             "json.fail.invalid.schema",
@@ -59,13 +59,6 @@ fn config_def() -> ConfigDef {
         flag("json.indent.output", "false", "Whether JSON output should be indented"),
     ];
     keys.into_iter().fold(data_config_def(), ConfigDef::define)
-}
-
-fn not_there(value: &str) -> Result<(), String> {
-    match value.eq_ignore_ascii_case("true") {
-        true => Err("this converter has only false".to_owned()),
-        false => Ok(()),
-    }
 }
 
 fn new_json_schema(config: &Config, is_key: bool) -> Result<JsonSchemaConverter, Vec<ConfigError>> {
@@ -80,6 +73,7 @@ fn new_json_schema(config: &Config, is_key: bool) -> Result<JsonSchemaConverter,
         decimal_format,
         flatten_singleton_unions: parsed.bool("flatten.singleton.unions"),
         generalized_sum_type_support: parsed.bool("generalized.sum.type.support"),
+        preserve_additional_properties: parsed.bool("preserve.additional.properties"),
         ignore_default_for_nullables: parsed.bool("ignore.default.for.nullables"),
     };
     let config_of_converter = JsonSchemaConverterConfig {
@@ -97,15 +91,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_refused() {
+    fn settings() {
         let config = |pairs: &[(&str, &str)]| -> Config {
             let url = ("schema.registry.url", "http://h");
             let pairs = pairs.iter().chain([&url]);
             pairs.map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
         };
-        let good = [("decimal.format", "numeric"), ("json.fail.invalid.schema", "true")];
+        let good = [
+            ("decimal.format", "numeric"),
+            ("json.fail.invalid.schema", "true"),
+            ("preserve.additional.properties", "true"),
+        ];
         assert!(new_json_schema(&config(&good), false).is_ok());
-        let wrong = [("preserve.additional.properties", "true"), ("decimal.format", "PLAIN")];
+        let wrong = [("preserve.additional.properties", "some"), ("decimal.format", "PLAIN")];
         let errors = new_json_schema(&config(&wrong), false).err().unwrap();
         let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
         assert_eq!(keys, ["decimal.format", "preserve.additional.properties"]);
