@@ -11,6 +11,7 @@ use super::encode_plan::plan;
 use super::from_connect::proto_text;
 use super::indexes;
 use super::program::Program;
+use super::references::{KnownTypes, references};
 use super::schema::ProtoSchema;
 use super::to_connect;
 use crate::arena::Arena;
@@ -25,6 +26,8 @@ use crate::varint::Input;
 /// Reads and writes Protobuf under schemas of a registry.
 pub struct ProtobufConverter {
     config: ProtobufConverterConfig,
+    /// With `skip.known.types=false`, how imports are registered.
+    known_types: Option<KnownTypes>,
     settings: RegistrySettings,
     source: Source,
     read: ReadPlans<Family>,
@@ -57,12 +60,20 @@ impl ProtobufConverter {
     /// A converter that knows no schema yet and nobody to ask.
     pub fn new(config: ProtobufConverterConfig, settings: RegistrySettings) -> Self {
         Self {
+            known_types: None,
             settings,
             source: None,
             read: ReadPlans::new(config.registry.schemas_cache),
             written: WritePlans::new(config.registry.schemas_cache),
             config,
         }
+    }
+
+    /// As with `skip.known.types=false`: the files that a schema imports are registered, too, and it
+    /// refers to them.
+    pub fn with_known_types(mut self, how: KnownTypes) -> Self {
+        self.known_types = Some(how);
+        self
     }
 
     fn read<'a>(
@@ -107,9 +118,9 @@ impl ProtobufConverter {
         let Some(schema) = schema else {
             return Err(DataError::new("Protobuf data needs a schema, and there is none"));
         };
-        let Self { config, source, written, .. } = self;
-        let written =
-            written.get(topic, Some(schema), || prepare(config, source, topic, schema))?;
+        let Self { config, known_types, source, written, .. } = self;
+        let prepare = || prepare(config, *known_types, source, topic, schema);
+        let written = written.get(topic, Some(schema), prepare)?;
         out.extend_from_slice(&written.head);
         written.encoder.write(schema, value, out)
     }
@@ -159,6 +170,7 @@ impl Family {
 
 fn prepare(
     config: &ProtobufConverterConfig,
+    known_types: Option<KnownTypes>,
     source: &Source,
     topic: &str,
     schema: &Schema,
@@ -166,7 +178,10 @@ fn prepare(
     let own = proto_text(schema, &config.data).map_err(DataError::new)?;
     let subject = config.registry.subject(topic, Some(&own.message))?;
     let proto = ProtoSchema::parse(&own.text, NONE).map_err(DataError::new)?;
-    let named = SchemaText::new(SchemaKind::Protobuf, own.text);
+    let mut named = SchemaText::new(SchemaKind::Protobuf, own.text);
+    if let Some(how) = known_types {
+        named.references = references(how, &config.registry, source, &own.imports)?;
+    }
     let answer = config.registry.ask_to_write(source, subject, named)?;
     let root = |proto: &ProtoSchema| {
         let found = proto.message_named(&own.message, config.registry.normalize);

@@ -8,7 +8,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::decode_value::op_wire;
 use super::program::{Entry, MessagePlan, Op, Place, Program, Union};
-use super::wire::LEN;
+use super::wire::{LEN, START};
 use crate::arena::{Arena, added};
 use crate::data::{Schema, Struct, Value};
 use crate::json::last_wins;
@@ -218,13 +218,12 @@ impl<'a, 'p> Decoder<'a, 'p> {
         frame: &mut Frame<'a, 'p>,
         around: &Around<'a, '_>,
     ) -> Result<bool, Fault> {
-        let wire = tag & 7;
         match entry.place {
             Place::Slot(slot) if tag == entry.tag => {
                 let slot = usize::from(slot);
                 let value = &mut frame.values[slot];
                 if entry.op.composite() {
-                    let part = input.delimited()?;
+                    let part = input.message(tag)?;
                     self.join(value, part)?;
                 } else {
                     self.plain(entry.op, input, &frame.schema.fields[slot].schema, value)?;
@@ -234,7 +233,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
                 let mark = at as u16 + 1;
                 let group = usize::from(group);
                 if entry.op.composite() {
-                    let part = input.delimited()?;
+                    let part = input.message(tag)?;
                     let (known, value) = &mut frame.chosen[group];
                     if *known != mark {
                         (*known, *value) = (mark, Value::Null);
@@ -248,16 +247,17 @@ impl<'a, 'p> Decoder<'a, 'p> {
                     }
                 }
             }
-            Place::List(list) => return self.items(wire, entry.op, list, input, frame, around),
-            Place::Map(list) if wire == LEN => {
+            Place::List(list) => return self.items(tag, entry, list, input, frame, around),
+            Place::Map(list) if tag == entry.tag => {
                 let growing = frame.plan.growing[usize::from(list)];
                 let schema = &*frame.schema.fields[usize::from(growing.slot)].schema;
-                let payload = input.delimited()?;
+                let payload = input.message(tag)?;
                 let ops = growing.entry.ok_or(NO_PLAN)?;
+                let value_wire = if growing.group_values { START } else { LEN };
                 let Growth::Map(entries) = &mut frame.growing[usize::from(list)] else {
                     return Err(NO_PLAN);
                 };
-                self.entry(ops, payload, schema, around, added(entries))?;
+                self.entry(ops, value_wire, payload, schema, around, added(entries))?;
             }
             _ => return Ok(false),
         }
@@ -284,8 +284,8 @@ impl<'a, 'p> Decoder<'a, 'p> {
     /// One item of a repeated field, or many that are packed.
     fn items(
         &mut self,
-        wire: u32,
-        op: Op,
+        tag: u32,
+        entry: &Entry,
         list: u16,
         input: &mut Input<'a>,
         frame: &mut Frame<'a, 'p>,
@@ -294,14 +294,17 @@ impl<'a, 'p> Decoder<'a, 'p> {
         let growing = frame.plan.growing[usize::from(list)];
         let schema = &frame.schema.fields[usize::from(growing.slot)].schema;
         let schema = schema.value_schema.as_deref().ok_or(NO_PLAN)?;
-        let own = op_wire(op);
+        let (op, wire, own) = (entry.op, tag & 7, op_wire(entry.op));
         let Growth::List(items) = &mut frame.growing[usize::from(list)] else {
             return Err(NO_PLAN);
         };
-        if op.composite() && wire == LEN {
-            let payload = input.delimited()?;
+        if op.composite() {
+            if tag != entry.tag {
+                return Ok(false);
+            }
+            let payload = input.message(tag)?;
             self.composite(op, payload, schema, Some(around), added(items))?;
-        } else if wire == own && !op.composite() {
+        } else if wire == own {
             if !self.plain(op, input, schema, added(items))? {
                 items.pop();
             }
@@ -327,6 +330,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
     fn entry(
         &mut self,
         (key, value): (Op, Op),
+        value_wire: u32,
         payload: &'a [u8],
         schema: &'a Schema,
         around: &Around<'a, '_>,
@@ -336,7 +340,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
             return Err(NO_PLAN);
         };
         let mut input = Input::new(payload);
-        let read = self.pair((key, value), &mut input, keys, values, into);
+        let read = self.pair((key, value), value_wire, &mut input, keys, values, into);
         if read.is_err() && self.address.is_none() {
             self.address = Some(payload.as_ptr() as usize + input.at);
         }
@@ -355,6 +359,7 @@ impl<'a, 'p> Decoder<'a, 'p> {
     fn pair(
         &mut self,
         (key, value): (Op, Op),
+        value_wire: u32,
         input: &mut Input<'a>,
         keys: &'a Schema,
         values: &'a Schema,
@@ -367,8 +372,8 @@ impl<'a, 'p> Decoder<'a, 'p> {
                 (1, wire) if wire == op_wire(key) => {
                     found_key |= self.plain(key, input, keys, &mut into.0)?;
                 }
-                (2, LEN) if value.composite() => {
-                    let part = input.delimited()?;
+                (2, wire) if wire == value_wire && value.composite() => {
+                    let part = input.message(tag)?;
                     self.join(&mut into.1, part)?;
                     found = true;
                 }

@@ -6,7 +6,7 @@
 use super::file::Scalar;
 use super::logical;
 use super::scalar::wire_type;
-use super::wire::{I32, I64, LEN, VARINT, write_counted, write_nested};
+use super::wire::{END, I32, I64, LEN, START, VARINT, write_counted, write_nested};
 use crate::converter::DataError;
 use crate::data::{Schema, SchemaType, Struct, Value};
 use crate::unfit::{self, in_field, incomplete};
@@ -42,7 +42,7 @@ pub(super) enum Step {
         type_: Type,
         packed: bool,
     },
-    /// Numbers and steps of key and value.
+    /// Tags and steps of key and value.
     Map(Box<[(u32, Step); 2]>),
 }
 
@@ -57,7 +57,8 @@ pub(super) enum Source {
 /// A field of the message.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub number: u32,
+    /// Number and wire type.
+    pub tag: u32,
     pub source: Source,
     pub step: Step,
     /// Zero is written, too.
@@ -87,7 +88,9 @@ impl Encoder {
                 write_message(parts, schema, value, out, None)
             }
             (Self::Message(_), other) => Err(unwritable(schema.type_, other)),
-            (Self::Wrapper(type_), value) => write_one(1, type_, false, schema, value, out, None),
+            (Self::Wrapper(type_), value) => {
+                write_one(1 << 3 | type_.wire(), type_, false, schema, value, out, None)
+            }
         }
     }
 }
@@ -123,8 +126,8 @@ fn write_message(
             (Value::Null, Some(default)) => out.extend_from_slice(default),
             (Value::Null, None) => {}
             (value, _) => {
-                let Part { number, ref step, always, .. } = *part;
-                write_step(number, step, always, schema, value, out, Some(&around))
+                let Part { tag, ref step, always, .. } = *part;
+                write_step(tag, step, always, schema, value, out, Some(&around))
                     .map_err(|error| in_field(error, &field.name))?;
             }
         }
@@ -156,9 +159,9 @@ fn member<'u>(
     }
 }
 
-/// Appends the field, its number first.
+/// Appends the field, its tag first.
 pub(super) fn write_step(
-    number: u32,
+    tag: u32,
     step: &Step,
     always: bool,
     schema: &Schema,
@@ -167,30 +170,29 @@ pub(super) fn write_step(
     around: Option<&Around<'_>>,
 ) -> Result<(), DataError> {
     match (step, value) {
-        (Step::One(type_), value) => write_one(number, type_, always, schema, value, out, around),
+        (Step::One(type_), value) => write_one(tag, type_, always, schema, value, out, around),
         (Step::List { .. } | Step::Map(_), Value::Array([]) | Value::Map([])) => Ok(()),
         (Step::List { type_, packed }, Value::Array(items)) => {
             let of = schema.value_schema.as_deref().ok_or_else(incomplete)?;
             if *packed {
-                write_varint((number << 3 | LEN).into(), out);
+                write_varint(tag.into(), out);
                 return write_nested(out, |out| {
-                    items.iter().try_for_each(|item| payload(type_, of, *item, out, around))
+                    items.iter().try_for_each(|item| payload(type_, of, *item, out))
                 });
             }
-            items.iter().try_for_each(|item| write_one(number, type_, true, of, *item, out, around))
+            items.iter().try_for_each(|item| write_one(tag, type_, true, of, *item, out, around))
         }
         (Step::Map(entry), Value::Map(entries)) => {
             let keys = schema.key_schema.as_deref().ok_or_else(incomplete)?;
             let values = schema.value_schema.as_deref().ok_or_else(incomplete)?;
-            let [(key_number, key_step), (value_number, value_step)] = &**entry;
+            let [(key_tag, key_step), (value_tag, value_step)] = &**entry;
             for (key, value) in entries.iter() {
-                write_varint((number << 3 | LEN).into(), out);
-                write_nested(out, |out| {
+                write_message_field(tag, out, |out| {
                     if !key.is_null() {
-                        write_step(*key_number, key_step, false, keys, *key, out, around)?;
+                        write_step(*key_tag, key_step, false, keys, *key, out, around)?;
                     }
                     if !value.is_null() {
-                        write_step(*value_number, value_step, false, values, *value, out, around)?;
+                        write_step(*value_tag, value_step, false, values, *value, out, around)?;
                     }
                     Ok(())
                 })?;
@@ -201,9 +203,9 @@ pub(super) fn write_step(
     }
 }
 
-/// Appends number and value; a zero that need not be written is taken back.
+/// Appends tag and value; a zero that need not be written is taken back.
 fn write_one(
-    number: u32,
+    tag: u32,
     type_: &Type,
     always: bool,
     schema: &Schema,
@@ -211,19 +213,23 @@ fn write_one(
     out: &mut Vec<u8>,
     around: Option<&Around<'_>>,
 ) -> Result<(), DataError> {
+    if type_.composite() {
+        return write_message_field(tag, out, |out| body(type_, schema, value, out, around));
+    }
     let start = out.len();
-    write_varint((number << 3 | type_.wire()).into(), out);
+    write_varint(tag.into(), out);
     let from = out.len();
-    payload(type_, schema, value, out, around)?;
+    payload(type_, schema, value, out)?;
     // No value but zero, and no text but an empty one, is written in zero bytes alone.
-    if !always && !type_.composite() && out[from..].iter().all(|byte| *byte == 0) {
+    if !always && out[from..].iter().all(|byte| *byte == 0) {
         out.truncate(start);
     }
     Ok(())
 }
 
 impl Type {
-    fn composite(&self) -> bool {
+    /// Whether it is a message on the wire.
+    pub fn composite(&self) -> bool {
         matches!(
             self,
             Self::Decimal
@@ -236,7 +242,8 @@ impl Type {
         )
     }
 
-    fn wire(&self) -> u32 {
+    /// How it is written, if not as a group.
+    pub fn wire(&self) -> u32 {
         match self {
             Self::Integer(scalar) => wire_type(*scalar),
             Self::Boolean | Self::Symbol(_) => VARINT,
@@ -247,13 +254,12 @@ impl Type {
     }
 }
 
-/// Appends the value without its number.
+/// Appends a value that is no message, without its tag.
 fn payload(
     type_: &Type,
     schema: &Schema,
     value: Value<'_>,
     out: &mut Vec<u8>,
-    around: Option<&Around<'_>>,
 ) -> Result<(), DataError> {
     match (type_, value) {
         (Type::String, Value::Str(text)) => write_counted(text.as_bytes(), out),
@@ -271,8 +277,22 @@ fn payload(
                 found.map_err(|_| DataError::new(format!("the enum has no symbol {symbol}")))?;
             write_varint(i64::from(symbols[at].1) as u64, out);
         }
+        (_, value) => return Err(unwritable(schema.type_, value)),
+    }
+    Ok(())
+}
+
+/// Appends a message's fields.
+fn body(
+    type_: &Type,
+    schema: &Schema,
+    value: Value<'_>,
+    out: &mut Vec<u8>,
+    around: Option<&Around<'_>>,
+) -> Result<(), DataError> {
+    match (type_, value) {
         (Type::Message(parts), Value::Struct(value)) => {
-            return write_nested(out, |out| write_message(parts, schema, value, out, around));
+            write_message(parts, schema, value, out, around)
         }
         (Type::Again(out_by), Value::Struct(value)) => {
             let mut message = around;
@@ -280,15 +300,28 @@ fn payload(
                 message = message.and_then(|message| message.outer);
             }
             let message = message.ok_or_else(incomplete)?;
-            return write_nested(out, |out| {
-                write_message(message.parts, message.schema, value, out, message.outer)
-            });
+            write_message(message.parts, message.schema, value, out, message.outer)
         }
         (Type::Wrapper(type_), value) => {
-            return write_nested(out, |out| write_one(1, type_, false, schema, value, out, None));
+            write_one(1 << 3 | type_.wire(), type_, false, schema, value, out, None)
         }
-        (type_, value) => return write_logical(type_, schema, value, out),
+        (type_, value) => write_logical(type_, schema, value, out),
     }
+}
+
+/// Appends a message's tag and what `body` makes: behind its length, or as a group up to its end.
+#[inline]
+fn write_message_field(
+    tag: u32,
+    out: &mut Vec<u8>,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    write_varint(tag.into(), out);
+    if tag & 7 != START {
+        return write_nested(out, body);
+    }
+    body(out)?;
+    write_varint((tag & !7 | END).into(), out);
     Ok(())
 }
 
@@ -352,28 +385,24 @@ fn write_logical(
             [millis / 3_600_000, minutes, seconds, millis % 1000 * 1_000_000]
         }
         (Type::Decimal, Value::Decimal(decimal)) => {
-            return write_nested(out, |out| {
-                let unscaled = logical::minimal(decimal.unscaled);
-                out.push(1 << 3 | LEN as u8);
-                write_counted(unscaled, out);
-                out.push(2 << 3);
-                write_varint(logical::digits(unscaled).into(), out);
-                if decimal.scale != 0 {
-                    out.push(3 << 3);
-                    write_varint(i64::from(decimal.scale) as u64, out);
-                }
-                Ok(())
-            });
+            let unscaled = logical::minimal(decimal.unscaled);
+            out.push(1 << 3 | LEN as u8);
+            write_counted(unscaled, out);
+            out.push(2 << 3);
+            write_varint(logical::digits(unscaled).into(), out);
+            if decimal.scale != 0 {
+                out.push(3 << 3);
+                write_varint(i64::from(decimal.scale) as u64, out);
+            }
+            return Ok(());
         }
         (_, other) => return Err(unwritable(schema.type_, other)),
     };
-    write_nested(out, |out| {
-        for (at, number) in numbers.iter().enumerate().filter(|(_, number)| **number != 0) {
-            out.push((at as u8 + 1) << 3);
-            write_varint(*number as u64, out);
-        }
-        Ok(())
-    })
+    for (at, number) in numbers.iter().enumerate().filter(|(_, number)| **number != 0) {
+        out.push((at as u8 + 1) << 3);
+        write_varint(*number as u64, out);
+    }
+    Ok(())
 }
 
 #[cold]

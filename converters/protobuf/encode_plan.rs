@@ -7,6 +7,7 @@ use super::from_connect::{is_integer, is_union, logical_type};
 use super::names::*;
 use super::scalar::wrapper;
 use super::schema::{Field, Id, Kind, Message, ProtoSchema};
+use super::wire::{LEN, START};
 use crate::arena::Arena;
 use crate::data::{
     DATE_NAME, DECIMAL_NAME, OwnedValue, Schema, SchemaType, TIME_NAME, TIMESTAMP_NAME,
@@ -67,7 +68,7 @@ impl Planner<'_> {
                 parts.extend(self.part(&field.name, &field.schema, source, message)?);
             }
         }
-        parts.sort_by_key(|part| part.number);
+        parts.sort_by_key(|part| part.tag);
         self.open.pop();
         Ok(parts)
     }
@@ -92,7 +93,8 @@ impl Planner<'_> {
         let step =
             self.step(schema, field).map_err(|why| format!("{}.{name}: {why}", message.full))?;
         let always = field.oneof.is_some() || field.optional || message.syntax != Syntax::Proto3;
-        let mut part = Part { number: field.number, source, step, always, default: None };
+        let tag = tag_of(field, &step);
+        let mut part = Part { tag, source, step, always, default: None };
         if let (Source::Field(_), Some(default)) = (source, &schema.default)
             && !self.config.ignore_default_for_nullables
         {
@@ -125,9 +127,10 @@ impl Planner<'_> {
                     return Err("the schema nests too deeply".to_owned());
                 }
                 self.open.push((None, None));
-                let key = (key.number, self.step(keys, key)?);
-                let value = (value.number, self.step(values, value)?);
+                let (key_step, value_step) = (self.step(keys, key)?, self.step(values, value)?);
                 self.open.pop();
+                let key = (tag_of(key, &key_step), key_step);
+                let value = (tag_of(value, &value_step), value_step);
                 Ok(Step::Map(Box::new([key, value])))
             }
             SchemaType::Array | SchemaType::Map => Err(no()),
@@ -223,11 +226,21 @@ impl Planner<'_> {
     }
 }
 
+/// The tag that the field begins with each time.
+fn tag_of(field: &Field, step: &Step) -> u32 {
+    let wire = match step {
+        _ if field.group => START,
+        Step::One(type_) | Step::List { type_, packed: false } => type_.wire(),
+        Step::List { packed: true, .. } | Step::Map(_) => LEN,
+    };
+    field.number << 3 | wire
+}
+
 /// What the field is for a null that has a default.
 fn default_bytes(part: &Part, schema: &Schema, default: &OwnedValue) -> Result<Box<[u8]>, String> {
     let (arena, mut out) = (Arena::new(), Vec::new());
     let value = default.to_value(&arena);
-    write_step(part.number, &part.step, part.always, schema, value, &mut out, None)
+    write_step(part.tag, &part.step, part.always, schema, value, &mut out, None)
         .map_err(|error| error.message)?;
     Ok(out.into())
 }

@@ -10,6 +10,16 @@ pub(super) enum Syntax {
     Edition,
 }
 
+/// `features.message_encoding`, of editions: how a message in a message is written. What says
+/// nothing has it from what is around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Encoding {
+    #[default]
+    LengthPrefixed,
+    /// As a group.
+    Delimited,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct File {
     pub syntax: Syntax,
@@ -20,6 +30,7 @@ pub(super) struct File {
     pub enums: Vec<EnumDef>,
     /// Services or extensions are declared, too.
     pub has_others: bool,
+    pub encoding: Option<Encoding>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -32,6 +43,7 @@ pub(super) struct MessageDef {
     pub enums: Vec<EnumDef>,
     /// `option map_entry = true`.
     pub map_entry: bool,
+    pub encoding: Option<Encoding>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -62,6 +74,8 @@ pub(super) struct FieldDef {
     pub packed: Option<bool>,
     /// `params` of `(confluent.field_meta)`.
     pub params: Vec<(String, String)>,
+    /// Its own, or that of its oneof.
+    pub encoding: Option<Encoding>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

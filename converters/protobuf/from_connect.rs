@@ -14,6 +14,8 @@ pub(super) struct Written {
     pub text: String,
     /// Full name of the message that the data is.
     pub message: String,
+    /// What the text imports, in its order.
+    pub imports: Vec<String>,
 }
 
 /// Structs in structs.
@@ -23,7 +25,11 @@ const MAX_DEPTH: usize = 50;
 pub(super) fn proto_text(schema: &Schema, config: &ProtobufDataConfig) -> Result<Written, String> {
     if schema.type_ != SchemaType::Struct {
         let wrapper = root_wrapper(schema)?;
-        return Ok(Written { text: WRAPPERS.to_owned(), message: wrapper.to_owned() });
+        return Ok(Written {
+            text: WRAPPERS.to_owned(),
+            message: wrapper.to_owned(),
+            imports: Vec::new(),
+        });
     }
     if is_union(schema) {
         return Err("a union by itself cannot be written; it must be a field of a struct".into());
@@ -43,7 +49,7 @@ pub(super) fn proto_text(schema: &Schema, config: &ProtobufDataConfig) -> Result
         messages: vec![message],
         ..File::default()
     };
-    Ok(Written { text: print(&file), message: full })
+    Ok(Written { text: print(&file), message: full, imports: file.imports })
 }
 
 fn root_wrapper(schema: &Schema) -> Result<&'static str, String> {
@@ -213,7 +219,17 @@ impl Writer<'_> {
         let type_ = self
             .type_(message, item, &name, oneof.is_some(), &mut params)
             .map_err(|why| format!("{name}: {why}"))?;
-        Ok(FieldDef { name, number, label, type_, oneof, default: None, packed: None, params })
+        Ok(FieldDef {
+            name,
+            number,
+            label,
+            type_,
+            oneof,
+            default: None,
+            packed: None,
+            params,
+            encoding: None,
+        })
     }
 
     /// The field's type; what it needs is declared in the message or imported.

@@ -9,6 +9,14 @@ pub(super) fn text(path: &str) -> Option<&'static str> {
     FILES.iter().find(|(known, _)| *known == path).map(|(_, text)| *text)
 }
 
+/// Of a file that written schemas import, the text that Confluent's converter registers for it.
+pub(super) fn registered(path: &str) -> Option<&'static str> {
+    if path == WRAPPERS_PATH {
+        return Some(WRAPPERS);
+    }
+    REGISTERED.iter().find(|(known, _)| *known == path).map(|(_, text)| *text)
+}
+
 pub(super) const WRAPPERS_PATH: &str = "google/protobuf/wrappers.proto";
 
 /// What a primitive by itself is registered under, as Confluent's converter writes it: all wrappers,
@@ -52,6 +60,98 @@ message BytesValue {
   bytes value = 1;
 }
 "#;
+
+const REGISTERED: [(&str, &str); 5] = [
+    (
+        "confluent/type/decimal.proto",
+        r#"syntax = "proto3";
+package confluent.type;
+
+option java_package = "io.confluent.protobuf.type";
+option java_outer_classname = "DecimalProto";
+option java_multiple_files = true;
+
+message Decimal {
+  bytes value = 1;
+  uint32 precision = 2;
+  int32 scale = 3;
+}
+"#,
+    ),
+    (
+        "confluent/type/variant.proto",
+        r#"syntax = "proto3";
+package confluent.type;
+
+option java_package = "io.confluent.protobuf.type";
+option java_outer_classname = "VariantProto";
+option java_multiple_files = true;
+
+message Variant {
+  bytes metadata = 1;
+  bytes value = 2;
+}
+"#,
+    ),
+    (
+        "google/protobuf/timestamp.proto",
+        r#"syntax = "proto3";
+package google.protobuf;
+
+option java_package = "com.google.protobuf";
+option java_outer_classname = "TimestampProto";
+option java_multiple_files = true;
+option go_package = "google.golang.org/protobuf/types/known/timestamppb";
+option cc_enable_arenas = true;
+option objc_class_prefix = "GPB";
+option csharp_namespace = "Google.Protobuf.WellKnownTypes";
+
+message Timestamp {
+  int64 seconds = 1;
+  int32 nanos = 2;
+}
+"#,
+    ),
+    (
+        "google/type/date.proto",
+        r#"syntax = "proto3";
+package google.type;
+
+option java_package = "com.google.type";
+option java_outer_classname = "DateProto";
+option java_multiple_files = true;
+option go_package = "google.golang.org/genproto/googleapis/type/date;date";
+option cc_enable_arenas = true;
+option objc_class_prefix = "GTP";
+
+message Date {
+  int32 year = 1;
+  int32 month = 2;
+  int32 day = 3;
+}
+"#,
+    ),
+    (
+        "google/type/timeofday.proto",
+        r#"syntax = "proto3";
+package google.type;
+
+option java_package = "com.google.type";
+option java_outer_classname = "TimeOfDayProto";
+option java_multiple_files = true;
+option go_package = "google.golang.org/genproto/googleapis/type/timeofday;timeofday";
+option cc_enable_arenas = true;
+option objc_class_prefix = "GTP";
+
+message TimeOfDay {
+  int32 hours = 1;
+  int32 minutes = 2;
+  int32 seconds = 3;
+  int32 nanos = 4;
+}
+"#,
+    ),
+];
 
 macro_rules! file {
     ($path:literal, $package:literal, $text:literal) => {

@@ -24,6 +24,7 @@ mod options;
 mod parse;
 mod print;
 mod program;
+mod references;
 mod scalar;
 mod schema;
 mod to_connect;
@@ -31,3 +32,4 @@ mod wire;
 
 pub use config::{ProtobufConverterConfig, ProtobufDataConfig};
 pub use converter::ProtobufConverter;
+pub use references::{KnownTypes, ReferenceNames};

@@ -1,5 +1,6 @@
 //! Options of a `.proto` text: `packed = true`, `(confluent.field_meta) = { … }`.
 
+use super::file::Encoding;
 use super::lexer::Token;
 use super::parse::Parser;
 
@@ -146,6 +147,22 @@ impl Parser<'_> {
 pub(super) fn option_named<'o>(options: &'o [Opt], name: &str) -> Option<&'o Literal> {
     options.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value)
 }
+
+/// What `features.message_encoding` says, however it is written.
+pub(super) fn encoding((name, value): &Opt) -> Result<Option<Encoding>, String> {
+    let value = match value {
+        Literal::Message(members) if name == "features" => option_named(members, ENCODING),
+        value => (name.strip_prefix("features.") == Some(ENCODING)).then_some(value),
+    };
+    match value.map(|value| value.text().unwrap_or_default()) {
+        None => Ok(None),
+        Some("LENGTH_PREFIXED") => Ok(Some(Encoding::LengthPrefixed)),
+        Some("DELIMITED") => Ok(Some(Encoding::Delimited)),
+        Some(other) => Err(format!("{ENCODING} is LENGTH_PREFIXED or DELIMITED, not '{other}'")),
+    }
+}
+
+const ENCODING: &str = "message_encoding";
 
 /// `params` of `(confluent.field_meta)`, however it is written.
 pub(super) fn meta_params(options: &[Opt]) -> Vec<(String, String)> {

@@ -99,7 +99,7 @@ impl FileResolver for Texts {
     }
 }
 
-fn pool(texts: Vec<(String, String)>) -> DescriptorPool {
+pub(super) fn pool(texts: Vec<(String, String)>) -> DescriptorPool {
     let main = texts[0].0.clone();
     let mut resolver = ChainFileResolver::new();
     resolver.add(Texts(texts));
@@ -130,7 +130,11 @@ fn scalar(random: &mut Random, kind: &Kind, depth: usize) -> Reflected {
     }
 }
 
-fn message_value(random: &mut Random, of: &MessageDescriptor, depth: usize) -> DynamicMessage {
+pub(super) fn message_value(
+    random: &mut Random,
+    of: &MessageDescriptor,
+    depth: usize,
+) -> DynamicMessage {
     let mut message = DynamicMessage::new(of.clone());
     for field in of.fields() {
         let deep = matches!(field.kind(), Kind::Message(_)) && depth == 0;
@@ -213,7 +217,7 @@ fn shown_field(field: &FieldDescriptor, value: &Reflected) -> String {
     }
 }
 
-fn shown_message(message: &DynamicMessage) -> String {
+pub(super) fn shown_message(message: &DynamicMessage) -> String {
     let of = message.descriptor();
     let mut fields = Vec::new();
     let mut add = |name: &str, text: String| fields.push(format!("{name}={text}"));
@@ -240,7 +244,7 @@ fn declared(of: &MessageDescriptor) -> Vec<FieldDescriptor> {
 }
 
 /// Ours, in the same words: maps in order of their text.
-fn ours(value: &Value<'_>) -> String {
+pub(super) fn ours(value: &Value<'_>) -> String {
     match value {
         Value::Struct(value) => {
             let fields = value.schema.fields.iter().zip(value.values);

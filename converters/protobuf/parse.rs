@@ -3,9 +3,9 @@
 //! Of options, only those are kept that change what data means to Connect. Groups, services and
 //! extensions are read over, as Confluent's converter does.
 
-use super::file::{EnumDef, FieldDef, File, Label, MessageDef, Scalar, Syntax, TypeName};
+use super::file::{Encoding, EnumDef, FieldDef, File, Label, MessageDef, Scalar, Syntax, TypeName};
 use super::lexer::{Lexer, Token};
-use super::options::{Opt, meta_params, option_named};
+use super::options::{Opt, encoding, meta_params, option_named};
 use super::scalar::integer_of;
 
 /// Messages in messages, and values in options.
@@ -16,7 +16,7 @@ const MAX_NUMBER: u32 = (1 << 29) - 1;
 
 /// The file; the error names the line.
 pub(super) fn parse(text: &str) -> Result<File, String> {
-    let mut parser = Parser { lexer: Lexer::new(text), peeked: None };
+    let mut parser = Parser { lexer: Lexer::new(text), peeked: None, editions: false };
     match parser.file() {
         Ok(file) => Ok(file),
         Err(why) => Err(format!("line {} of the .proto text: {why}", parser.lexer.line())),
@@ -26,6 +26,8 @@ pub(super) fn parse(text: &str) -> Result<File, String> {
 pub(super) struct Parser<'t> {
     lexer: Lexer<'t>,
     peeked: Option<Token<'t>>,
+    /// The file is one of an edition: it may have features.
+    editions: bool,
 }
 
 impl<'t> Parser<'t> {
@@ -167,6 +169,7 @@ impl<'t> Parser<'t> {
                 }
                 "edition" => {
                     file.syntax = Syntax::Edition;
+                    self.editions = true;
                     self.skip_statement()?;
                 }
                 "package" => {
@@ -176,7 +179,7 @@ impl<'t> Parser<'t> {
                 "import" => self.import(&mut file)?,
                 "option" => {
                     let option = self.option()?;
-                    refuse_groups(&option)?;
+                    file.encoding = self.encoding_of(&option)?.or(file.encoding);
                     self.expect(b';')?;
                 }
                 "message" => file.messages.push(self.message(0)?),
@@ -242,8 +245,9 @@ impl<'t> Parser<'t> {
             "extend" => self.skip_block()?,
             "extensions" | "reserved" => self.skip_statement()?,
             "option" => {
-                let (name, value) = self.option()?;
-                message.map_entry |= name == "map_entry" && value.is_true();
+                let option = self.option()?;
+                message.map_entry |= option.0 == "map_entry" && option.1.is_true();
+                message.encoding = self.encoding_of(&option)?.or(message.encoding);
                 self.expect(b';')?;
             }
             "export" | "local" if names => {}
@@ -316,7 +320,10 @@ impl<'t> Parser<'t> {
         let number = u32::try_from(number).ok().filter(|number| (1..=MAX_NUMBER).contains(number));
         let number = number.ok_or_else(|| format!("the number of {name} is out of range"))?;
         let options = self.bracketed_options()?;
-        options.iter().try_for_each(refuse_groups)?;
+        let mut encoding = None;
+        for option in &options {
+            encoding = self.encoding_of(option)?.or(encoding);
+        }
         self.expect(b';')?;
         let default = option_named(&options, "default").and_then(|value| value.text());
         message.fields.push(FieldDef {
@@ -328,24 +335,30 @@ impl<'t> Parser<'t> {
             default: default.map(str::to_owned),
             packed: option_named(&options, "packed").map(|value| value.is_true()),
             params: meta_params(&options),
+            encoding,
         });
         Ok(())
     }
 
     fn oneof(&mut self, message: &mut MessageDef, depth: usize) -> Result<(), String> {
-        let at = message.oneofs.len();
+        let (at, first, mut encoding) = (message.oneofs.len(), message.fields.len(), None);
         message.oneofs.push(self.word("a oneof's name")?.to_owned());
         self.expect(b'{')?;
         loop {
             match self.next()? {
-                Token::Symbol(b'}') => return Ok(()),
+                Token::Symbol(b'}') => {
+                    let members = &mut message.fields[first..];
+                    members.iter_mut().for_each(|one| one.encoding = one.encoding.or(encoding));
+                    return Ok(());
+                }
                 Token::Symbol(b';') => {}
                 Token::Symbol(b'.') => {
                     let type_ = format!(".{}", self.dotted(None)?);
                     self.field(message, Label::None, &type_, Some(at))?;
                 }
                 Token::Word("option") => {
-                    self.option()?;
+                    let option = self.option()?;
+                    encoding = self.encoding_of(&option)?.or(encoding);
                     self.expect(b';')?;
                 }
                 Token::Word("group") => self.group(depth)?,
@@ -363,6 +376,17 @@ impl<'t> Parser<'t> {
         self.bracketed_options()?;
         self.expect(b'{')?;
         self.message_body(name, depth + 1).map(drop)
+    }
+
+    /// What the option says of messages' encoding. Only editions have features: elsewhere one that
+    /// changes what data means cannot be anybody's intent.
+    fn encoding_of(&self, option: &Opt) -> Result<Option<Encoding>, String> {
+        match encoding(option)? {
+            Some(_) if !self.editions => {
+                Err(format!("{} is there in editions alone (edition = \"2023\";)", option.0))
+            }
+            found => Ok(found),
+        }
     }
 
     fn enumeration(&mut self) -> Result<EnumDef, String> {
@@ -393,19 +417,6 @@ impl<'t> Parser<'t> {
             }
         }
     }
-}
-
-/// Editions can have messages written as groups, which are not read.
-fn refuse_groups(option: &Opt) -> Result<(), String> {
-    let (name, value) = option;
-    let delimited = |value: &super::options::Literal| value.text() == Some("DELIMITED");
-    let found = match value {
-        super::options::Literal::Message(members) if name == "features" => {
-            members.iter().any(|(name, value)| name == "message_encoding" && delimited(value))
-        }
-        value => name == "features.message_encoding" && delimited(value),
-    };
-    if found { Err("message_encoding = DELIMITED is not supported".to_owned()) } else { Ok(()) }
 }
 
 fn type_name(text: &str) -> TypeName {
@@ -483,7 +494,8 @@ mod tests {
             ("message M { int32 a = 536870912; }", 1),
             ("enum E { A; }", 1),
             ("message M {", 1),
-            ("edition = \"2023\"; option features.message_encoding = DELIMITED;", 1),
+            ("syntax = \"proto3\";\noption features.message_encoding = DELIMITED;", 2),
+            ("edition = \"2023\";\n\noption features.message_encoding = 2;", 3),
             ("message M { } }", 1),
         ] {
             let why = parse(text).unwrap_err();

@@ -73,6 +73,8 @@ pub(super) struct Growing {
     pub slot: u16,
     /// Of a map, what its keys and values are.
     pub entry: Option<(Op, Op)>,
+    /// Of a map, whether its values are groups.
+    pub group_values: bool,
 }
 
 /// A oneof.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::file::{EnumDef, FieldDef, File, Label, MessageDef, Scalar, Syntax, TypeName};
+use super::file::{Encoding, EnumDef, FieldDef, File, Label, MessageDef, Scalar, Syntax, TypeName};
 use super::known;
 use super::names::{ENTRY, KEY_FIELD, VALUE_FIELD, map_entry};
 use super::parse::parse;
@@ -30,6 +30,8 @@ pub(super) struct Field {
     pub oneof: Option<usize>,
     /// Of a repeated number, whether it is written packed.
     pub packed: bool,
+    /// A message that is written as a group.
+    pub group: bool,
     pub default: Option<String>,
     pub params: Vec<(String, String)>,
     /// Whether it says `optional` by itself: proto3's `optional`, or proto2's outside of oneofs.
@@ -217,6 +219,15 @@ struct Linker {
     symbols: HashMap<String, Symbol>,
 }
 
+/// What fields have from the messages and the file around.
+#[derive(Clone, Copy)]
+struct Inherited {
+    syntax: Syntax,
+    encoding: Encoding,
+    /// The message says that it is a map's entry.
+    map_entry: bool,
+}
+
 fn joined(scope: &str, name: &str) -> String {
     if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") }
 }
@@ -296,27 +307,35 @@ impl Linker {
 
     /// Finds what the fields' types are.
     fn link(&mut self, file: &File) -> Result<(), String> {
-        file.messages
-            .iter()
-            .try_for_each(|message| self.link_message(message, &file.package, file.syntax))
+        let from = Inherited {
+            syntax: file.syntax,
+            encoding: file.encoding.unwrap_or_default(),
+            map_entry: false,
+        };
+        file.messages.iter().try_for_each(|message| self.link_message(message, &file.package, from))
     }
 
     fn link_message(
         &mut self,
         message: &MessageDef,
         scope: &str,
-        syntax: Syntax,
+        from: Inherited,
     ) -> Result<(), String> {
         let full = joined(scope, &message.name);
+        let from = Inherited {
+            encoding: message.encoding.unwrap_or(from.encoding),
+            map_entry: message.map_entry,
+            ..from
+        };
         for nested in &message.messages {
-            self.link_message(nested, &full, syntax)?;
+            self.link_message(nested, &full, from)?;
         }
         let (mut fields, mut numbers, mut names) = (Vec::new(), HashSet::new(), HashSet::new());
         for field in &message.fields {
             if !numbers.insert(field.number) | !names.insert(field.name.as_str()) {
                 return Err(format!("two fields of {full} are {} = {}", field.name, field.number));
             }
-            fields.push(self.field(field, &full, syntax)?);
+            fields.push(self.field(field, &full, from)?);
         }
         if let Some(Symbol::Message(id)) = self.symbols.get(&full) {
             self.schema.messages[*id as usize].fields = fields;
@@ -324,7 +343,8 @@ impl Linker {
         Ok(())
     }
 
-    fn field(&mut self, field: &FieldDef, scope: &str, syntax: Syntax) -> Result<Field, String> {
+    fn field(&mut self, field: &FieldDef, scope: &str, from: Inherited) -> Result<Field, String> {
+        let syntax = from.syntax;
         let (mut label, mut packable) = (field.label, false);
         let kind = match &field.type_ {
             TypeName::Map(key, value) => {
@@ -337,6 +357,11 @@ impl Linker {
             packable = !matches!(scalar, Scalar::String | Scalar::Bytes);
         }
         packable |= matches!(kind, Kind::Enum(_));
+        let encoding = field.encoding.unwrap_or(from.encoding);
+        // Maps are as they are in every file, and what is in them.
+        let group = encoding == Encoding::Delimited
+            && !from.map_entry
+            && matches!(kind, Kind::Message(id) if !self.schema.messages[id as usize].map_entry);
         Ok(Field {
             name: field.name.clone(),
             number: field.number,
@@ -346,6 +371,7 @@ impl Linker {
             packed: packable
                 && label == Label::Repeated
                 && field.packed.unwrap_or(syntax != Syntax::Proto2),
+            group,
             default: field.default.clone(),
             params: field.params.clone(),
             optional: label == Label::Optional
@@ -377,6 +403,7 @@ impl Linker {
             kind,
             oneof: None,
             packed: false,
+            group: false,
             default: None,
             params: Vec::new(),
             optional: syntax == Syntax::Proto2,

@@ -9,8 +9,12 @@ use crate::json::jvm_text::{show, show_schema};
 use crate::registry::{RegistryUse, WriteAs};
 use crate::test_rig::{Shelf, framed};
 
+#[path = "group_tests.rs"]
+mod group_tests;
 #[path = "oracle_tests.rs"]
 mod oracle_tests;
+#[path = "reference_tests.rs"]
+mod reference_tests;
 #[path = "write_tests.rs"]
 mod write_tests;
 

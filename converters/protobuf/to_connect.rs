@@ -10,7 +10,7 @@ use super::names::*;
 use super::program::{Entry, EnumPlan, Growing, Late, MessagePlan, Op, Place, Program, Union};
 use super::scalar::{scalar_default, type_of, wire_type, wrapper};
 use super::schema::{Field, Id, Kind, Message, ProtoSchema};
-use super::wire::{LEN, VARINT};
+use super::wire::{LEN, START, VARINT};
 use crate::data::{Field as ConnectField, Schema, SchemaType, Value};
 
 /// Fields that a schema may have with all that its messages hold, each counted where it stands.
@@ -181,7 +181,7 @@ impl<'s> Compiler<'s> {
         for (at, member) in members.into_iter().enumerate() {
             let made = self.field(member, true)?;
             draft.needs = draft.needs.min(made.needs);
-            let tag = tag_of(member, made.op);
+            let tag = tag_of(member);
             let place = Place::Member(group, at as u16);
             draft.entries.push(Entry { tag, op: made.op, place });
             if flat {
@@ -221,18 +221,15 @@ impl<'s> Compiler<'s> {
             let growing = draft.growing.len() as u16;
             let map = made.key.is_some();
             let entry = made.key.map(|key| (key, made.op));
-            draft.growing.push(Growing { slot, entry });
+            let group_values = map && self.group_values(field);
+            draft.growing.push(Growing { slot, entry, group_values });
             draft.template.push(if map { Value::Map(&[]) } else { Value::Array(&[]) });
             let place = if map { Place::Map(growing) } else { Place::List(growing) };
-            let tag = if field.packed { field.number << 3 | LEN } else { tag_of(field, made.op) };
+            let tag = if field.packed { field.number << 3 | LEN } else { tag_of(field) };
             draft.entries.push(Entry { tag, op: made.op, place });
             return Ok(());
         }
-        draft.entries.push(Entry {
-            tag: tag_of(field, made.op),
-            op: made.op,
-            place: Place::Slot(slot),
-        });
+        draft.entries.push(Entry { tag: tag_of(field), op: made.op, place: Place::Slot(slot) });
         if made.op.composite() {
             draft.single.push((slot, made.op));
         }
@@ -246,6 +243,12 @@ impl<'s> Compiler<'s> {
         let value = if absent { Value::Null } else { self.default(field, made.op, slot, draft)? };
         draft.template.push(value);
         Ok(())
+    }
+
+    /// Whether the values of a message that has the look of a map's entry are groups.
+    fn group_values(&self, field: &Field) -> bool {
+        let Kind::Message(id) = field.kind else { return false };
+        self.proto.message(id).entry().is_some_and(|(_, value)| value.group)
     }
 
     /// Of the innermost message around, whose field is at hand.
@@ -424,13 +427,12 @@ impl Draft {
     }
 }
 
-fn tag_of(field: &Field, op: Op) -> u32 {
-    let wire = match (op, field.kind) {
-        (op, _) if op.composite() => LEN,
-        (_, Kind::Enum(_)) => VARINT,
-        (_, Kind::Scalar(scalar)) => wire_type(scalar),
-        // A map's entries.
-        (_, Kind::Message(_)) => LEN,
+fn tag_of(field: &Field) -> u32 {
+    let wire = match field.kind {
+        Kind::Message(_) if field.group => START,
+        Kind::Message(_) => LEN,
+        Kind::Enum(_) => VARINT,
+        Kind::Scalar(scalar) => wire_type(scalar),
     };
     field.number << 3 | wire
 }

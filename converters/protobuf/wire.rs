@@ -11,7 +11,7 @@ pub(super) const START: u32 = 3;
 pub(super) const END: u32 = 4;
 pub(super) const I32: u32 = 5;
 
-/// Groups in groups that are read over.
+/// Groups in groups.
 const GROUPS: usize = 100;
 
 impl<'a> Input<'a> {
@@ -41,28 +41,45 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// The bytes of a message: behind a length, or up to the end of the group that the tag begins.
+    #[inline]
+    pub(super) fn message(&mut self, tag: u32) -> Result<&'a [u8], Fault> {
+        if tag & 7 == START { self.group(tag >> 3, 0) } else { self.delimited() }
+    }
+
     /// Reads over the field of that tag.
+    #[inline]
     pub(super) fn skip(&mut self, tag: u32) -> Result<(), Fault> {
-        let mut open = Vec::new();
-        let mut tag = tag;
+        self.skip_within(tag, 0)
+    }
+
+    fn skip_within(&mut self, tag: u32, depth: usize) -> Result<(), Fault> {
+        match tag & 7 {
+            VARINT => drop(self.varint()?),
+            I64 => drop(self.take(8)?),
+            LEN => drop(self.delimited()?),
+            I32 => drop(self.take(4)?),
+            START => drop(self.group(tag >> 3, depth)?),
+            END => return Err("a group ends that has not begun"),
+            _ => return Err("there is no wire type 6 or 7"),
+        }
+        Ok(())
+    }
+
+    /// The fields of a group that has begun; its end is read, too. A group inside of a group is read
+    /// over once for each that is around it, which [`GROUPS`] bounds.
+    fn group(&mut self, number: u32, depth: usize) -> Result<&'a [u8], Fault> {
+        if depth == GROUPS {
+            return Err("groups nest too deeply");
+        }
+        let from = self.at;
         loop {
-            match tag & 7 {
-                VARINT => drop(self.varint()?),
-                I64 => drop(self.take(8)?),
-                LEN => drop(self.delimited()?),
-                I32 => drop(self.take(4)?),
-                START if open.len() < GROUPS => open.push(tag >> 3),
-                START => return Err("groups nest too deeply"),
-                END => match open.pop() {
-                    Some(number) if number == tag >> 3 => {}
-                    _ => return Err("a group ends that has not begun"),
-                },
-                _ => return Err("there is no wire type 6 or 7"),
+            let end = self.at;
+            let tag = self.tag()?;
+            if tag == number << 3 | END {
+                return Ok(&self.bytes[from..end]);
             }
-            if open.is_empty() {
-                return Ok(());
-            }
-            tag = self.tag()?;
+            self.skip_within(tag, depth + 1)?;
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use millrace_converters::Converter;
 use millrace_converters::protobuf::{
-    ProtobufConverter, ProtobufConverterConfig, ProtobufDataConfig,
+    KnownTypes, ProtobufConverter, ProtobufConverterConfig, ProtobufDataConfig, ReferenceNames,
 };
 
-use super::{data_config_def, flag, registry_settings, registry_use};
+use super::{data_config_def, flag, key, registry_settings, registry_use};
 use crate::Config;
-use crate::config_def::{ConfigDef, ConfigError};
+use crate::config_def::{ConfigDef, ConfigError, DefaultValue, Type, Validator};
 use crate::plugin::ConverterPlugin;
 
 pub(super) const PLUGIN: ConverterPlugin = ConverterPlugin {
@@ -57,8 +57,47 @@ fn config_def() -> ConfigDef {
             "Whether to suffix union names with an underscore followed by an index",
         ),
         flag("flatten.unions", "false", "Whether to flatten unions (oneofs)"),
+        flag(
+            "skip.known.types",
+            "true",
+            "Whether a schema is registered without its imports of Google's and Confluent's files, \
+             which readers have. With false they are registered, too, and the schema refers to them.",
+        ),
+        flag(
+            "reference.lookup.only",
+            "false",
+            "With skip.known.types=false: whether the imported files must be registered already, \
+             whatever auto.register.schemas says.",
+        ),
+        key(
+            "reference.subject.name.strategy",
+            Type::Class,
+            DefaultValue::Of(REFERENCE_NAMES),
+            "With skip.known.types=false: how the subject of an imported file is named.",
+        )
+        .check(Validator::Custom(known_strategy)),
     ];
     keys.into_iter().fold(data_config_def(), ConfigDef::define)
+}
+
+const REFERENCE_NAMES: &str =
+    "io.confluent.kafka.serializers.subject.DefaultReferenceSubjectNameStrategy";
+
+fn strategy_of(class: &str) -> Option<ReferenceNames> {
+    Some(match class.rsplit('.').next().unwrap_or(class) {
+        "DefaultReferenceSubjectNameStrategy" => ReferenceNames::Path,
+        "QualifiedReferenceSubjectNameStrategy" => ReferenceNames::Qualified,
+        _ => return None,
+    })
+}
+
+fn known_strategy(class: &str) -> Result<(), String> {
+    match strategy_of(class) {
+        Some(_) => Ok(()),
+        None => Err("known are io.confluent.kafka.serializers.subject.\
+             DefaultReferenceSubjectNameStrategy and …QualifiedReferenceSubjectNameStrategy"
+            .to_owned()),
+    }
 }
 
 fn new_protobuf(config: &Config, is_key: bool) -> Result<ProtobufConverter, Vec<ConfigError>> {
@@ -79,7 +118,15 @@ fn new_protobuf(config: &Config, is_key: bool) -> Result<ProtobufConverter, Vec<
     };
     let config_of_converter =
         ProtobufConverterConfig { data, registry: registry_use(&parsed, is_key) };
-    Ok(ProtobufConverter::new(config_of_converter, registry_settings(config)))
+    let converter = ProtobufConverter::new(config_of_converter, registry_settings(config));
+    if parsed.bool("skip.known.types") {
+        return Ok(converter);
+    }
+    let strategy = parsed.string("reference.subject.name.strategy");
+    Ok(converter.with_known_types(KnownTypes {
+        lookup_only: parsed.bool("reference.lookup.only"),
+        names: strategy_of(strategy).unwrap_or_default(),
+    }))
 }
 
 #[cfg(test)]
@@ -88,11 +135,17 @@ mod tests {
 
     #[test]
     fn all_mistakes_at_once() {
-        let pairs = [("int.for.enums", "perhaps"), ("flatten.unions", "no"), ("max.retries", "-1")];
+        let pairs = [
+            ("int.for.enums", "perhaps"),
+            ("flatten.unions", "no"),
+            ("skip.known.types", "some"),
+            ("reference.subject.name.strategy", "MyStrategy"),
+            ("max.retries", "-1"),
+        ];
         let config = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         let errors = new_protobuf(&config, false).err().unwrap();
         let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
-        for key in ["schema.registry.url", "int.for.enums", "flatten.unions", "max.retries"] {
+        for key in ["schema.registry.url"].into_iter().chain(pairs.map(|(key, _)| key)) {
             assert!(keys.contains(&key), "{key} is missing in {keys:?}");
         }
     }
