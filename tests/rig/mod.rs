@@ -6,6 +6,7 @@ pub mod connect;
 pub mod distributed;
 pub mod elasticsearch;
 pub mod kafka;
+pub mod mariadb;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -174,14 +174,16 @@ fn sql_keys() -> Vec<ConfigKey> {
     ]
 }
 
-const SQL_DOC: &str = "A query of PostgreSQL that finds the row of a key: \
+const SQL_DOC: &str = "A query of PostgreSQL, MySQL or MariaDB that finds the row of a key: \
      <code>SELECT segment, city FROM users WHERE id = $1</code>; the parts of a key of several are $1, \
-     $2 and so on. It is asked when a record wants a row that is not in memory, for many keys at once, \
+     $2 and so on. MySQL and MariaDB have a ? for each part, in the key's order. It is asked when a record wants a row that is not in memory, for many keys at once, \
      and the rows, and that there is none, are remembered for a while. Of several rows the first counts.";
 const SQL_URL_DOC: &str = "The database: \
-     <code>postgresql://user@host:5432/database?sslmode=require</code>, without the password. \
-     <code>sslmode</code> is disable, prefer, require or verify-full; with TLS the server's certificate \
-     and its name are checked in any case.";
+     <code>postgresql://user@host:5432/database?sslmode=require</code> or \
+     <code>mysql://user@host:3306/database?ssl-mode=required</code>, also postgres:// and mariadb://, \
+     without the password. <code>sslmode</code> is disable, prefer, require or verify-full, \
+     <code>ssl-mode</code> disabled, preferred, required or verify_identity; with TLS the server's \
+     certificate and its name are checked in any case.";
 const SQL_CA_DOC: &str = "A file of certificates (PEM) that the database's certificate must come from; \
      by default the system's.";
 const CACHE_ROWS_DOC: &str = "The most keys that are remembered, with or without a row; those that were \
@@ -304,7 +306,8 @@ fn sql_place(query: &str, parsed: &Parsed, errors: &mut Vec<ConfigError>) -> Sql
     let millis = |key| Duration::from_millis(parsed.long(key).unsigned_abs());
     match parsed.get(SQL_URL) {
         None => {
-            let why = "say where the database is: postgresql://user@host:5432/database";
+            let why = "say where the database is: postgresql://user@host:5432/database or \
+                 mysql://user@host:3306/database";
             errors.push(ConfigError::invalid(SQL_URL, "null", why));
         }
         // What may hold a password is not repeated.

@@ -2,6 +2,9 @@
 
 mod cache;
 mod connection;
+mod mysql;
+mod mysql_row;
+mod postgres;
 pub mod settings;
 
 use std::cell::{Cell, RefCell};

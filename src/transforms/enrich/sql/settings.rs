@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::{mysql, postgres};
+
 /// A query, its database, and how long answers live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlSpec {
@@ -21,17 +23,7 @@ pub struct SqlSpec {
 impl SqlSpec {
     /// For messages.
     pub fn name(&self) -> String {
-        let place = match server(&self.url) {
-            Ok(server) => {
-                let host = server.get_hosts().first();
-                let host = host.map_or_else(String::new, |host| match host {
-                    tokio_postgres::config::Host::Tcp(host) => host.clone(),
-                    tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-                });
-                format!("{host}/{}", server.get_dbname().unwrap_or_default())
-            }
-            Err(_) => String::new(),
-        };
+        let place = server(&self.url).map_or_else(|_| String::new(), |server| server.place());
         format!("the query of database {place}")
     }
 }
@@ -46,39 +38,54 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The parts of a `table.sql.url`.
+/// The database that a `table.sql.url` names.
+pub enum Server {
+    Postgres(Box<tokio_postgres::Config>),
+    Mysql(mysql::Server),
+}
+
+impl Server {
+    /// Its host and the database there, for messages.
+    fn place(&self) -> String {
+        let (host, database) = match self {
+            Self::Postgres(config) => (postgres::host(config), config.get_dbname()),
+            Self::Mysql(server) => (Some(server.host().to_owned()), server.opts.db_name()),
+        };
+        format!("{}/{}", host.unwrap_or_default(), database.unwrap_or_default())
+    }
+}
+
+/// The parts of a `table.sql.url`. What is wrong with it is said without what may be a password.
 ///
 /// # Errors
 /// It is no URL of a database, or holds a password, which would be shown.
-pub fn server(url: &str) -> Result<tokio_postgres::Config, String> {
-    if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
-        return Err("a URL such as postgresql://user@host:5432/database is needed".to_owned());
-    }
-    // The driver does not know the stricter ones of libpq. With TLS we verify the certificate and its
-    // name in any case.
-    let url = url.replace("sslmode=verify-full", "sslmode=require");
-    let url = url.replace("sslmode=verify-ca", "sslmode=require");
-    let config: tokio_postgres::Config =
-        url.parse().map_err(|error: tokio_postgres::Error| said(&error))?;
-    if config.get_password().is_some() {
+pub fn server(url: &str) -> Result<Server, String> {
+    const WANTED: &str = "a URL such as postgresql://user@host:5432/database or \
+         mysql://user@host:3306/database is needed";
+    let Some((scheme, rest)) = url.split_once("://") else { return Err(WANTED.to_owned()) };
+    let (server, user, password) = match scheme {
+        "postgresql" | "postgres" => {
+            let config = postgres::server(url)?;
+            let host = postgres::host(&config).is_some();
+            let user = host && config.get_user().is_some();
+            let password = config.get_password().is_some();
+            (Server::Postgres(Box::new(config)), user, password)
+        }
+        "mysql" | "mariadb" => {
+            let server = mysql::server(rest)?;
+            let (user, password) = (server.opts.user().is_some(), server.opts.pass().is_some());
+            (Server::Mysql(server), user, password)
+        }
+        _ => {
+            let known = "postgresql, postgres, mysql, mariadb";
+            return Err(format!("{WANTED}; {scheme:?} is none of {known}"));
+        }
+    };
+    if password {
         return Err("the password goes into table.sql.password, where it is hidden".to_owned());
     }
-    if config.get_hosts().is_empty() || config.get_user().is_none() {
+    if !user {
         return Err("it names no host, or no user".to_owned());
     }
-    Ok(config)
-}
-
-/// An error of the driver with what it is caused by.
-pub fn said(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{}: {} ({})", error.severity(), error.message(), error.code().code());
-    }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(one) = cause {
-        text = format!("{text}: {one}");
-        cause = one.source();
-    }
-    text
+    Ok(server)
 }
