@@ -20,6 +20,7 @@ mod rebalance;
 mod scale;
 mod scenario;
 mod search;
+mod shares;
 mod stand_in;
 mod table;
 
@@ -88,6 +89,16 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
+    /// What one transform adds to a record, ours and the JVM's.
+    Shares {
+        #[arg(long, default_value_t = 2_000_000)]
+        records: u64,
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// Chains by name, or all.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
     /// The same topic read by 1, 10, 100 and 1,000 tasks.
     Tasks {
         #[arg(long, default_value_t = 36_000_000)]
@@ -155,6 +166,9 @@ fn main() {
             latency::run(&latency::Options { rate, seconds, runs, spin_us, jvm: !no_jvm });
         }
         Command::Cores { records, runs } => scale::cores(records, runs),
+        Command::Shares { records, runs, only } => {
+            shares::run(&shares::Options { records, runs, only });
+        }
         Command::Tasks { records, runs, counts } => scale::tasks(records, runs, &counts),
         Command::Ingest { records, batch, clients, runs } => {
             ingest::run(&ingest::Options { records, batch, clients, runs });

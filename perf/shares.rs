@@ -1,0 +1,134 @@
+//! `perf shares`: what one transform adds to a record, ours and the JVM's.
+//!
+//! One alone is lost in the spread of the JVM's runs, so there are eight of its kind in a chain, each
+//! with a field of its own, and an eighth of what they add to the path without transforms counts. Each
+//! round runs that path and all chains, ours and the JVM's in turn; medians of the rounds' differences.
+
+use crate::rig::kafka::Kafka;
+use crate::scenario::{Kind, Scenario, row};
+use crate::table::median;
+use crate::{events, jvm, ours};
+
+pub struct Options {
+    pub records: u64,
+    pub runs: usize,
+    pub only: Vec<String>,
+}
+
+/// The members of an event that are no structures.
+const MEMBERS: [&str; 8] = ["id", "ts", "ip", "ua", "amount", "active", "ref", "note"];
+
+/// The class and the settings of the step at this place of the chain.
+type Step = fn(usize) -> (&'static str, Vec<(&'static str, String)>);
+
+const CHAINS: [(&str, &str, Step); 6] = [
+    ("insert", "InsertField, a static field", |at| {
+        let set = |key, value: String| (key, value);
+        let name = set("static.field", format!("static{at}"));
+        ("InsertField", vec![name, set("static.value", "perf".to_owned())])
+    }),
+    ("mask", "MaskField", |at| ("MaskField", vec![("fields", MEMBERS[at].to_owned())])),
+    ("replace", "ReplaceField, a new name", |at| {
+        ("ReplaceField", vec![("renames", format!("{0}:{0}{at}", MEMBERS[at]))])
+    }),
+    ("cast", "Cast, to text and back", |at| {
+        const SPECS: [&str; 8] = [
+            "id:string",
+            "ts:string",
+            "amount:string",
+            "active:string",
+            "id:int64",
+            "ts:int64",
+            "amount:float64",
+            "active:boolean",
+        ];
+        ("Cast", vec![("spec", SPECS[at].to_owned())])
+    }),
+    ("timestamp", "TimestampConverter, to text and back", |at| {
+        let target = if at % 2 == 0 { "string" } else { "unix" };
+        let format = ("format", "yyyy-MM-dd'T'HH:mm:ss.SSS".to_owned());
+        let field = ("field", "ts".to_owned());
+        ("TimestampConverter", vec![field, ("target.type", target.to_owned()), format])
+    }),
+    ("hoist", "HoistField and ExtractField in turn", |at| {
+        let class = if at % 2 == 0 { "HoistField" } else { "ExtractField" };
+        (class, vec![("field", "event".to_owned())])
+    }),
+];
+
+/// The null sink over JSON behind such a chain, or behind none.
+fn scenario(name: &'static str, step: Option<Step>) -> Scenario {
+    let mut settings: Vec<(String, String)> = vec![
+        ("value.converter".into(), "org.apache.kafka.connect.json.JsonConverter".into()),
+        ("value.converter.schemas.enable".into(), "false".into()),
+    ];
+    if let Some(step) = step {
+        let names: Vec<String> = (0..MEMBERS.len()).map(|at| format!("step{at}")).collect();
+        settings.push(("transforms".into(), names.join(",")));
+        for (at, name) in names.iter().enumerate() {
+            let (class, own) = step(at);
+            let class = format!("org.apache.kafka.connect.transforms.{class}$Value");
+            settings.push((format!("transforms.{name}.type"), class));
+            settings.extend(
+                own.into_iter().map(|(key, value)| (format!("transforms.{name}.{key}"), value)),
+            );
+        }
+    }
+    // A handful, for as long as the process lives: scenarios are constants elsewhere.
+    let settings: Vec<(&str, &str)> = settings
+        .into_iter()
+        .map(|(key, value)| (&*String::leak(key), &*String::leak(value)))
+        .collect();
+    row(name, name, Kind::Null, Vec::leak(settings), true, 0, 0.0)
+}
+
+/// ns a record of each round.
+#[derive(Default)]
+struct Figures {
+    ours: Vec<f64>,
+    jvm: Vec<f64>,
+}
+
+pub fn run(options: &Options) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let side = jvm::prepare(dir.path());
+    let kafka = Kafka::start();
+    events::fill(&kafka, events::TOPIC, options.records);
+    let chosen: Vec<_> = CHAINS
+        .into_iter()
+        .filter(|(name, ..)| {
+            options.only.is_empty() || options.only.iter().any(|only| only == name)
+        })
+        .collect();
+    let scenarios: Vec<Scenario> = std::iter::once(scenario("none", None))
+        .chain(chosen.iter().map(|(name, _, step)| scenario(name, Some(*step))))
+        .collect();
+    let mut figures: Vec<Figures> = scenarios.iter().map(|_| Figures::default()).collect();
+    for round in 0..options.runs {
+        for (scenario, figures) in scenarios.iter().zip(&mut figures) {
+            let ours = ours::measure(scenario, &kafka, options.records, round, &[]);
+            let jvm = jvm::measure(scenario, &kafka, options.records, &side, round);
+            eprintln!("{}: {:.0} ns, JVM {jvm:.0}", scenario.name, ours.cpu_ns_per_record);
+            figures.ours.push(ours.cpu_ns_per_record);
+            figures.jvm.push(jvm);
+        }
+    }
+    let Some((none, chains)) = figures.split_first() else { return };
+    println!("\n| transform | ours, ns a record | the JVM's | ratio |\n|---|---|---|---|");
+    for ((_, title, _), chain) in chosen.iter().zip(chains) {
+        let share = |of: fn(&Figures) -> &Vec<f64>| {
+            let added = of(chain).iter().zip(of(none)).map(|(with, without)| with - without);
+            median(&added.collect::<Vec<f64>>()) / MEMBERS.len() as f64
+        };
+        let (ours, jvm) = (share(|figures| &figures.ours), share(|figures| &figures.jvm));
+        println!("| {title} | {ours:.0} | {jvm:.0} | {:.0}x |", jvm / ours);
+    }
+    println!(
+        "\nAn eighth of what eight of them in a chain add to a JSON record of 254 bytes; without them \
+         it takes {:.0} ns, the JVM {:.0}. {} records, medians of {} rounds.",
+        median(&none.ours),
+        median(&none.jvm),
+        options.records,
+        options.runs,
+    );
+}
