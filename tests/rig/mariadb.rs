@@ -24,15 +24,16 @@ fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("no {name} of MariaDB: run tests/run systems"))
 }
 
-/// A command as somebody who is not root, for whom the server does not run.
-fn as_user(program: &Path) -> Command {
-    if !is_root() {
-        return Command::new(program);
+/// A command as somebody who is not root, for whom the server does not run. Its own folder is
+/// the only place where that user is sure to be let write temporary files.
+fn as_user(program: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(if is_root() { Path::new("setpriv") } else { program });
+    if is_root() {
+        command.args(["--reuid=mysql", "--regid=mysql", "--clear-groups"]);
+        // A change of user forgets it.
+        command.args(["--pdeathsig", "KILL"]).arg(program);
     }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=mysql", "--regid=mysql", "--clear-groups"]);
-    // A change of user forgets it.
-    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command.env("TMPDIR", dir);
     command
 }
 
@@ -56,7 +57,7 @@ impl MariaDb {
             let owned = Command::new("chown").args(["-R", "mysql:mysql"]).arg(dir.path()).status();
             assert!(owned.expect("chown").success(), "the user mysql owns the folder");
         }
-        let made = as_user(&program("mariadb-install-db"))
+        let made = as_user(&program("mariadb-install-db"), dir.path())
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", dir.path().join("data").display()))
             .stdout(Stdio::null())
@@ -74,7 +75,7 @@ impl MariaDb {
     /// The same server again: the same port, the same data.
     pub fn start_again(&mut self) {
         let in_dir = |name: &str| self.dir.path().join(name).display().to_string();
-        let mut command = as_user(&program("mariadbd"));
+        let mut command = as_user(&program("mariadbd"), self.dir.path());
         command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
         command.args(["--innodb-flush-method=nosync", "--innodb-buffer-pool-size=32M"]);
         command.arg(format!("--port={}", self.port));
