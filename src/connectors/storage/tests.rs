@@ -39,6 +39,8 @@ struct MemoryStore {
     fatal: Cell<bool>,
     /// Puts wait until this is false.
     stuck: Cell<bool>,
+    /// Uploads are begun, but the answer does not come until this is false.
+    silent: Cell<bool>,
     parts: Cell<u32>,
     aborted: Cell<u32>,
 }
@@ -92,6 +94,9 @@ impl Store for MemoryStore {
         Box::pin(async move {
             self.answer().await?;
             self.uploads.borrow_mut().insert(key.to_owned(), BTreeMap::new());
+            while self.silent.get() {
+                rt::sleep(Duration::from_millis(1)).await;
+            }
             Ok(key.to_owned())
         })
     }
@@ -580,16 +585,44 @@ fn too_many_small_files_are_completed_early() {
     });
 }
 
+/// A sink to which as much was given as makes one part.
+async fn rig_with_a_part(silent: bool) -> Rig {
+    let rotation = Rotation { flush_size: Some(100_000), ..Rotation::default() };
+    let mut rig = Rig::new(Settings { rotation, ..base() }, false);
+    rig.store.silent.set(silent);
+    let line = format!("\"{}\"", "x".repeat(8190));
+    let text = JsonText::verbatim(line.as_bytes());
+    let records: Vec<_> =
+        (0..1000).map(|offset| record(Value::Json(&text), 0, offset, 0)).collect();
+    rig.sink.put(&records).await.unwrap();
+    rig
+}
+
+#[test]
+fn giving_partitions_up_aborts_an_upload_that_is_just_being_begun() {
+    on_a_core(|| async {
+        let mut rig = rig_with_a_part(true).await;
+        let limit = std::time::Instant::now() + Duration::from_secs(10);
+        while rig.store.uploads.borrow().is_empty() {
+            assert!(std::time::Instant::now() < limit);
+            rt::sleep(Duration::from_millis(1)).await;
+        }
+        let store = Rc::clone(&rig.store);
+        let answer = rt::spawn(async move {
+            rt::sleep(Duration::from_millis(20)).await;
+            store.silent.set(false);
+        });
+        rig.sink.close(&[at(0), at(1)]).await;
+        answer.await;
+        assert_eq!(rig.store.aborted.get(), 1);
+        assert!(rig.store.uploads.borrow().is_empty());
+    });
+}
+
 #[test]
 fn giving_partitions_up_aborts_their_uploads() {
     on_a_core(|| async {
-        let rotation = Rotation { flush_size: Some(100_000), ..Rotation::default() };
-        let mut rig = Rig::new(Settings { rotation, ..base() }, false);
-        let line = format!("\"{}\"", "x".repeat(8190));
-        let text = JsonText::verbatim(line.as_bytes());
-        let records: Vec<_> =
-            (0..1000).map(|offset| record(Value::Json(&text), 0, offset, 0)).collect();
-        rig.sink.put(&records).await.unwrap();
+        let mut rig = rig_with_a_part(false).await;
         let limit = std::time::Instant::now() + Duration::from_secs(10);
         while rig.store.parts.get() == 0 {
             assert!(std::time::Instant::now() < limit);

@@ -261,6 +261,8 @@ struct State {
     finish: Cell<Option<Stamp>>,
     done: Cell<bool>,
     left: Cell<bool>,
+    /// The store may have begun an upload whose name is not known here yet.
+    creating: Cell<bool>,
     upload: RefCell<Option<String>>,
 }
 
@@ -297,6 +299,7 @@ impl Upload {
             finish: Cell::new(None),
             done: Cell::new(false),
             left: Cell::new(false),
+            creating: Cell::new(false),
             upload: RefCell::new(None),
         });
         let task = rt::spawn(run(Rc::clone(&state)));
@@ -320,8 +323,10 @@ impl Upload {
         self.state.done.get()
     }
 
-    /// Gives the object up: stops what runs and frees what the store keeps of it.
+    /// Gives the object up: stops what runs and frees what the store keeps of it. A store that was
+    /// asked to begin an upload is waited for, since only its answer says what to abort.
     pub async fn cancel(self) {
+        self.state.uploads.wait_until(|_| !self.state.creating.get()).await;
         self.task.cancel().await;
         if self.state.done.get() {
             return;
@@ -352,8 +357,7 @@ async fn carry_out(state: &Rc<State>) -> Option<()> {
         let whole = state.queue.borrow_mut().pop_front()?;
         return uploads.persist(|| put(state, whole.body.clone(), stamp)).await;
     }
-    let upload = uploads.persist(|| store.create(&state.key)).await?;
-    state.upload.replace(Some(upload.clone()));
+    let upload = uploads.persist(|| create(state)).await?;
     let mut parts: Vec<rt::Task<Option<String>>> = Vec::new();
     let mut tags = Vec::new();
     loop {
@@ -379,6 +383,19 @@ async fn carry_out(state: &Rc<State>) -> Option<()> {
     uploads.persist(|| store.complete(&state.key, &upload, &tags, &stamp)).await?;
     state.upload.replace(None);
     Some(())
+}
+
+fn create(state: &State) -> LocalFuture<'_, Result<String, StoreError>> {
+    Box::pin(async move {
+        state.creating.set(true);
+        let created = state.uploads.store.create(&state.key).await;
+        if let Ok(upload) = &created {
+            state.upload.replace(Some(upload.clone()));
+        }
+        state.creating.set(false);
+        state.uploads.moved();
+        created
+    })
 }
 
 fn put(state: &State, body: Bytes, stamp: Stamp) -> LocalFuture<'_, Result<(), StoreError>> {
