@@ -287,13 +287,13 @@ fn an_export_outlives_a_kill_of_its_broker() {
     let mut broker = Embedded::start();
     let bootstrap = broker.bootstrap();
     create_topic(&bootstrap, "outlived", 2);
-    let count = 400_000;
+    let count = 800_000;
     produce(&bootstrap, "outlived", 0, "lz4", 0..count / 2);
     produce(&bootstrap, "outlived", 1, "lz4", count / 2..count);
     let export = Export::new(&bootstrap, "outlived", &[]);
     let mut process = export.start();
     wait_for("the first object", Duration::from_secs(30), || {
-        !s3::objects(&export.dir.path().join("out")).is_empty()
+        !s3::keys(&export.dir.path().join("out")).is_empty()
     });
     let running = process.exited().is_none();
     broker.crash();
