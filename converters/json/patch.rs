@@ -67,7 +67,7 @@ pub enum JsonOp {
         /// What becomes of its value.
         call: Call,
     },
-    /// HoistField: the whole becomes the only member of an object. Nothing may follow.
+    /// HoistField: the whole becomes the only member of an object. Nothing but its kind may follow.
     Hoist {
         /// That member's name.
         name: String,
@@ -81,12 +81,25 @@ pub enum JsonOp {
 
 type Conversion = dyn for<'a> Fn(Value<'a>, &'a Arena) -> Result<Value<'a>, DataError>;
 type OfWhole = dyn Fn(i64, &[u8], &mut Vec<u8>) -> bool;
+type OfText = dyn Fn(&[u8], &mut Vec<u8>) -> Quick;
+
+/// What a short cut came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quick {
+    /// The text stays as it is.
+    Kept,
+    /// The new text has been appended.
+    Written,
+    /// It does not know.
+    Unknown,
+}
 
 /// What becomes of a schemaless value that is not null. A record for which it fails is refused.
 #[derive(Clone)]
 pub struct Call {
     conversion: Rc<Conversion>,
     of_whole: Option<Rc<OfWhole>>,
+    of_text: Option<Rc<OfText>>,
 }
 
 impl Call {
@@ -94,7 +107,7 @@ impl Call {
     pub fn new(
         conversion: impl for<'a> Fn(Value<'a>, &'a Arena) -> Result<Value<'a>, DataError> + 'static,
     ) -> Self {
-        Self { conversion: Rc::new(conversion), of_whole: None }
+        Self { conversion: Rc::new(conversion), of_whole: None, of_text: None }
     }
 
     /// A short cut for whole numbers of up to 18 digits and no sign: given the number and its digits it
@@ -102,6 +115,12 @@ impl Call {
     #[must_use]
     pub fn of_whole(self, quick: impl Fn(i64, &[u8], &mut Vec<u8>) -> bool + 'static) -> Self {
         Self { of_whole: Some(Rc::new(quick)), ..self }
+    }
+
+    /// The same for all other values, by their JSON text alone.
+    #[must_use]
+    pub fn of_text(self, quick: impl Fn(&[u8], &mut Vec<u8>) -> Quick + 'static) -> Self {
+        Self { of_text: Some(Rc::new(quick)), ..self }
     }
 
     /// Carries it out on the text of a value.
@@ -112,12 +131,20 @@ impl Call {
         scratch: &mut Vec<u8>,
     ) -> Result<&'a [u8], DataError> {
         scratch.clear();
-        let value = match (whole_number(text), &self.of_whole) {
-            (Some(number), Some(quick)) if quick(number, text, scratch) => {
-                return Ok(arena.alloc_bytes(scratch));
-            }
-            (Some(number), _) => Value::Int64(number),
-            (None, _) => parse(text, arena)?,
+        let number = whole_number(text);
+        let quick = match (number, &self.of_whole, &self.of_text) {
+            (Some(number), Some(quick), _) if quick(number, text, scratch) => Quick::Written,
+            (None, _, Some(quick)) => quick(text, scratch),
+            _ => Quick::Unknown,
+        };
+        match quick {
+            Quick::Kept => return Ok(text),
+            Quick::Written => return Ok(arena.alloc_bytes(scratch)),
+            Quick::Unknown => {}
+        }
+        let value = match number {
+            Some(number) => Value::Int64(number),
+            None => parse(text, arena)?,
         };
         let value = (self.conversion)(value, arena)?;
         scratch.clear();

@@ -351,13 +351,20 @@ impl Around {
         constants: &mut Constants,
     ) -> Option<(Self, &'o [JsonOp])> {
         match ops.split_last() {
-            Some((JsonOp::Hoist { name }, before)) => {
+            Some((JsonOp::Hoist { .. }, _)) => {
+                let is_hoist = |op: &&JsonOp| matches!(op, JsonOp::Hoist { .. });
+                let count = ops.iter().rev().take_while(is_hoist).count();
+                let (before, hoists) = ops.split_at(ops.len() - count);
                 let prefix = constants.literal(|out| {
-                    out.push(b'{');
-                    write_string(name, out);
-                    out.push(b':');
+                    // The last one is the outermost.
+                    for op in hoists.iter().rev() {
+                        let JsonOp::Hoist { name } = op else { continue };
+                        out.push(b'{');
+                        write_string(name, out);
+                        out.push(b':');
+                    }
                 });
-                let suffix = constants.literal(|out| out.push(b'}'));
+                let suffix = constants.literal(|out| out.resize(out.len() + count, b'}'));
                 Some((Self { hoist: Some((prefix, suffix)), extract: None }, before))
             }
             Some((JsonOp::Extract { name }, before)) => {

@@ -82,7 +82,7 @@ pub enum Side {
     Value,
 }
 
-pub use millrace_converters::json::patch::{Call, JsonOp};
+pub use millrace_converters::json::patch::{Call, JsonOp, Quick};
 pub use millrace_converters::json::sought::Sought;
 
 /// Parts of a record.

@@ -8,7 +8,7 @@ use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator, split_list,
 };
 use millrace_api::record::Record;
-use millrace_api::transformation::{Call, JsonOp, JsonOps, Reads, Side, Transformation};
+use millrace_api::transformation::{Call, JsonOp, JsonOps, Quick, Reads, Side, Transformation};
 use millrace_converters::data::{DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME};
 use millrace_converters::{
     Arena, DataError, Field, Schema, SchemaAndValue, SchemaType, Struct, Value,
@@ -271,6 +271,39 @@ fn of_whole(number: i64, digits: &[u8], type_: SchemaType, out: &mut Vec<u8>) ->
     fits
 }
 
+/// The same for other JSON texts, where nothing has to be read for it.
+fn of_text(text: &[u8], type_: SchemaType, out: &mut Vec<u8>) -> Quick {
+    let is_word = matches!(text, b"true" | b"false");
+    match type_ {
+        SchemaType::String if text.first() == Some(&b'"') => Quick::Kept,
+        SchemaType::String if is_word || is_javas_double(text) => {
+            out.push(b'"');
+            out.extend_from_slice(text);
+            out.push(b'"');
+            Quick::Written
+        }
+        SchemaType::Boolean if is_word => Quick::Kept,
+        SchemaType::Float64 if is_javas_double(text) => Quick::Kept,
+        _ => Quick::Unknown,
+    }
+}
+
+/// Whether this is just what `Double.toString` makes of the number that it is: no exponent, no zero
+/// too many, and so few digits that no shorter ones are of the same number.
+fn is_javas_double(text: &[u8]) -> bool {
+    const EXACT: usize = 15;
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let Some(point) = digits.iter().position(|byte| *byte == b'.') else { return false };
+    let (whole, part) = (&digits[..point], &digits[point + 1..]);
+    let (Some(first), Some(last)) = (whole.first(), part.last()) else { return false };
+    // From 10^-3 up to 10^7 there is no exponent.
+    let is_small = *first == b'0' && part.starts_with(b"000");
+    let in_range = whole.len() <= 7 && !is_small;
+    let tidy = (*first != b'0' || whole.len() == 1) && (*last != b'0' || part.len() == 1);
+    let all_digits = whole.iter().chain(part).all(u8::is_ascii_digit);
+    in_range && tidy && all_digits && whole.len() + part.len() <= EXACT
+}
+
 impl Transformation for Cast {
     fn apply<'a>(
         &mut self,
@@ -297,8 +330,9 @@ impl Transformation for Cast {
                     arena,
                 )
             });
-            let call =
-                call.of_whole(move |number, digits, out| of_whole(number, digits, type_, out));
+            let call = call
+                .of_whole(move |number, digits, out| of_whole(number, digits, type_, out))
+                .of_text(move |text, out| of_text(text, type_, out));
             JsonOp::Convert { name: field.clone(), call }
         };
         Some(JsonOps { side: self.side, ops: casts.iter().map(op).collect() })

@@ -39,6 +39,8 @@ pub struct DateFormat {
     pub(crate) century: i64,
     /// Tokens before the first that is finer than a minute: times of a topic mostly share theirs.
     coarse: usize,
+    /// The same for a second, from there on.
+    seconds: usize,
     /// Whether a token behind those wants the date.
     fine_dated: bool,
     /// Whether no text of it has anything that JSON escapes, or that is not ASCII.
@@ -52,6 +54,9 @@ struct Recent {
     /// Of the coarse tokens, and its minute since the epoch.
     minute: Option<i64>,
     text: String,
+    /// The same of those down to seconds.
+    second: Option<i64>,
+    down_to_second: String,
     /// Of all of them, where they have nothing finer than a second, and when that begins.
     whole: String,
     since: Option<i64>,
@@ -81,6 +86,8 @@ impl DateFormat {
         let century = civil(days).0 - 80;
         let fine = |token: &Token| matches!(token, Token::Field(b's' | b'S', _));
         let coarse = tokens.iter().position(fine).unwrap_or(tokens.len());
+        let finest = |token: &Token| matches!(token, Token::Field(b'S', _));
+        let seconds = tokens[coarse..].iter().position(finest).unwrap_or(tokens.len() - coarse);
         let undated = |token: &Token| match token {
             Token::Text(_) => true,
             Token::Field(letter, _) => b"sSmHkKhazZX".contains(letter),
@@ -95,12 +102,15 @@ impl DateFormat {
             resolution: resolution.min().unwrap_or(DAY),
             plain,
             coarse,
+            seconds,
             fine_dated: !tokens[coarse..].iter().all(undated),
             tokens,
             century,
             recent: RefCell::new(Recent {
                 minute: None,
                 text: String::new(),
+                second: None,
+                down_to_second: String::new(),
                 whole: String::new(),
                 since: None,
             }),
@@ -152,10 +162,21 @@ impl DateFormat {
             recent.text.clear();
             write_all(coarse, &Moment::of(millis), &mut recent.text);
         }
-        let _ = out.write_str(&recent.text);
-        if !fine.is_empty() {
-            let at = if self.fine_dated { Moment::of(millis) } else { Moment::time_of(millis) };
-            write_all(fine, &at, out);
+        let (seconds, rest) = fine.split_at(self.seconds);
+        let at = |millis| match self.fine_dated {
+            true => Moment::of(millis),
+            false => Moment::time_of(millis),
+        };
+        let second = millis.div_euclid(SECOND);
+        if recent.second != Some(second) {
+            recent.second = Some(second);
+            recent.down_to_second.clear();
+            recent.down_to_second.push_str(&recent.text);
+            write_all(seconds, &at(millis), &mut recent.down_to_second);
+        }
+        let _ = out.write_str(&recent.down_to_second);
+        if !rest.is_empty() {
+            write_all(rest, &at(millis), out);
         }
     }
 }
@@ -312,6 +333,11 @@ fn write_year(year: i64, count: usize, out: &mut impl Write) -> fmt::Result {
 fn write_number(number: i64, count: usize, out: &mut impl Write) -> fmt::Result {
     if count == 2 && (0..100).contains(&number) {
         let digits = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        return out.write_str(std::str::from_utf8(&digits).unwrap_or_default());
+    }
+    if count == 3 && (0..1000).contains(&number) {
+        let digit = |unit: i64| b'0' + (number / unit % 10) as u8;
+        let digits = [digit(100), digit(10), digit(1)];
         return out.write_str(std::str::from_utf8(&digits).unwrap_or_default());
     }
     const MOST: usize = 20;

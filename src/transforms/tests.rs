@@ -672,10 +672,19 @@ proptest::proptest! {
 }
 
 proptest::proptest! {
-    /// Whole numbers have a short cut in the patch.
+    /// Numbers, words and plain texts have short cuts in the patch.
     #[test]
-    fn any_number_is_converted_as_the_transforms_do_it(
-        numbers in proptest::collection::vec("0|-?[1-9][0-9]{0,17}|[1-8][0-9]{18}|17000000[0-9]{5}", 1..5),
+    fn any_value_is_converted_as_the_transforms_do_it(
+        values in proptest::collection::vec(
+            proptest::prop_oneof![
+                "0|-?[1-9][0-9]{0,17}|[1-8][0-9]{18}|17000000[0-9]{5}",
+                "-?(0|[1-9][0-9]{0,8})\\.[0-9]{1,9}|-?0\\.0{0,5}[0-9]{1,3}|[1-9]\\.[0-9]{12,17}",
+                "true|false|null|-?[1-9]e-?[0-9]|\\[1\\]",
+                "\"[ -!#-\\[\\]-~é]{0,12}\"|\"[a-z\\\\]\\\\n\"|\"-?[0-9]{1,4}(\\.5)?\"",
+                "\"202[0-9]-(0[1-9]|1[0-2])-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\"",
+            ],
+            1..5,
+        ),
         of in proptest::prop_oneof![
             proptest::sample::select(&["int8", "int16", "int32", "int64", "float64"][..]),
             proptest::sample::select(&["boolean", "string"][..]),
@@ -688,8 +697,8 @@ proptest::proptest! {
     ) {
         let members: Vec<_> = ["a", "b", "c", "d"]
             .iter()
-            .zip(&numbers)
-            .map(|(name, number)| format!("\"{name}\":{number}"))
+            .zip(&values)
+            .map(|(name, value)| format!("\"{name}\":{value}"))
             .collect();
         let json = format!("{{{}}}", members.join(","));
         let own = |text: &str| text.to_owned();

@@ -8,7 +8,7 @@ use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator,
 };
 use millrace_api::record::Record;
-use millrace_api::transformation::{Call, JsonOp, JsonOps, Reads, Side, Transformation};
+use millrace_api::transformation::{Call, JsonOp, JsonOps, Quick, Reads, Side, Transformation};
 use millrace_converters::data::{DATE_NAME, OwnedValue, TIME_NAME, TIMESTAMP_NAME};
 use millrace_converters::{Arena, DataError, Field, Schema, SchemaType, Struct, Value};
 
@@ -258,6 +258,22 @@ impl Conversion {
         true
     }
 
+    /// The JSON text of Unix time that text in the format is, where nothing in it is escaped.
+    fn of_text(&self, text: &[u8], out: &mut Vec<u8>) -> Quick {
+        let (Form::Unix, Some((format, _)), [b'"', text @ .., b'"']) =
+            (self.target, &self.format, text)
+        else {
+            return Quick::Unknown;
+        };
+        let is_plain = text.is_ascii() && !text.contains(&b'\\');
+        let text = std::str::from_utf8(text).ok().filter(|_| is_plain);
+        let Some(millis) = text.and_then(|text| format.parse(text)) else { return Quick::Unknown };
+        out.extend_from_slice(
+            itoa::Buffer::new().format(self.precision.of_millis(millis)).as_bytes(),
+        );
+        Quick::Written
+    }
+
     fn format(&self) -> Result<&(DateFormat, String), DataError> {
         self.format.as_ref().ok_or_else(|| {
             DataError::with_class(
@@ -452,6 +468,8 @@ impl Transformation for TimestampConverter {
             Call::new(move |value, arena| conversion.convert(value, Form::of_value(value)?, arena));
         let conversion = Rc::clone(&self.conversion);
         let call = call.of_whole(move |number, _, out| conversion.of_whole(number, out));
+        let conversion = Rc::clone(&self.conversion);
+        let call = call.of_text(move |text, out| conversion.of_text(text, out));
         let ops = vec![JsonOp::Convert { name: self.field.clone(), call }];
         Some(JsonOps { side: self.side, ops })
     }

@@ -54,7 +54,9 @@ fn model(
                 let old = map.get(name).cloned().unwrap_or(Value::Null);
                 map.insert(name.clone(), converted(&old)?);
             }
-            JsonOp::Hoist { name } => return Ok(json!({name: map})),
+            JsonOp::Hoist { name } => {
+                map = Map::from_iter([(name.clone(), Value::Object(std::mem::take(&mut map)))]);
+            }
             JsonOp::Extract { name } => {
                 let found = map.get(name).filter(|value| !value.is_null());
                 return found.cloned().ok_or_else(|| "nothing to extract".to_owned());
@@ -308,6 +310,7 @@ fn conversions_and_what_stands_around_the_whole() {
         (&[convert("a"), replace(&[], &[], &[("a", "z")])], r#"{"a":1}"#, Ok(r#"{"z":"1"}"#)),
         (&[hoist("h\"")], r#" {"a":1} "#, Ok(r#"{"h\"":{"a":1}}"#)),
         (&[insert("s", "x"), hoist("h")], "{}", Ok(r#"{"h":{"s":"x"}}"#)),
+        (&[hoist("a"), hoist("b"), hoist("c")], "{}", Ok(r#"{"c":{"b":{"a":{}}}}"#)),
         (&[extract("a")], r#"{"a":{"b":[1, 2]},"c":1}"#, Ok(r#"{"b":[1, 2]}"#)),
         (&[extract("a")], r#"{"a":1,"\u0061":"s"}"#, Ok(r#""s""#)),
         (&[extract("a")], r#"{"a":null}"#, Err("the patch has no answer for this document")),
@@ -435,12 +438,13 @@ fn op() -> impl Strategy<Value = JsonOp> {
     ]
 }
 
-/// What ends a list: one of the operations that not everything can stand before or behind.
-fn last_op() -> impl Strategy<Value = JsonOp> {
+/// What ends a list: operations that not everything can stand before or behind.
+fn last_ops() -> impl Strategy<Value = Vec<JsonOp>> {
+    let hoist = name().prop_map(|name| JsonOp::Hoist { name });
     prop_oneof![
-        2 => name().prop_map(|name| convert(&name)),
-        1 => name().prop_map(|name| JsonOp::Hoist { name }),
-        1 => name().prop_map(|name| JsonOp::Extract { name }),
+        2 => name().prop_map(|name| vec![convert(&name)]),
+        1 => prop::collection::vec(hoist, 1..4),
+        1 => name().prop_map(|name| vec![JsonOp::Extract { name }]),
     ]
 }
 
@@ -458,10 +462,10 @@ proptest! {
     fn conversions_hoists_and_extracts_equal_the_model(
         text in document(),
         ops in prop::collection::vec(prop_oneof![2 => op(), 1 => name().prop_map(|n| convert(&n))], 0..3),
-        last in last_op(),
+        last in last_ops(),
     ) {
         let Value::Object(map) = serde_json::from_str(&text).unwrap() else { unreachable!() };
-        let ops: Vec<JsonOp> = ops.into_iter().map(without_replacement).chain([last]).collect();
+        let ops: Vec<JsonOp> = ops.into_iter().map(without_replacement).chain(last).collect();
         let mut met = 0;
         let expected = model(&ops, map, &META, &mut met);
         let Some(answer) = try_apply(&ops, &text, &META) else { return Ok(()) };
