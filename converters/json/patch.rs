@@ -80,8 +80,7 @@ pub enum JsonOp {
 }
 
 type Conversion = dyn for<'a> Fn(Value<'a>, &'a Arena) -> Result<Value<'a>, DataError>;
-type OfWhole = dyn Fn(i64, &[u8], &mut Vec<u8>) -> bool;
-type OfText = dyn Fn(&[u8], &mut Vec<u8>) -> Quick;
+type ShortCut = dyn Fn(Option<i64>, &[u8], &mut Vec<u8>) -> Quick;
 
 /// What a short cut came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +97,7 @@ pub enum Quick {
 #[derive(Clone)]
 pub struct Call {
     conversion: Rc<Conversion>,
-    of_whole: Option<Rc<OfWhole>>,
-    of_text: Option<Rc<OfText>>,
+    short_cut: Option<Rc<ShortCut>>,
 }
 
 impl Call {
@@ -107,20 +105,18 @@ impl Call {
     pub fn new(
         conversion: impl for<'a> Fn(Value<'a>, &'a Arena) -> Result<Value<'a>, DataError> + 'static,
     ) -> Self {
-        Self { conversion: Rc::new(conversion), of_whole: None, of_text: None }
+        Self { conversion: Rc::new(conversion), short_cut: None }
     }
 
-    /// A short cut for whole numbers of up to 18 digits and no sign: given the number and its digits it
-    /// appends the JSON text that the conversion would come to, or says that it does not know.
+    /// A short cut by the JSON text alone: given the number, if it is a whole one of up to 18 digits and
+    /// no sign, and the text, it appends what the conversion would come to, unless that is the text
+    /// itself or it does not know.
     #[must_use]
-    pub fn of_whole(self, quick: impl Fn(i64, &[u8], &mut Vec<u8>) -> bool + 'static) -> Self {
-        Self { of_whole: Some(Rc::new(quick)), ..self }
-    }
-
-    /// The same for all other values, by their JSON text alone.
-    #[must_use]
-    pub fn of_text(self, quick: impl Fn(&[u8], &mut Vec<u8>) -> Quick + 'static) -> Self {
-        Self { of_text: Some(Rc::new(quick)), ..self }
+    pub fn with_short_cut(
+        self,
+        quick: impl Fn(Option<i64>, &[u8], &mut Vec<u8>) -> Quick + 'static,
+    ) -> Self {
+        Self { short_cut: Some(Rc::new(quick)), ..self }
     }
 
     /// Carries it out on the text of a value.
@@ -132,12 +128,8 @@ impl Call {
     ) -> Result<&'a [u8], DataError> {
         scratch.clear();
         let number = whole_number(text);
-        let quick = match (number, &self.of_whole, &self.of_text) {
-            (Some(number), Some(quick), _) if quick(number, text, scratch) => Quick::Written,
-            (None, _, Some(quick)) => quick(text, scratch),
-            _ => Quick::Unknown,
-        };
-        match quick {
+        let quick = self.short_cut.as_ref().map(|quick| quick(number, text, scratch));
+        match quick.unwrap_or(Quick::Unknown) {
             Quick::Kept => return Ok(text),
             Quick::Written => return Ok(arena.alloc_bytes(scratch)),
             Quick::Unknown => {}

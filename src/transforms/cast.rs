@@ -246,46 +246,31 @@ fn default_of(
     Ok(Some(value.to_owned_value()))
 }
 
-/// The JSON text of a whole number as another type, where that is its digits or a word.
-fn of_whole(number: i64, digits: &[u8], type_: SchemaType, out: &mut Vec<u8>) -> bool {
-    let fits = match type_ {
-        SchemaType::String => {
-            out.push(b'"');
-            out.extend_from_slice(digits);
-            out.push(b'"');
-            return true;
-        }
-        SchemaType::Boolean => {
-            out.extend_from_slice(if number == 0 { b"false" } else { b"true" });
-            return true;
-        }
-        SchemaType::Int64 => true,
-        SchemaType::Int32 => i32::try_from(number).is_ok(),
-        SchemaType::Int16 => i16::try_from(number).is_ok(),
-        SchemaType::Int8 => i8::try_from(number).is_ok(),
-        _ => false,
-    };
-    if fits {
-        out.extend_from_slice(digits);
-    }
-    fits
-}
-
-/// The same for other JSON texts, where nothing has to be read for it.
-fn of_text(text: &[u8], type_: SchemaType, out: &mut Vec<u8>) -> Quick {
+/// What JSON text comes to as another type, where nothing has to be read for it; the number, if it
+/// is a whole one.
+fn of_text(number: Option<i64>, text: &[u8], type_: SchemaType, out: &mut Vec<u8>) -> Quick {
     let is_word = matches!(text, b"true" | b"false");
-    match type_ {
-        SchemaType::String if text.first() == Some(&b'"') => Quick::Kept,
-        SchemaType::String if is_word || is_javas_double(text) => {
+    let kept = match (type_, number) {
+        (SchemaType::String, None) if text.first() == Some(&b'"') => true,
+        (SchemaType::String, _) if number.is_some() || is_word || is_javas_double(text) => {
             out.push(b'"');
             out.extend_from_slice(text);
             out.push(b'"');
-            Quick::Written
+            return Quick::Written;
         }
-        SchemaType::Boolean if is_word => Quick::Kept,
-        SchemaType::Float64 if is_javas_double(text) => Quick::Kept,
-        _ => Quick::Unknown,
-    }
+        (SchemaType::Boolean, Some(number)) => {
+            out.extend_from_slice(if number == 0 { b"false" } else { b"true" });
+            return Quick::Written;
+        }
+        (SchemaType::Boolean, None) => is_word,
+        (SchemaType::Float64, None) => is_javas_double(text),
+        (SchemaType::Int64, Some(_)) => true,
+        (SchemaType::Int32, Some(number)) => i32::try_from(number).is_ok(),
+        (SchemaType::Int16, Some(number)) => i16::try_from(number).is_ok(),
+        (SchemaType::Int8, Some(number)) => i8::try_from(number).is_ok(),
+        _ => false,
+    };
+    if kept { Quick::Kept } else { Quick::Unknown }
 }
 
 /// Whether this is just what `Double.toString` makes of the number that it is: no exponent, no zero
@@ -330,9 +315,8 @@ impl Transformation for Cast {
                     arena,
                 )
             });
-            let call = call
-                .of_whole(move |number, digits, out| of_whole(number, digits, type_, out))
-                .of_text(move |text, out| of_text(text, type_, out));
+            let call =
+                call.with_short_cut(move |number, text, out| of_text(number, text, type_, out));
             JsonOp::Convert { name: field.clone(), call }
         };
         Some(JsonOps { side: self.side, ops: casts.iter().map(op).collect() })

@@ -246,32 +246,29 @@ impl Conversion {
         })
     }
 
-    /// The JSON text of Unix time as text in the format, where JSON has it as it stands.
-    fn of_whole(&self, time: i64, out: &mut Vec<u8>) -> bool {
-        let (Form::Text, Some((format, _))) = (self.target, &self.format) else { return false };
-        if !format.is_plain() {
-            return false;
+    /// JSON text of Unix time as text in the format, where JSON has it as it stands, and the other way
+    /// round, where nothing in it is escaped.
+    fn of_text(&self, time: Option<i64>, text: &[u8], out: &mut Vec<u8>) -> Quick {
+        let Some((format, _)) = &self.format else { return Quick::Unknown };
+        match (self.target, time, text) {
+            (Form::Text, Some(time), _) if format.is_plain() => {
+                out.push(b'"');
+                format.format(self.precision.to_millis(time), &mut Bytes(out));
+                out.push(b'"');
+                Quick::Written
+            }
+            (Form::Unix, None, [b'"', text @ .., b'"']) => {
+                let is_plain = text.is_ascii() && !text.contains(&b'\\');
+                let text = std::str::from_utf8(text).ok().filter(|_| is_plain);
+                let Some(millis) = text.and_then(|text| format.parse(text)) else {
+                    return Quick::Unknown;
+                };
+                let time = self.precision.of_millis(millis);
+                out.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
+                Quick::Written
+            }
+            _ => Quick::Unknown,
         }
-        out.push(b'"');
-        format.format(self.precision.to_millis(time), &mut Bytes(out));
-        out.push(b'"');
-        true
-    }
-
-    /// The JSON text of Unix time that text in the format is, where nothing in it is escaped.
-    fn of_text(&self, text: &[u8], out: &mut Vec<u8>) -> Quick {
-        let (Form::Unix, Some((format, _)), [b'"', text @ .., b'"']) =
-            (self.target, &self.format, text)
-        else {
-            return Quick::Unknown;
-        };
-        let is_plain = text.is_ascii() && !text.contains(&b'\\');
-        let text = std::str::from_utf8(text).ok().filter(|_| is_plain);
-        let Some(millis) = text.and_then(|text| format.parse(text)) else { return Quick::Unknown };
-        out.extend_from_slice(
-            itoa::Buffer::new().format(self.precision.of_millis(millis)).as_bytes(),
-        );
-        Quick::Written
     }
 
     fn format(&self) -> Result<&(DateFormat, String), DataError> {
@@ -467,9 +464,7 @@ impl Transformation for TimestampConverter {
         let call =
             Call::new(move |value, arena| conversion.convert(value, Form::of_value(value)?, arena));
         let conversion = Rc::clone(&self.conversion);
-        let call = call.of_whole(move |number, _, out| conversion.of_whole(number, out));
-        let conversion = Rc::clone(&self.conversion);
-        let call = call.of_text(move |text, out| conversion.of_text(text, out));
+        let call = call.with_short_cut(move |time, text, out| conversion.of_text(time, text, out));
         let ops = vec![JsonOp::Convert { name: self.field.clone(), call }];
         Some(JsonOps { side: self.side, ops })
     }
