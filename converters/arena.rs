@@ -8,6 +8,7 @@ use bumpalo::collections::Vec as BumpVec;
 use elsa::FrozenVec;
 
 use crate::data::{Schema, Value};
+use crate::slabs::Slabs;
 
 /// How many schemas a record may turn by turn pin without pinning them anew.
 const RECENT: usize = 4;
@@ -20,6 +21,7 @@ pub struct Arena {
     schemas: FrozenVec<Arc<Schema>>,
     literals: FrozenVec<Arc<[u8]>>,
     kept: FrozenVec<Box<dyn Any>>,
+    slabs: Slabs,
 }
 
 impl Arena {
@@ -33,11 +35,22 @@ impl Arena {
         self.schemas.as_mut().clear();
         self.literals.as_mut().clear();
         self.kept.as_mut().clear();
+        self.slabs.reset();
     }
 
     /// Bytes that the arena holds from the system allocator.
     pub fn allocated_bytes(&self) -> usize {
-        self.bump.allocated_bytes()
+        self.bump.allocated_bytes() + self.slabs.allocated_bytes()
+    }
+
+    /// Has `write` write a text into a room and say its length, and lends the text: for texts of
+    /// unknown length, which need not be copied then. What the room holds before is of no meaning.
+    #[inline(always)]
+    pub fn written<const ROOM: usize>(
+        &self,
+        write: impl FnOnce(&mut [u8; ROOM]) -> Option<usize>,
+    ) -> Option<&[u8]> {
+        self.slabs.written(write)
     }
 
     /// The allocator itself, for `bumpalo::collections`.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::arena::Arena;
@@ -89,6 +90,19 @@ pub trait Converter {
         arena: &'a Arena,
         into: &mut SchemaAndValue<'a>,
     ) -> Result<(), DataError>;
+
+    /// The same with [`Detail::Json`], of the bytes at `place` in `whole`. More of these may be looked
+    /// at, as a reader does that loads many at a time.
+    fn to_json_at<'a>(
+        &mut self,
+        topic: &str,
+        whole: &'a [u8],
+        place: Range<usize>,
+        arena: &'a Arena,
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        self.to_connect_data_at(topic, whole.get(place), Detail::Json, arena, into)
+    }
 
     /// Appends the serialised form to `out`; `Ok(false)` and nothing appended is Kafka's null.
     /// On an error `out` is as it was.

@@ -10,6 +10,7 @@ pub mod byte_array;
 pub mod charset;
 pub mod converter;
 pub mod data;
+mod digits;
 pub mod header;
 pub mod java_text;
 pub mod json;
@@ -22,6 +23,7 @@ pub mod prefetch;
 pub mod protobuf;
 pub mod registry;
 mod registry_plans;
+mod slabs;
 pub mod string;
 #[cfg(test)]
 mod test_rig;

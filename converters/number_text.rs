@@ -2,44 +2,45 @@
 
 use num_bigint::{BigInt, Sign};
 
+use crate::digits::{PAIRS, ROOM, signed};
+
 /// Appends `Double.toString(value)`: `1.0`, `1.0E10`, `NaN`, `-Infinity`.
 ///
 /// Digits are the shortest that read back as the same number, as Java has it since 19; before,
 /// Java printed a digit too many for a few numbers.
 pub fn write_double(value: f64, out: &mut Vec<u8>) {
-    if write_few_decimals(value, out) || write_not_finite(value, out) {
+    let mut room = [0; ROOM];
+    if let Some(text) = few_decimals(value, &mut room).and_then(|length| room.get(..length)) {
+        return out.extend_from_slice(text);
+    }
+    if write_not_finite(value, out) {
         return;
     }
     write_shortest(value, out);
 }
 
+/// Writes what [`write_double`] appends to the beginning of `room`, if the number is a common one: the
+/// text's length. What stands behind the text is of no meaning.
+///
 /// Most numbers that people write have three decimals at most. If the thousandths, divided, are the
 /// number again, they are its digits: they are fifteen at most, and no two decimals of so few
 /// digits are the same double, so that none is shorter.
 #[inline]
-fn write_few_decimals(value: f64, out: &mut Vec<u8>) -> bool {
+pub(crate) fn few_decimals(value: f64, room: &mut [u8; ROOM]) -> Option<usize> {
     let size = value.abs();
     if !(1e-3..1e7).contains(&size) {
-        return false;
+        return None;
     }
     let thousandths = (size * 1e3 + 0.5) as u64;
     if thousandths as f64 / 1e3 != size {
-        return false;
+        return None;
     }
-    let (whole, part) = (thousandths / 1000, (thousandths % 1000) as u16);
-    if value < 0.0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
-    let digit = |digit: u16| b'0' + digit as u8;
-    let length = out.len();
-    out.extend_from_slice(&[b'.', digit(part / 100), digit(part / 10 % 10), digit(part % 10)]);
-    out.truncate(match (part % 100, part % 10) {
-        (0, _) => length + 2,
-        (_, 0) => length + 3,
-        _ => length + 4,
-    });
-    true
+    let point = signed(value < 0.0, thousandths / 1000, room);
+    let part = (thousandths % 1000) as usize;
+    let [tenth, _] = PAIRS[part / 100 * 10];
+    let rest @ [second, third] = PAIRS[part % 100];
+    *room.get_mut(point..)?.first_chunk_mut()? = [b'.', tenth, second, third];
+    Some(point + 2 + usize::from(rest != *b"00") + usize::from(third != b'0'))
 }
 
 fn write_shortest(value: f64, out: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 //! batch of records read and written.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use criterion::BenchmarkGroup;
 use criterion::measurement::WallTime;
 use millrace_converters::converter::Detail;
 use millrace_converters::registry::{Answer, Question, SchemaKind, SchemaSource, SchemaText};
-use millrace_converters::{Arena, Converter, DataError};
+use millrace_converters::{Arena, Converter, DataError, SchemaAndValue};
 
 /// As many as one fetched batch has.
 pub const RECORDS: usize = 258;
@@ -36,16 +37,45 @@ pub fn read(
     detail: Detail,
     records: &[Vec<u8>],
 ) {
-    let mut arena = Arena::new();
+    let (mut arena, (batch, places)) = (Arena::new(), batch(records));
     group.bench_function(name, |b| {
         b.iter(|| {
             arena.reset();
-            for bytes in records {
-                let read = converter.to_connect_data("t", Some(bytes), detail, &arena);
-                black_box(read.expect("a record of the schema"));
+            for place in &places {
+                black_box(read_at(converter, detail, &batch, place, &arena));
             }
         });
     });
+}
+
+/// Records one after another, with bytes behind the last as a fetched batch has, and where they are.
+pub fn batch(records: &[Vec<u8>]) -> (Vec<u8>, Vec<Range<usize>>) {
+    let mut batch = Vec::new();
+    let mut place = |record: &Vec<u8>| {
+        batch.extend_from_slice(record);
+        batch.len() - record.len()..batch.len()
+    };
+    let places = records.iter().map(&mut place).collect();
+    batch.extend([0; 128]);
+    (batch, places)
+}
+
+/// One of them.
+pub fn read_at<'a>(
+    converter: &mut dyn Converter,
+    detail: Detail,
+    batch: &'a [u8],
+    place: &Range<usize>,
+    arena: &'a Arena,
+) -> SchemaAndValue<'a> {
+    let mut into = SchemaAndValue::default();
+    let read = if detail == Detail::Json {
+        converter.to_json_at("t", batch, place.clone(), arena, &mut into)
+    } else {
+        converter.to_connect_data_at("t", batch.get(place.clone()), detail, arena, &mut into)
+    };
+    read.expect("a record of the schema");
+    into
 }
 
 /// The way back, from sources: what `reader` makes of the records.

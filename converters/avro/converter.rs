@@ -1,5 +1,6 @@
 //! `io.confluent.connect.avro.AvroConverter`.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::compatible::obstacle;
@@ -29,8 +30,6 @@ pub struct AvroConverter {
     written: WritePlans<Written>,
     /// JSON text under way into the arena; kept for its memory.
     text: Vec<u8>,
-    /// The same for texts that a flat program writes.
-    room: Option<flat_json::Room>,
     level: Level,
     keys: to_json::Keys,
 }
@@ -50,7 +49,6 @@ impl AvroConverter {
             read: ReadPlans::new(config.registry.schemas_cache),
             written: WritePlans::new(config.registry.schemas_cache),
             text: Vec::new(),
-            room: None,
             level: Level::detect(),
             keys: to_json::Keys::default(),
             config,
@@ -67,11 +65,12 @@ impl AvroConverter {
     fn read<'a>(
         &mut self,
         topic: &str,
-        bytes: &'a [u8],
+        (whole, place): (&'a [u8], Range<usize>),
         detail: Detail,
         arena: &'a Arena,
         into: &mut SchemaAndValue<'a>,
     ) -> Result<(), DataError> {
+        let bytes = &whole[place.clone()];
         let (id, start) = framed(bytes).map_err(|why| DataError::new(format!("{why} (byte 0)")))?;
         let program = self.program(topic, id)?;
         let mut input = Input { bytes, at: start };
@@ -80,12 +79,12 @@ impl AvroConverter {
         };
         if detail == Detail::Json && program.as_json {
             if let Some(flat) = &program.flat {
-                let room = self.room.get_or_insert_with(flat_json::Room::new);
                 let scratch = &mut self.text;
-                let (programs, record) = ((&*program, flat), (bytes, start));
-                if let Some(length) = flat_json::write(self.level, programs, record, room, scratch)
-                {
-                    let text = arena.alloc_bytes(room.text(length));
+                let (programs, record) =
+                    ((&*program, flat), (whole, place.start + start..place.end));
+                let write =
+                    |room: &mut _| flat_json::write(self.level, programs, record, room, scratch);
+                if let Some(text) = arena.written(write) {
                     into.value = Value::Json(arena.alloc_with(|| JsonText::verbatim(text)));
                     return Ok(());
                 }
@@ -195,7 +194,19 @@ impl Converter for AvroConverter {
         into: &mut SchemaAndValue<'a>,
     ) -> Result<(), DataError> {
         let Some(bytes) = bytes else { return Ok(()) };
-        self.read(topic, bytes, detail, arena, into)
+        self.read(topic, (bytes, 0..bytes.len()), detail, arena, into)
+            .map_err(|error| failed_to("deserialize Avro data of", topic, error))
+    }
+
+    fn to_json_at<'a>(
+        &mut self,
+        topic: &str,
+        whole: &'a [u8],
+        place: Range<usize>,
+        arena: &'a Arena,
+        into: &mut SchemaAndValue<'a>,
+    ) -> Result<(), DataError> {
+        self.read(topic, (whole, place), Detail::Json, arena, into)
             .map_err(|error| failed_to("deserialize Avro data of", topic, error))
     }
 

@@ -5,15 +5,16 @@
 //! with its own. Whatever is wrong with the record, and a text that has no room, is `None`: the walk
 //! of the tree says what it is.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use super::flat::{Flat, FlatProgram, LEAD, NEVER};
 use super::program::{Op, Program};
 use super::to_json;
+use crate::digits::integer;
 use crate::json::isa::dispatch;
 use crate::json::text::write_utf8;
 use crate::json::{BASELINE, Baseline, Isa, Level};
-use crate::number_text::write_double;
+use crate::number_text::{few_decimals, write_double};
 use crate::varint::Input;
 
 /// A string's length in one byte, and the 63 bytes that it may have; one more to make it even.
@@ -26,48 +27,32 @@ const ROOM: usize = 32 * 1024;
 const SPARE: usize = 512;
 
 /// Where a text is written.
-pub(super) struct Room(Box<[u8]>);
+pub(super) type Room = [u8; ROOM + SPARE];
 
-impl Room {
-    pub fn new() -> Self {
-        // Zeros from the system: pages that no text reaches take no memory.
-        Self(vec![0; ROOM + SPARE].into())
-    }
-
-    /// The first bytes.
-    pub fn text(&self, length: usize) -> &[u8] {
-        &self.0[..length]
-    }
-}
-
-/// Writes the value that is all of `bytes[start..]` to the beginning of `room`: the text's length.
-/// `scratch` is for texts that are made elsewhere.
+/// Writes the value that is all of `bytes[place]` to the beginning of `room`: the text's length.
+/// `scratch` is for texts that are made elsewhere. A record that has less than a window behind it is
+/// left to the walk.
 pub(super) fn write(
     level: Level,
     (program, flat): (&Program, &FlatProgram),
-    (bytes, start): (&[u8], usize),
+    (bytes, place): (&[u8], Range<usize>),
     room: &mut Room,
     scratch: &mut Vec<u8>,
 ) -> Option<usize> {
-    if bytes.len() > ROOM {
+    if place.len() > ROOM {
         // Its text will hardly be shorter.
         return None;
     }
-    let mut tail = [0; WINDOW - 1 + WINDOW];
-    match bytes.last_chunk::<{ WINDOW - 1 }>() {
-        Some(last) => *tail.first_chunk_mut()? = *last,
-        None => tail[WINDOW - 1 - bytes.len()..WINDOW - 1].copy_from_slice(bytes),
-    }
-    let text = room.0.first_chunk_mut()?;
-    let mut machine = Machine { program, flat, bytes, tail: &tail, text, scratch };
+    let mut machine = Machine { program, flat, bytes, text: room, scratch };
     let machine = &mut machine;
-    dispatch!(level, run, (machine: &mut Machine<'_>, start: usize) -> Option<usize>)
+    dispatch!(level, run, (machine: &mut Machine<'_>, place: Range<usize>) -> Option<usize>)
 }
 
-/// All steps, from `start` on.
+/// All steps. Where a record ends is asked once they are done: until then whatever stands behind it is
+/// read like its own.
 #[inline(always)]
-fn run<I: Isa>(isa: I, machine: &mut Machine<'_>, start: usize) -> Option<usize> {
-    let (mut from, mut to, mut next) = (start, 0, 0);
+fn run<I: Isa>(isa: I, machine: &mut Machine<'_>, place: Range<usize>) -> Option<usize> {
+    let (mut from, mut to, mut next) = (place.start, 0, 0);
     // Items of an array that are still to come in this block of them.
     let mut left = 0;
     while let Some(step) = machine.flat.steps.get(next) {
@@ -126,7 +111,7 @@ fn run<I: Isa>(isa: I, machine: &mut Machine<'_>, start: usize) -> Option<usize>
             }
         };
     }
-    (from == machine.bytes.len()).then_some(to)
+    (from == place.end).then_some(to)
 }
 
 /// Where the next byte is read, and where the next one is written.
@@ -140,22 +125,11 @@ struct Machine<'m> {
     program: &'m Program,
     flat: &'m FlatProgram,
     bytes: &'m [u8],
-    /// The last bytes of the record, behind zeros if it is shorter, and zeros behind them.
-    tail: &'m [u8; WINDOW - 1 + WINDOW],
-    text: &'m mut [u8; ROOM + SPARE],
+    text: &'m mut Room,
     scratch: &'m mut Vec<u8>,
 }
 
 impl<'m> Machine<'m> {
-    /// The bytes from there on, with zeros behind the record's.
-    #[inline(always)]
-    fn window(&self, from: usize) -> Option<&'m [u8; WINDOW]> {
-        match self.bytes.get(from..)?.first_chunk() {
-            Some(window) => Some(window),
-            None => self.tail.get(from + WINDOW - 1 - self.bytes.len()..)?.first_chunk(),
-        }
-    }
-
     /// How many items the next block of an array has, and where they are; none at its end.
     #[inline(always)]
     fn block(&self, at: usize) -> Option<(usize, usize)> {
@@ -168,6 +142,10 @@ impl<'m> Machine<'m> {
     #[inline(always)]
     fn double(&mut self, Places { from, to }: Places) -> Option<Places> {
         let number = f64::from_le_bytes(*self.bytes.get(from..)?.first_chunk()?);
+        let room = self.text[to..].first_chunk_mut()?;
+        if let Some(length) = few_decimals(number, room) {
+            return Some(Places { from: from + 8, to: to + length });
+        }
         if !number.is_finite() {
             return None;
         }
@@ -196,9 +174,8 @@ impl<'m> Machine<'m> {
     #[inline(always)]
     fn integer(&mut self, range: RangeInclusive<i64>, at: Places) -> Option<Places> {
         let (number, from) = self.long(at.from)?;
-        let mut buffer = itoa::Buffer::new();
-        let text = buffer.format(Some(number).filter(|number| range.contains(number))?);
-        let length = copy_short(text.as_bytes(), &mut self.text[at.to..])?;
+        let number = Some(number).filter(|number| range.contains(number))?;
+        let length = integer(number, self.text[at.to..].first_chunk_mut()?);
         Some(Places { from, to: at.to + length })
     }
 
@@ -214,7 +191,7 @@ impl<'m> Machine<'m> {
     #[inline(always)]
     fn string<I: Isa>(&mut self, isa: I, places: Places) -> Option<Places> {
         let Places { from, to } = places;
-        let (size, window) = self.window(from)?.split_first()?;
+        let (size, window) = self.bytes.get(from..)?.first_chunk::<WINDOW>()?.split_first()?;
         // In zigzag, a number from 0 to 63 is an even byte below 128.
         if size & 0x81 != 0 {
             return self.long_string(places);
@@ -230,9 +207,6 @@ impl<'m> Machine<'m> {
             self.text[to + at..][..I::WIDTH].copy_from_slice(&window[at..at + I::WIDTH]);
         }
         let end = from + 1 + length;
-        if end > self.bytes.len() {
-            return None;
-        }
         if unusual & ((1 << length) - 1) != 0 {
             return self.unusual(from + 1, end, to);
         }

@@ -4,6 +4,7 @@ use super::super::config::AvroDataConfig;
 use super::super::schema::AvroSchema;
 use super::super::{flat_json, to_connect, to_json};
 use super::*;
+use crate::Arena;
 use crate::json::Level;
 use crate::test_rig::Random;
 use crate::varint::{Input, write_varint, zigzag};
@@ -138,12 +139,14 @@ fn walked(program: &Program, bytes: &[u8]) -> Option<Vec<u8>> {
 /// What the flat way writes, the same on every machine; the record lies `start` bytes behind others.
 fn flat(program: &Program, bytes: &[u8], start: usize) -> Option<Vec<u8>> {
     let flat = program.flat.as_ref().expect("a flat form");
-    let record = [&b"\"\x80\""[..start], bytes].concat();
+    let record = [&b"\"\x80\""[..start], bytes, &[0x80; 128]].concat();
+    let place = start..start + bytes.len();
     let texts = Level::available().into_iter().map(|level| {
-        let mut room = flat_json::Room::new();
         let scratch = &mut Vec::new();
-        let length = flat_json::write(level, (program, flat), (&record, start), &mut room, scratch);
-        length.map(|length| room.text(length).to_vec())
+        let write = |room: &mut _| {
+            flat_json::write(level, (program, flat), (&record, place.clone()), room, scratch)
+        };
+        Arena::new().written(write).map(<[u8]>::to_vec)
     });
     texts.reduce(|one, other| {
         assert_eq!(one, other);

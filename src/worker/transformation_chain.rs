@@ -502,6 +502,11 @@ fn datum<'a>(
             into.value = Value::Bytes(bytes);
             Ok(())
         }
+        (Lane::Convert(Detail::Json), Some(bytes)) => {
+            let start = place(segment.buffer, bytes);
+            let place = start..start + bytes.len();
+            converter.to_json_at(segment.topic, segment.buffer, place, arena, into)
+        }
         (Lane::Convert(detail), bytes) => {
             converter.to_connect_data_at(segment.topic, bytes, *detail, arena, into)
         }
