@@ -119,16 +119,13 @@ impl Chain {
             format!("value: {} ({})", self.value.name(), self.converters.value.class_name()),
             format!("headers: {}", if self.headers { "decoded" } else { "not looked at" }),
         ];
-        for (side, lane) in [("key", &self.key), ("value", &self.value)] {
-            lines.extend(lane.shape_counts().map(|counts| format!("{side} shapes: {counts}")));
-        }
         lines.extend(self.steps.iter().zip(&self.patched).map(|(step, patched)| {
             let condition = step.condition.as_ref().map_or(String::new(), |condition| {
                 let not = if condition.negate { "not " } else { "" };
                 format!(" if {not}{}", condition.predicate.class_name())
             });
             let how = if *patched { "within the patch:" } else { "then" };
-            format!("{how} {}{condition}", step.transformation.class_name())
+            format!("{how} {}, {}{condition}", step.alias, step.transformation.class_name())
         }));
         lines
     }

@@ -52,8 +52,8 @@ pub struct Trial {
 
 impl Trial {
     /// Compiles the chain of `spec`, or says everything that is wrong with it, one error each.
-    /// With `text`, schemaless JSON may stay text, as for a sink that writes JSON.
-    pub fn compile(spec: &TaskSpec, text: bool) -> Result<Self, Vec<String>> {
+    /// `need` is what a sink would ask of keys and values.
+    pub fn compile(spec: &TaskSpec, need: Need) -> Result<Self, Vec<String>> {
         let mut errors = Vec::new();
         let converters = Converters::of(spec).map_err(|error| errors.push(error.message)).ok();
         let steps = plan::steps(&spec.connector, &spec.plugins);
@@ -70,7 +70,6 @@ impl Trial {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let need = if text { Need::Text } else { Need::Full };
         let needs = Needs { key: need, value: need, headers: true };
         Ok(Self {
             chain: Chain::compile(converters, steps, needs),

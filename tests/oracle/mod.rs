@@ -7,6 +7,7 @@ mod configurations;
 mod data;
 mod debezium;
 mod deviations;
+mod explain;
 mod random;
 mod same;
 mod texts;

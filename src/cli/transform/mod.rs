@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use millrace_api::Config;
 use millrace_api::plugin::Plugins;
+use millrace_api::sink::Need;
 use millrace_converters::Converter;
 use millrace_converters::json::{DecimalFormat, JsonConverter, JsonConverterConfig, WriteOptions};
 use millrace_herder::properties;
@@ -34,7 +35,8 @@ pub(crate) struct Arguments {
     /// The worker's properties; without them JsonConverter with schemas, as in Kafka's own samples
     #[arg(long)]
     worker: Option<PathBuf>,
-    /// Print the compiled plan and read nothing
+    /// Print the compiled plan, for sinks that take typed values and for those that take JSON text,
+    /// and read nothing
     #[arg(long)]
     explain: bool,
     /// Compile as for a sink that writes JSON: what no transform reads stays text
@@ -55,14 +57,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     check(&config, &worker, &plugins)?;
     let resolved = worker.providers.try_resolve(&config).map_err(refused)?.config;
     let spec = spec(&worker, resolved, plugins);
-    let mut trial =
-        Trial::compile(&spec, arguments.text).map_err(|errors| refused(errors.join("\n")))?;
+    let compile = |need| Trial::compile(&spec, need).map_err(|errors| refused(errors.join("\n")));
     if arguments.explain {
-        for line in trial.explain() {
-            println!("{line}");
+        for (need, sink) in [(Need::Full, "typed values"), (Need::Json, "JSON text")] {
+            if need == Need::Json || !arguments.text {
+                println!("for a sink that takes {sink}:");
+                compile(need)?.explain().iter().for_each(|line| println!("  {line}"));
+            }
         }
         return Ok(());
     }
+    let mut trial = compile(if arguments.text { Need::Text } else { Need::Full })?;
     answer(&mut trial, &mut std::io::stdin().lock()).map_err(|error| refused(error.to_string()))
 }
 
