@@ -1,7 +1,10 @@
 //! Where a batch's values live: one bump allocator and the schemas that the batch refers to.
 
 use std::any::Any;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
@@ -15,22 +18,47 @@ const RECENT: usize = 4;
 
 /// Memory of one batch. Everything a converter or a transform makes for a record is put here and
 /// is gone, all at once, at [`Arena::reset`]; nothing in it is ever dropped one by one.
-#[derive(Default)]
 pub struct Arena {
     bump: Bump,
+    /// No other batch, of this arena or another, has this number.
+    batch: u64,
     schemas: FrozenVec<Arc<Schema>>,
     literals: FrozenVec<Arc<[u8]>>,
     kept: FrozenVec<Box<dyn Any>>,
     slabs: Slabs,
 }
 
+/// Where an arena keeps what somebody has it keep with each batch: a note that spares the search.
+#[derive(Debug, Default)]
+pub struct KeptAt(Cell<(u64, usize)>);
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A number for a batch; none is 0.
+fn next_batch() -> u64 {
+    static BATCHES: AtomicU64 = AtomicU64::new(1);
+    BATCHES.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Arena {
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            bump: Bump::new(),
+            batch: next_batch(),
+            schemas: FrozenVec::new(),
+            literals: FrozenVec::new(),
+            kept: FrozenVec::new(),
+            slabs: Slabs::default(),
+        }
     }
 
     /// Forgets all values and schemas; keeps the memory for the next batch.
     pub fn reset(&mut self) {
+        self.batch = next_batch();
         self.bump.reset();
         self.schemas.as_mut().clear();
         self.literals.as_mut().clear();
@@ -91,6 +119,21 @@ impl Arena {
         kept.downcast_ref().expect("it was put there as this type")
     }
 
+    /// [`Arena::keep`] of what lives longer than the batch: once in it, however often it is asked for.
+    /// `at` is `owner`'s alone.
+    #[inline]
+    pub fn keep_once<T: Any>(&self, at: &KeptAt, owner: &Rc<T>) -> &T {
+        let (batch, place) = at.0.get();
+        if batch == self.batch
+            && let Some(kept) = self.kept.get(place).and_then(|kept| kept.downcast_ref::<Rc<T>>())
+        {
+            return kept;
+        }
+        at.0.set((self.batch, self.kept.len()));
+        let kept: &Rc<T> = self.keep(Rc::clone(owner));
+        kept
+    }
+
     #[inline]
     pub fn alloc<T: Copy>(&self, value: T) -> &T {
         self.bump.alloc(value)
@@ -139,4 +182,32 @@ pub(crate) fn added<'v, T: Default>(items: &'v mut BumpVec<'_, T>) -> &'v mut T 
     items.push(T::default());
     let last = items.len() - 1;
     &mut items[last]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_once_is_kept_in_each_batch() {
+        let (one, other) = (Rc::new(1_u64), Rc::new(2_u64));
+        let (at, beside) = (KeptAt::default(), KeptAt::default());
+        let mut arenas = [Arena::new(), Arena::new()];
+        for _ in 0..3 {
+            for arena in &mut arenas {
+                arena.reset();
+                for _ in 0..3 {
+                    assert_eq!(
+                        (arena.keep_once(&at, &one), arena.keep_once(&beside, &other)),
+                        (&1, &2)
+                    );
+                }
+                assert_eq!(arena.kept.len(), 2);
+            }
+        }
+        // Both arenas hold it, and whoever has it.
+        assert_eq!((Rc::strong_count(&one), Rc::strong_count(&other)), (3, 3));
+        arenas.iter_mut().for_each(Arena::reset);
+        assert_eq!(Rc::strong_count(&one), 1);
+    }
 }

@@ -33,7 +33,7 @@ mod values_parser;
 mod variant;
 mod varint;
 
-pub use arena::Arena;
+pub use arena::{Arena, KeptAt};
 pub use converter::{Converter, DataError, HeaderConverter};
 pub use data::{Decimal, Field, Schema, SchemaAndValue, SchemaType, Struct, Value};
 pub use json_text::{Edit, JsonText};

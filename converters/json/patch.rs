@@ -23,6 +23,7 @@ use super::patch_pass::{Found, Keys, Scratch, collect};
 use super::patch_shapes::{edits_of_shape, learn_shape, part_of_shape};
 use super::scan::{JsonError, Kind};
 use super::shape_book::{ShapeBook, ShapeCounts};
+use super::sought::Sought;
 use super::typed_quick::eight;
 use super::write::{WriteOptions, write_value};
 use super::{empty_text, serialization_error};
@@ -183,6 +184,20 @@ impl JsonOp {
         matches!(what, Inserted::Topic | Inserted::Partition | Inserted::Timestamp)
     }
 
+    /// Is that member, if it is there, what the document has, behind this operation, too?
+    pub(super) fn spares(&self, member: &str) -> bool {
+        match self {
+            Self::Insert { name, .. } | Self::Convert { name, .. } => name != member,
+            Self::Mask { names, .. } => !names.iter().any(|name| name == member),
+            Self::Replace { include, exclude, renames } => {
+                (include.is_empty() || include.iter().any(|name| name == member))
+                    && !exclude.iter().any(|name| name == member)
+                    && !renames.iter().any(|(old, new)| old == member || new == member)
+            }
+            Self::Hoist { .. } | Self::Extract { .. } => false,
+        }
+    }
+
     fn call(&self) -> Option<Call> {
         if let Self::Convert { call, .. } = self { Some(call.clone()) } else { None }
     }
@@ -247,6 +262,8 @@ pub struct PatchPlan {
     refuses_null: bool,
     pub(super) scratch: Scratch,
     pub(super) book: ShapeBook,
+    /// What somebody looks for in the documents, before the operations.
+    pub(super) sought: Option<Rc<Sought>>,
 }
 
 impl PatchPlan {
@@ -286,7 +303,14 @@ impl PatchPlan {
                 ..Scratch::default()
             },
             book: ShapeBook::new(level, true),
+            sought: None,
         })
+    }
+
+    /// Texts will tell where that stands which is sought, beneath their edits. `None`: what is extracted
+    /// has nothing beneath it.
+    pub fn seeking(self, sought: Option<Rc<Sought>>) -> Option<Self> {
+        (self.extract.is_none() || sought.is_none()).then_some(Self { sought, ..self })
     }
 
     /// The same plan, looking at each document anew: what tests and benches compare with.
@@ -324,7 +348,7 @@ impl PatchPlan {
             if self.extract.is_some() {
                 return Ok(part_of_shape(&self.book, at, document, arena));
             }
-            return edits_of_shape(&self.book, at, document, stamped, pieces);
+            return edits_of_shape(self, at, document, stamped, pieces);
         }
         let text = self.apply_once(buf, start, end, meta, arena)?;
         Ok(arena.alloc(text))
@@ -364,9 +388,13 @@ impl PatchPlan {
             let part = &src[hit.value_start as usize..hit.value_end as usize];
             return Ok(JsonText::verbatim(part));
         }
+        let noted = match &self.sought {
+            Some(sought) => Some(sought.looked_for(src, arena).ok_or_else(no_answer)?.beneath()),
+            None => None,
+        };
         let whole = self.scratch.hits.is_empty() && self.hoist.is_none();
         if whole && fates.keep_others && fates.created.is_empty() {
-            return Ok(JsonText::verbatim(src));
+            return Ok(JsonText { noted, ..JsonText::verbatim(src) });
         }
         let capacity = 2 * self.scratch.hits.len() + 2 * fates.created.len() + 4;
         let out = RecordEdits {
@@ -377,7 +405,7 @@ impl PatchPlan {
         };
         let out = Emitter::new(self, fates, out).run(found)?;
         match out.failed {
-            None => Ok(JsonText::new(src, out.edits.into_bump_slice())),
+            None => Ok(JsonText { noted, ..JsonText::new(src, out.edits.into_bump_slice()) }),
             Some(error) => Err(error),
         }
     }

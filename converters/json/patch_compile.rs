@@ -368,17 +368,14 @@ impl Around {
                 Some((Self { hoist: Some((prefix, suffix)), extract: None }, before))
             }
             Some((JsonOp::Extract { name }, before)) => {
-                let spared = before.iter().all(|op| match op {
-                    JsonOp::Insert { name: other, .. } => other != name,
-                    JsonOp::Mask { names, replacement: None } => !names.contains(name),
-                    JsonOp::Replace { include, exclude, renames } => {
-                        let touched = |(old, new): &(String, String)| old == name || new == name;
-                        include.is_empty()
-                            && !exclude.contains(name)
-                            && !renames.iter().any(touched)
-                    }
-                    _ => false,
-                });
+                // A replacement may be refused, an include drops others, a call may fail.
+                let sure = |op: &JsonOp| match op {
+                    JsonOp::Mask { replacement, .. } => replacement.is_none(),
+                    JsonOp::Replace { include, .. } => include.is_empty(),
+                    JsonOp::Convert { .. } => false,
+                    _ => true,
+                };
+                let spared = before.iter().all(|op| sure(op) && op.spares(name));
                 let source = names.iter().position(|known| known == name)?;
                 let extract = Some(u8::try_from(source).ok()?);
                 spared.then_some((Self { hoist: None, extract }, before))

@@ -14,14 +14,14 @@ use crate::json_text::{Edit, JsonText};
 /// The edits of a document that has the shape `at`; the book's workspace tells where its values end.
 #[inline(always)]
 pub(super) fn edits_of_shape<'a>(
-    book: &ShapeBook,
+    plan: &PatchPlan,
     at: usize,
     document: &'a [u8],
     stamped: bool,
     pieces: Pieces<'_, 'a>,
 ) -> Result<&'a JsonText<'a>, DataError> {
-    let shape = book.shape(at);
-    let ends = &book.workspace.ends;
+    let shape = plan.book.shape(at);
+    let ends = &plan.book.workspace.ends;
     let lead = shape.lead as u32;
     let src = &document[shape.lead..document.len() - shape.trail];
     let template = &shape.templates[usize::from(!stamped)];
@@ -37,8 +37,15 @@ pub(super) fn edits_of_shape<'a>(
         });
         Edit { start, end, with }
     });
+    let mut noted = None;
+    if let Some(sought) = &plan.sought {
+        let (sights, ends) = (shape.sights.as_ref(), ends.as_slice());
+        let told = sights.and_then(|sights| sights.of(src, shape.lead, ends, pieces.arena));
+        let told = told.or_else(|| sought.looked_for(src, pieces.arena));
+        noted = Some(told.ok_or_else(no_answer)?.beneath());
+    }
     match failed {
-        None => Ok(pieces.arena.alloc_with(|| JsonText::new(src, edits))),
+        None => Ok(pieces.arena.alloc_with(|| JsonText { src, edits, noted })),
         Some(error) => Err(error),
     }
 }
@@ -86,6 +93,7 @@ pub(super) fn learn_shape(plan: &mut PatchPlan, document: &[u8], found: Found) {
     };
     let Ok(unstamped) = unstamped else { return };
     shape.templates = [stamped, unstamped];
+    shape.sights = plan.sought.as_ref().and_then(|sought| sought.learn(document, &shape));
     plan.book.learn(shape);
 }
 

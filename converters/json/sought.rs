@@ -5,13 +5,16 @@
 //! ends of the values before it, which the comparison has found anyway. Of any other document it is
 //! found by a look through its members. Both say the same, or nothing.
 
+use std::cell::Cell;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bumpalo::collections::Vec as BumpVec;
 
 use super::members::{Index, Object, look};
 use super::parse::{parse, settled};
+use super::patch::JsonOp;
 use super::shape::{Place, Shape};
 use crate::arena::Arena;
 use crate::json_text::JsonText;
@@ -25,6 +28,10 @@ pub struct Sought {
     wanted: Vec<Vec<String>>,
     /// Top-level members that will be set.
     set: Vec<String>,
+    /// Those that it asks for, beside its own.
+    others: Vec<Rc<Sought>>,
+    /// Who asks for it beside others, and where its answers begin there.
+    within: Cell<(u32, u32)>,
 }
 
 /// A value's first byte and the one behind it; no value begins with the document.
@@ -39,6 +46,32 @@ pub(crate) struct Noted<'a> {
     sought: u32,
     /// Where the closing brace stands.
     end: u32,
+    /// It holds for the text without its edits.
+    beneath: bool,
+}
+
+impl Noted<'_> {
+    /// The same, whatever edits are laid over the text.
+    #[inline]
+    pub fn beneath(self) -> Self {
+        Self { beneath: true, ..self }
+    }
+}
+
+/// The values that are wanted, as they stand in a document, edits or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    src: &'a [u8],
+    spots: &'a [Spot],
+}
+
+impl<'a> Taken<'a> {
+    /// The text of the value under that path; `None`: a member on the way is not there.
+    #[inline]
+    pub fn value(&self, at: usize) -> Option<&'a [u8]> {
+        let (start, end) = self.spots[at];
+        (start > 0).then(|| &self.src[start as usize..end as usize])
+    }
 }
 
 /// Where that is in an object which was looked for.
@@ -74,19 +107,63 @@ impl Sought {
     /// `wanted` are paths of one name at least, `set` names of top-level members.
     pub fn new(wanted: Vec<Vec<String>>, set: Vec<String>) -> Self {
         static IDS: AtomicU32 = AtomicU32::new(1);
-        Self { id: IDS.fetch_add(1, Ordering::Relaxed), wanted, set }
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
+        Self { id, wanted, set, others: Vec::new(), within: Cell::default() }
+    }
+
+    /// What several look for in one side, asked for at once; each of them finds its own. One that was
+    /// asked for so before is not found there any more.
+    pub fn of_all(all: Vec<Rc<Self>>) -> Option<Rc<Self>> {
+        if all.len() < 2 {
+            return all.into_iter().next();
+        }
+        let together = Self { others: all, ..Self::new(Vec::new(), Vec::new()) };
+        let mut begin = 0;
+        for one in &together.others {
+            one.within.set((together.id, begin));
+            begin += one.count() as u32;
+        }
+        Some(Rc::new(together))
+    }
+
+    /// Would each value be found as the document has it behind these operations, too?
+    pub fn is_spared_by(&self, ops: &[JsonOp]) -> bool {
+        let spared = |path: &Vec<String>| match &path[..] {
+            [name] => ops.iter().all(|op| op.spares(name)),
+            _ => false,
+        };
+        self.set.is_empty() && self.wanted.iter().all(spared)
+    }
+
+    fn count(&self) -> usize {
+        let others: usize = self.others.iter().map(|other| other.count()).sum();
+        self.wanted.len() + self.set.len() + others
+    }
+
+    /// The values that are wanted, if the text tells where they stand, or stood before its edits.
+    #[inline]
+    pub fn taken<'a>(&self, text: &JsonText<'a>) -> Option<Taken<'a>> {
+        let noted = text.noted.filter(|noted| noted.beneath || text.edits.is_empty())?;
+        let (within, begin) = self.within.get();
+        let begin = match noted.sought {
+            id if id == self.id => 0,
+            id if id == within => begin as usize,
+            _ => return None,
+        };
+        Some(Taken { src: text.src, spots: &noted.spots[begin..] })
     }
 
     /// The answer that a text brings along. `None`: it has none, or is not the text any more that it
     /// was then.
     #[inline]
     pub fn found<'a>(&self, text: &JsonText<'a>) -> Option<Found<'a>> {
-        let noted = text.noted?;
-        if noted.sought != self.id || !text.edits.is_empty() {
+        if !text.edits.is_empty() {
             return None;
         }
-        let end = noted.end as usize;
-        let (wanted, set) = noted.spots.split_at(self.wanted.len());
+        let spots = self.taken(text)?.spots;
+        let end = text.noted?.end as usize;
+        let (wanted, set) = spots.split_at(self.wanted.len());
+        let set = &set[..self.set.len()];
         let empty = text.src[..end].trim_ascii_end().ends_with(b"{");
         Some(Found { object: Object { src: text.src, end, empty }, wanted, set })
     }
@@ -96,13 +173,18 @@ impl Sought {
     /// what stands beside it there could not be parsed.
     pub fn note<'a>(&self, text: &JsonText<'a>, arena: &'a Arena) -> Option<JsonText<'a>> {
         let src = settled(text, arena);
+        let noted = self.looked_for(src, arena)?;
+        Some(JsonText { src, edits: &[], noted: Some(noted) })
+    }
+
+    /// The answer for a document.
+    pub(super) fn looked_for<'a>(&self, src: &[u8], arena: &'a Arena) -> Option<Noted<'a>> {
         let index = look(src, arena).ok()??;
         let mut sound = |range: Range<usize>| is_sound(&src[range], arena);
-        let mut spots = BumpVec::with_capacity_in(self.wanted.len() + self.set.len(), arena.bump());
-        self.locate(src, &index, arena, &mut sound, |spot| spots.push(spot))?;
-        let noted =
-            Noted { spots: spots.into_bump_slice(), sought: self.id, end: index.end as u32 };
-        Some(JsonText { src, edits: &[], noted: Some(noted) })
+        let mut spots = BumpVec::with_capacity_in(self.count(), arena.bump());
+        self.locate(src, &index, arena, &mut sound, &mut |spot| spots.push(spot))?;
+        let spots = spots.into_bump_slice();
+        Some(Noted { spots, sought: self.id, end: index.end as u32, beneath: false })
     }
 
     /// Calls `each` with the spots. `beside` is asked about each value that stands beside a path's, or
@@ -112,8 +194,8 @@ impl Sought {
         src: &[u8],
         index: &Index<'_>,
         arena: &Arena,
-        beside: &mut impl FnMut(Range<usize>) -> bool,
-        mut each: impl FnMut(Spot),
+        beside: &mut dyn FnMut(Range<usize>) -> bool,
+        each: &mut dyn FnMut(Spot),
     ) -> Option<()> {
         for path in &self.wanted {
             each(follow(src, 0, index, path, arena, beside)?);
@@ -130,7 +212,7 @@ impl Sought {
                 return None;
             }
         }
-        Some(())
+        self.others.iter().try_for_each(|other| other.locate(src, index, arena, beside, each))
     }
 
     /// Where what is looked for stands in all documents of a shape, told from the document `doc` that
@@ -146,7 +228,7 @@ impl Sought {
             true
         };
         let mut spots = Vec::new();
-        self.locate(src, &index, &arena, &mut note, |spot| spots.push(spot))?;
+        self.locate(src, &index, &arena, &mut note, &mut |spot| spots.push(spot))?;
         let place = |at: usize| shape.outside(at + shape.lead);
         let pair = |(start, end): Spot| Some((place(start as usize)?, place(end as usize)?));
         let spots = spots.into_iter().map(|spot| match spot {
@@ -175,7 +257,7 @@ fn follow(
     index: &Index<'_>,
     path: &[String],
     arena: &Arena,
-    beside: &mut impl FnMut(Range<usize>) -> bool,
+    beside: &mut dyn FnMut(Range<usize>) -> bool,
 ) -> Option<Spot> {
     let (name, rest) = path.split_first()?;
     // Of several of one name the last counts.
@@ -240,7 +322,7 @@ impl Sights {
         let spots = arena.bump().alloc_slice_fill_with(self.spots.len(), |at| {
             self.spots[at].map_or(NOWHERE, |(start, end)| (place(start), place(end)))
         });
-        Some(Noted { spots, sought: self.sought, end: src.len() as u32 - 1 })
+        Some(Noted { spots, sought: self.sought, end: src.len() as u32 - 1, beneath: false })
     }
 }
 

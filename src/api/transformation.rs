@@ -65,6 +65,13 @@ pub trait Transformation {
         false
     }
 
+    /// Leaves that side, partition and timestamp as they are, and takes of JSON text there only what it
+    /// has [`Self::sought`], which it finds by [`Sought::taken`]. What comes behind may then be done to
+    /// the side's text before it.
+    fn stands_beside(&self, side: Side) -> bool {
+        self.spares_sides() || self.json_ops().is_some_and(|edit| edit.side != side)
+    }
+
     /// The Java class, for error contexts.
     fn class_name(&self) -> &'static str;
 }

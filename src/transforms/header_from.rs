@@ -1,5 +1,6 @@
 //! HeaderFrom: fields of the key or value copied or moved into headers.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use millrace_api::Config;
@@ -7,13 +8,12 @@ use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator,
 };
 use millrace_api::record::{Header, Record};
-use millrace_api::transformation::{Reads, Side, Transformation};
-use millrace_converters::json::find_path;
+use millrace_api::transformation::{Reads, Side, Sought, Transformation};
 use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
 
 use crate::requirements::{
-    REPLACE_NULL, datum, entry, field_value, fields, non_empty_list, replace_null_key, require_map,
-    require_struct, required, room_for, with_datum,
+    REPLACE_NULL, datum, entry, field_value, fields, member, members_sought, non_empty_list,
+    replace_null_key, require_map, require_struct, required, room_for, with_datum,
 };
 use crate::schema_cache::{SchemaCache, copy_basics};
 use crate::sides::sided;
@@ -59,6 +59,7 @@ struct HeaderFrom {
     side: Side,
     /// Field and header.
     pairs: Vec<(String, String)>,
+    sought: Rc<Sought>,
     moves: bool,
     purpose: &'static str,
     replace_null: bool,
@@ -76,6 +77,7 @@ impl HeaderFrom {
         let moves = parsed.string("operation") == "move";
         Ok(Box::new(Self {
             side,
+            sought: members_sought(&fields),
             pairs: fields.into_iter().zip(headers).collect(),
             moves,
             purpose: if moves { "header move" } else { "header copy" },
@@ -100,8 +102,9 @@ impl HeaderFrom {
         {
             let mut headers = room_for(record.headers.len() + self.pairs.len(), arena);
             headers.extend_from_slice_copy(record.headers);
-            for (field, name) in &self.pairs {
-                let value = find_path(text, &[field], arena)?.unwrap_or_default();
+            let taken = self.sought.taken(text);
+            for (at, (field, name)) in self.pairs.iter().enumerate() {
+                let value = member(text, taken.as_ref(), (at, field), arena)?;
                 let datum = SchemaAndValue { schema: None, value };
                 headers.push(Header { name: arena.alloc_str(name), datum });
             }
@@ -201,6 +204,14 @@ impl Transformation for HeaderFrom {
     /// What is moved leaves a hole in the record.
     fn takes_text(&self) -> bool {
         !self.moves
+    }
+
+    fn sought(&self, side: Side) -> Option<Rc<Sought>> {
+        (side == self.side && !self.moves).then(|| Rc::clone(&self.sought))
+    }
+
+    fn stands_beside(&self, side: Side) -> bool {
+        side != self.side || !self.moves
     }
 
     fn reads(&self) -> Reads {

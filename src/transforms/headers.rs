@@ -1,13 +1,14 @@
 //! DropHeaders and InsertHeader: headers taken away by name, and one added.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use millrace_api::config_def::{ConfigDef, ConfigKey, DefaultValue, Importance, Type, Validator};
 use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::{Header, Record};
 use millrace_api::transformation::{Reads, Transformation};
+use millrace_converters::data::OwnedValue;
 use millrace_converters::header::SimpleHeaderConverter;
-use millrace_converters::{Arena, DataError, HeaderConverter, Schema, SchemaAndValue, Value};
+use millrace_converters::{Arena, DataError, HeaderConverter, KeptAt, Schema, SchemaAndValue};
 
 use crate::requirements::{non_empty_list, room_for};
 
@@ -29,7 +30,8 @@ pub const INSERT_HEADER: TransformationPlugin = TransformationPlugin {
     new: |config| {
         let parsed = insert_header().parse(config)?;
         let name = parsed.string("header").to_owned();
-        Ok(Box::new(InsertHeader { name, literal: literal(parsed.string("value.literal")) }))
+        let inserted = Inserted { name, literal: literal(parsed.string("value.literal")) };
+        Ok(Box::new(InsertHeader { inserted: Rc::new(inserted), at: KeptAt::default() }))
     },
 };
 
@@ -90,27 +92,24 @@ impl Transformation for DropHeaders {
     }
 }
 
-/// The literal as a header's text is read.
-struct Literal {
-    schema: Arc<Schema>,
-    /// Holds the value as its default: the arena keeps a pinned schema, and so the value, alive for
-    /// as long as a record may borrow it.
-    holder: Arc<Schema>,
+/// What is inserted into each record.
+struct Inserted {
+    name: String,
+    /// The literal as a header's text is read.
+    literal: Option<(Schema, OwnedValue)>,
 }
 
-fn literal(text: &str) -> Option<Literal> {
+fn literal(text: &str) -> Option<(Schema, OwnedValue)> {
     let arena = Arena::new();
     let read = SimpleHeaderConverter::default()
         .to_connect_header("", "", Some(text.as_bytes()), &arena)
         .unwrap_or_default();
-    let schema = read.schema?.clone();
-    let holder = Schema { default: Some(read.value.to_owned_value()), ..schema.clone() };
-    Some(Literal { schema: Arc::new(schema), holder: Arc::new(holder) })
+    Some((read.schema?.clone(), read.value.to_owned_value()))
 }
 
 struct InsertHeader {
-    name: String,
-    literal: Option<Literal>,
+    inserted: Rc<Inserted>,
+    at: KeptAt,
 }
 
 impl Transformation for InsertHeader {
@@ -119,17 +118,13 @@ impl Transformation for InsertHeader {
         mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
-        let datum = match &self.literal {
-            None => SchemaAndValue::default(),
-            Some(literal) => {
-                let default = arena.pin_schema(&literal.holder).default.as_ref();
-                let value = default.map_or(Value::Null, |value| value.to_value(arena));
-                SchemaAndValue { schema: Some(arena.pin_schema(&literal.schema)), value }
-            }
-        };
+        let Inserted { name, literal } = arena.keep_once(&self.at, &self.inserted);
+        let datum = literal.as_ref().map_or_else(SchemaAndValue::default, |(schema, value)| {
+            SchemaAndValue { schema: Some(schema), value: value.to_value(arena) }
+        });
         let mut headers = room_for(record.headers.len() + 1, arena);
         headers.extend_from_slice_copy(record.headers);
-        headers.push(Header { name: arena.alloc_str(&self.name), datum });
+        headers.push(Header { name, datum });
         record.headers = headers.into_bump_slice();
         Ok(Some(record))
     }

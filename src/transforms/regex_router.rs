@@ -1,6 +1,7 @@
 //! RegexRouter: another topic, by a regular expression over its whole name.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use millrace_api::config_def::{
     ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type, Validator,
@@ -45,24 +46,43 @@ pub struct RegexRouter {
     pattern: Pattern,
     replacement: Replacement,
     /// The new name of each topic met; `None`: it stays. A task meets few topics.
-    routes: HashMap<String, Option<String>>,
+    routes: HashMap<String, Option<Rc<str>>>,
+    /// The topic met last: the next record mostly has the same.
+    last: Option<(String, Option<Rc<str>>)>,
 }
 
 impl RegexRouter {
     pub fn new(pattern: Pattern, replacement: &str) -> Self {
-        Self { pattern, replacement: Replacement::new(replacement), routes: HashMap::new() }
+        Self {
+            pattern,
+            replacement: Replacement::new(replacement),
+            routes: HashMap::new(),
+            last: None,
+        }
     }
 
     /// Where records of that topic go; `None`: the pattern is not that of the topic.
     pub fn route(&mut self, topic: &str) -> Result<Option<&str>, DataError> {
-        if !self.routes.contains_key(topic) {
-            let route = self.pattern.replace_first(topic, &self.replacement)?;
-            if self.routes.len() >= REMEMBERED {
-                self.routes.clear();
-            }
-            self.routes.insert(topic.to_owned(), route);
+        if self.last.as_ref().is_none_or(|(last, _)| last != topic) {
+            let route = self.look_up(topic)?;
+            let (known, kept) = self.last.get_or_insert_default();
+            known.clear();
+            known.push_str(topic);
+            *kept = route;
         }
-        Ok(self.routes.get(topic).and_then(Option::as_deref))
+        Ok(self.last.as_ref().and_then(|(_, route)| route.as_deref()))
+    }
+
+    fn look_up(&mut self, topic: &str) -> Result<Option<Rc<str>>, DataError> {
+        if let Some(route) = self.routes.get(topic) {
+            return Ok(route.clone());
+        }
+        let route = self.pattern.replace_first(topic, &self.replacement)?.map(Rc::from);
+        if self.routes.len() >= REMEMBERED {
+            self.routes.clear();
+        }
+        self.routes.insert(topic.to_owned(), route.clone());
+        Ok(route)
     }
 }
 

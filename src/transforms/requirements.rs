@@ -1,11 +1,15 @@
 //! What transforms share: which side they work on, what they demand of it, and null or default.
 
+use std::rc::Rc;
+
 use millrace_api::config_def::{ConfigKey, DefaultValue, Importance, Type, split_list};
 use millrace_api::record::Record;
-use millrace_api::transformation::{Reads, Side};
+use millrace_api::transformation::{Reads, Side, Sought};
 use millrace_converters::data::null_in_vain;
+use millrace_converters::json::sought::Taken;
+use millrace_converters::json::{find_path, parse};
 use millrace_converters::{
-    Arena, DataError, Field, Schema, SchemaAndValue, SchemaType, Struct, Value,
+    Arena, DataError, Field, JsonText, Schema, SchemaAndValue, SchemaType, Struct, Value,
 };
 
 /// Entries of a schemaless map.
@@ -172,6 +176,27 @@ pub fn room_for<T>(capacity: usize, arena: &Arena) -> bumpalo::collections::Vec<
 #[inline]
 pub fn entry<'a>(map: &[(Value<'a>, Value<'a>)], name: &str) -> Value<'a> {
     map.iter().find(|(key, _)| key.as_str() == Some(name)).map_or(Value::Null, |(_, value)| *value)
+}
+
+/// Those top-level members of a JSON object, to be looked for.
+pub fn members_sought(names: &[String]) -> Rc<Sought> {
+    Rc::new(Sought::new(names.iter().map(|name| vec![name.clone()]).collect(), Vec::new()))
+}
+
+/// The value of a member of a JSON object, null if there is none; its number in what was sought, and its
+/// name.
+#[inline]
+pub fn member<'a>(
+    text: &JsonText<'a>,
+    taken: Option<&Taken<'a>>,
+    (at, name): (usize, &str),
+    arena: &'a Arena,
+) -> Result<Value<'a>, DataError> {
+    let found = match taken {
+        Some(taken) => taken.value(at).map(|text| parse(text, arena)).transpose()?,
+        None => find_path(text, &[name], arena)?,
+    };
+    Ok(found.unwrap_or_default())
 }
 
 /// Sets the entry of that name where it is, or at the end.

@@ -1,17 +1,17 @@
 //! ValueToKey: a key made of fields of the value.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use millrace_api::config_def::{ConfigDef, ConfigKey, DefaultValue, Importance, Type, Validator};
 use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
-use millrace_api::transformation::{Reads, Side, Transformation};
-use millrace_converters::json::find_path;
+use millrace_api::transformation::{Reads, Side, Sought, Transformation};
 use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
 
 use crate::requirements::{
-    REPLACE_NULL, datum, entry, field_value, non_empty_list, put, reads, replace_null_key,
-    require_map, require_struct, required, room_for,
+    REPLACE_NULL, datum, entry, field_value, member, members_sought, non_empty_list, put, reads,
+    replace_null_key, require_map, require_struct, required, room_for,
 };
 use crate::schema_cache::{SchemaCache, add_field};
 
@@ -23,8 +23,10 @@ pub const VALUE_TO_KEY: TransformationPlugin = TransformationPlugin {
     config_def,
     new: |config| {
         let parsed = config_def().parse(config)?;
+        let fields = parsed.list("fields");
         Ok(Box::new(ValueToKey {
-            fields: parsed.list("fields"),
+            sought: members_sought(&fields),
+            fields,
             replace_null: parsed.bool(REPLACE_NULL),
             plans: SchemaCache::default(),
         }))
@@ -54,6 +56,7 @@ struct Plan {
 
 struct ValueToKey {
     fields: Vec<String>,
+    sought: Rc<Sought>,
     replace_null: bool,
     plans: SchemaCache<Plan>,
 }
@@ -81,9 +84,10 @@ impl Transformation for ValueToKey {
         if let (None, Value::Json(text)) = (value.schema, value.value)
             && text.src.first() == Some(&b'{')
         {
+            let taken = self.sought.taken(text);
             let mut key = room_for(self.fields.len(), arena);
-            for name in &self.fields {
-                let found = find_path(text, &[name], arena)?.unwrap_or_default();
+            for (at, name) in self.fields.iter().enumerate() {
+                let found = member(text, taken.as_ref(), (at, name), arena)?;
                 put(&mut key, arena.alloc_str(name), found);
             }
             let value = Value::Map(key.into_bump_slice());
@@ -117,6 +121,14 @@ impl Transformation for ValueToKey {
 
     fn takes_text(&self) -> bool {
         true
+    }
+
+    fn sought(&self, side: Side) -> Option<Rc<Sought>> {
+        (side == Side::Value).then(|| Rc::clone(&self.sought))
+    }
+
+    fn stands_beside(&self, side: Side) -> bool {
+        side == Side::Value
     }
 
     fn reads(&self) -> Reads {

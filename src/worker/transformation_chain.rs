@@ -86,13 +86,16 @@ impl Chain {
         };
         let possible =
             [patchable(&*converters.key, needs.key), patchable(&*converters.value, needs.value)];
-        let mut patched = within_the_patch(&steps, possible);
+        let Region { mut patched, beside } = within_the_patch(&steps, possible);
         // Operations that cannot follow one another, or that somebody follows who would have to
         // parse the result anyway: fewer may do.
         let (rest, [key_plan, value_plan]) = loop {
             let rest = Looks::of(left(&steps, &patched));
-            let key = compile_ops(&ops_of(&steps, &patched, Side::Key), rest.key.parsed);
-            let value = compile_ops(&ops_of(&steps, &patched, Side::Value), rest.value.parsed);
+            let compiled = |side: Side, look: Look| {
+                let ops = ops_of(&steps, &patched, side);
+                compile_ops(&ops, look.parsed, || sought_by(&steps, &beside[side as usize], side))
+            };
+            let (key, value) = (compiled(Side::Key, rest.key), compiled(Side::Value, rest.value));
             if let (Some(key), Some(value)) = (key, value) {
                 break (rest, [key, value]);
             }
@@ -101,9 +104,12 @@ impl Chain {
                 None => break (rest, [None, None]),
             }
         };
-        let sought =
-            |side| left(&steps, &patched).find_map(|step| step.transformation.sought(side));
-        let (in_key, in_value) = (sought(Side::Key), sought(Side::Value));
+        let all = vec![true; steps.len()];
+        let sought = |side, plan: &Option<PatchPlan>| match plan {
+            None => sought_by(&steps, &all, side),
+            Some(_) => None,
+        };
+        let (in_key, in_value) = (sought(Side::Key, &key_plan), sought(Side::Value, &value_plan));
         let key = lane(&*converters.key, needs.key, rest.key, key_plan, in_key);
         let value = lane(&*converters.value, needs.value, rest.value, value_plan, in_value);
         let headers = needs.headers || rest.headers;
@@ -355,31 +361,59 @@ pub(crate) fn apply<'a, 's>(
     Ok(true)
 }
 
-/// Which steps may be one pass over the text: those at the head of the chain that only edit it,
-/// without a condition. Steps that leave both sides as they are may stand between them.
-fn within_the_patch(steps: &[Step], possible: [bool; 2]) -> Vec<bool> {
-    let mut patched = vec![false; steps.len()];
-    let mut moved = false;
-    for (step, patched) in steps.iter().zip(&mut patched) {
-        let reads = step.condition.as_ref().map(|condition| condition.predicate.reads());
-        if step.transformation.spares_sides()
-            && reads.is_none_or(|reads| !reads.key && !reads.value)
-        {
-            moved = true;
-            continue;
+/// Which steps may be one pass over the text, and which of the others, of each side, stand before one
+/// of them.
+struct Region {
+    patched: Vec<bool>,
+    beside: [Vec<bool>; 2],
+}
+
+/// The steps at the head of the chain that only edit a side's text, without a condition. Steps that
+/// leave the side as it is may stand between them, as long as the document has what they take of it.
+fn within_the_patch(steps: &[Step], possible: [bool; 2]) -> Region {
+    let none = || vec![false; steps.len()];
+    let mut region = Region { patched: none(), beside: [none(), none()] };
+    for side in [Side::Key, Side::Value] {
+        let mut moved = false;
+        let mut before: Vec<JsonOp> = Vec::new();
+        for (at, step) in steps.iter().enumerate() {
+            let transformation = &step.transformation;
+            let edit = transformation.json_ops().filter(|edit| edit.side == side);
+            if let Some(edit) = edit {
+                // Behind a router the record is elsewhere than where the pass finds it.
+                if step.condition.is_some()
+                    || !possible[side as usize]
+                    || (moved && edit.ops.iter().any(JsonOp::asks_for_place))
+                {
+                    break;
+                }
+                before.extend(edit.ops);
+                region.patched[at] = true;
+                continue;
+            }
+            let reads = step.condition.as_ref().map(|condition| condition.predicate.reads());
+            let looked_at = match side {
+                Side::Key => reads.is_some_and(|reads| reads.key),
+                Side::Value => reads.is_some_and(|reads| reads.value),
+            };
+            let sought = transformation.sought(side);
+            if looked_at
+                || !transformation.stands_beside(side)
+                || sought.is_some_and(|sought| !sought.is_spared_by(&before))
+            {
+                break;
+            }
+            moved |= transformation.spares_sides();
+            region.beside[side as usize][at] = true;
         }
-        let Some(edit) = step.transformation.json_ops() else { break };
-        let possible = possible[usize::from(edit.side == Side::Value)];
-        // Behind a router the record is elsewhere than where the pass finds it.
-        if step.condition.is_some()
-            || !possible
-            || (moved && edit.ops.iter().any(JsonOp::asks_for_place))
-        {
-            break;
-        }
-        *patched = true;
     }
-    patched
+    region
+}
+
+/// What those steps look for in that side.
+fn sought_by(steps: &[Step], which: &[bool], side: Side) -> Option<Rc<Sought>> {
+    let which = steps.iter().zip(which).filter(|(_, which)| **which);
+    Sought::of_all(which.filter_map(|(step, _)| step.transformation.sought(side)).collect())
 }
 
 /// The steps that the patch does not stand for.
@@ -436,11 +470,15 @@ impl Looks {
 }
 
 /// `None`: these operations cannot be one pass. `Some(None)`: there are none.
-fn compile_ops(ops: &[JsonOp], parsed: bool) -> Option<Option<PatchPlan>> {
+fn compile_ops(
+    ops: &[JsonOp],
+    parsed: bool,
+    sought: impl FnOnce() -> Option<Rc<Sought>>,
+) -> Option<Option<PatchPlan>> {
     if ops.is_empty() {
         return Some(None);
     }
-    if parsed { None } else { PatchPlan::compile(ops).map(Some) }
+    if parsed { None } else { PatchPlan::compile(ops)?.seeking(sought()).map(Some) }
 }
 
 fn lane(

@@ -3,6 +3,7 @@
 //!
 //! `MILLRACE_ORACLE_SEED` and `MILLRACE_ORACLE_CASES` choose other cases and more of them.
 
+mod chains;
 mod configurations;
 mod data;
 mod debezium;
@@ -413,6 +414,14 @@ fn transforms_answer_as_the_jvms_when_json_stays_text() {
         .flat_map(|transform| transform_cases(&mut random, transform, count() / 2))
         .collect();
     compare(&cases, true);
+}
+
+#[test]
+fn chains_answer_as_the_jvms() {
+    let mut random = Random::new(seed() ^ 6);
+    let cases = chains::cases(&mut random, 4 * count(), 2 * RECORDS);
+    compare(&cases, true);
+    compare(&cases[..count()], false);
 }
 
 #[test]
