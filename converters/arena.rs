@@ -11,9 +11,10 @@ use bumpalo::collections::Vec as BumpVec;
 use elsa::FrozenVec;
 
 use crate::data::{Schema, Value};
+use crate::growing::Growing;
 use crate::slabs::Slabs;
 
-/// How many schemas a record may turn by turn pin without pinning them anew.
+/// How many schemas, or texts, a record may turn by turn pin without pinning them anew.
 const RECENT: usize = 4;
 
 /// Memory of one batch. Everything a converter or a transform makes for a record is put here and
@@ -26,6 +27,7 @@ pub struct Arena {
     literals: FrozenVec<Arc<[u8]>>,
     kept: FrozenVec<Box<dyn Any>>,
     slabs: Slabs,
+    growing: Growing,
 }
 
 /// Where an arena keeps what somebody has it keep with each batch: a note that spares the search.
@@ -53,12 +55,14 @@ impl Arena {
             literals: FrozenVec::new(),
             kept: FrozenVec::new(),
             slabs: Slabs::default(),
+            growing: Growing::default(),
         }
     }
 
     /// Forgets all values and schemas; keeps the memory for the next batch.
     pub fn reset(&mut self) {
         self.batch = next_batch();
+        self.growing.reset();
         self.bump.reset();
         self.schemas.as_mut().clear();
         self.literals.as_mut().clear();
@@ -104,10 +108,13 @@ impl Arena {
     /// Keeps `bytes`, a plan's constant text, alive for the batch and lends it; like
     /// [`Arena::pin_schema`], a run of records pins it once.
     pub fn pin_bytes<'a>(&'a self, bytes: &Arc<[u8]>) -> &'a [u8] {
-        if let Some(last) = self.literals.last()
-            && std::ptr::eq(last, Arc::as_ptr(bytes))
-        {
-            return last;
+        let count = self.literals.len();
+        for at in (count.saturating_sub(RECENT)..count).rev() {
+            if let Some(known) = self.literals.get(at)
+                && std::ptr::eq(known, Arc::as_ptr(bytes))
+            {
+                return known;
+            }
         }
         self.literals.push_get(Arc::clone(bytes))
     }
@@ -155,6 +162,13 @@ impl Arena {
 
     pub fn alloc_slice<'a, T: Copy>(&'a self, items: &[T]) -> &'a [T] {
         self.bump.alloc_slice_copy(items)
+    }
+
+    /// The list and an item behind it: where the list stands, if it is the one that was appended to last
+    /// and there is room, else in a copy. Whoever holds the list sees it as it was.
+    #[inline]
+    pub fn appended<'a, T: Copy>(&'a self, list: &'a [T], item: T) -> &'a [T] {
+        self.growing.appended(&self.bump, list, item)
     }
 
     /// An empty growing vector in the arena; `into_bump_slice` makes it a slice of the batch.

@@ -11,6 +11,7 @@ pub mod charset;
 pub mod converter;
 pub mod data;
 mod digits;
+mod growing;
 pub mod header;
 pub mod java_text;
 pub mod json;

@@ -65,6 +65,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Its name, if that has no escapes; `src` is the object's text.
+    pub fn plain_name<'a>(&self, src: &'a [u8]) -> Option<&'a [u8]> {
+        (!self.escaped).then(|| &src[self.name.0 as usize..self.name.1 as usize])
+    }
+
     /// Is it the member of that name? `src` is the object's text.
     pub fn is(&self, name: &str, src: &[u8], arena: &Arena) -> bool {
         let raw = &src[self.name.0 as usize..self.name.1 as usize];

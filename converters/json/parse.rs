@@ -11,8 +11,9 @@ use std::ops::Range;
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::isa::{BASELINE, Baseline};
+use super::isa::{BASELINE, Baseline, ascii_text};
 use super::members::member;
+use super::patch::whole_number;
 use super::scan::{JsonError, Kind, MAX_DEPTH, Scanner};
 use super::serialization_error;
 use super::text::unescape;
@@ -36,6 +37,27 @@ pub fn parse<'a>(document: &'a [u8], arena: &'a Arena) -> Result<Value<'a>, Data
     let value = reader.value()?;
     reader.finish().map_err(serialization_error)?;
     Ok(value)
+}
+
+/// Parses a value of a document that was checked: what most values are without a parser.
+#[inline]
+pub fn parse_checked<'a>(value: &'a [u8], arena: &'a Arena) -> Result<Value<'a>, DataError> {
+    match value {
+        [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
+            if let Some(text) = ascii_text(text) {
+                return Ok(Value::Str(text));
+            }
+        }
+        b"true" => return Ok(Value::Boolean(true)),
+        b"false" => return Ok(Value::Boolean(false)),
+        b"null" => return Ok(Value::Null),
+        digits => {
+            if let Some(number) = whole_number(digits) {
+                return Ok(Value::Int64(number));
+            }
+        }
+    }
+    parse(value, arena)
 }
 
 /// The value under a path of member names, without parsing the rest; `None` if a step is missing or

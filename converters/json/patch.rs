@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bumpalo::collections::Vec as BumpVec;
 
+use super::flatten;
 use super::isa::{Level, dispatch};
 use super::parse::parse;
 use super::patch_compile::{Around, Constants, Fates, Literal, compile, names};
@@ -77,6 +78,11 @@ pub enum JsonOp {
     Extract {
         /// The member.
         name: String,
+    },
+    /// Flatten: the leaves of nested objects become members, under joined names. Stands alone.
+    Flatten {
+        /// Between the parts of a name.
+        delimiter: String,
     },
 }
 
@@ -148,7 +154,7 @@ impl Call {
 
 /// The number that up to 18 digits are, as Unix times and most numbers do not need a parser.
 #[inline]
-fn whole_number(text: &[u8]) -> Option<i64> {
+pub(super) fn whole_number(text: &[u8]) -> Option<i64> {
     const NEVER_TOO_LARGE: usize = 18;
     if text.is_empty() || text.len() > NEVER_TOO_LARGE {
         return None;
@@ -194,7 +200,7 @@ impl JsonOp {
                     && !exclude.iter().any(|name| name == member)
                     && !renames.iter().any(|(old, new)| old == member || new == member)
             }
-            Self::Hoist { .. } | Self::Extract { .. } => false,
+            Self::Hoist { .. } | Self::Extract { .. } | Self::Flatten { .. } => false,
         }
     }
 
@@ -210,6 +216,7 @@ impl JsonOp {
             Self::Replace { .. } => "field replacement",
             Self::Convert { .. } => "field conversion",
             Self::Hoist { .. } | Self::Extract { .. } => "field extraction",
+            Self::Flatten { .. } => "flattening",
         }
     }
 }
@@ -257,6 +264,8 @@ pub struct PatchPlan {
     pub(super) hoist: Option<(Literal, Literal)>,
     /// The source whose value takes the place of the whole.
     pub(super) extract: Option<u8>,
+    /// The delimiter in a JSON string, of a plan that flattens and does nothing else.
+    pub(super) flatten: Option<Vec<u8>>,
     first_purpose: Option<&'static str>,
     /// A list with a MaskField refuses null, as Java does; the others pass it on.
     refuses_null: bool,
@@ -295,6 +304,7 @@ impl PatchPlan {
             converted: RefCell::default(),
             hoist: around.hoist,
             extract: around.extract,
+            flatten: around.flatten,
             first_purpose: ops.first().map(JsonOp::purpose),
             refuses_null: ops.iter().any(|op| matches!(op, JsonOp::Mask { .. })),
             scratch: Scratch {
@@ -307,10 +317,10 @@ impl PatchPlan {
         })
     }
 
-    /// Texts will tell where that stands which is sought, beneath their edits. `None`: what is extracted
-    /// has nothing beneath it.
-    pub fn seeking(self, sought: Option<Rc<Sought>>) -> Option<Self> {
-        (self.extract.is_none() || sought.is_none()).then_some(Self { sought, ..self })
+    /// Texts will tell where that stands which is sought, beneath their edits.
+    #[must_use]
+    pub fn seeking(self, sought: Option<Rc<Sought>>) -> Self {
+        Self { sought, ..self }
     }
 
     /// The same plan, looking at each document anew: what tests and benches compare with.
@@ -343,10 +353,11 @@ impl PatchPlan {
     ) -> Result<&'a JsonText<'a>, DataError> {
         let document = &buf[start..end];
         if let Some(at) = self.book.find(buf, start, end) {
-            let pieces = self.pieces(meta, arena);
+            let own = self.book.shape(at).edits.as_ref();
+            let pieces = self.pieces(own.unwrap_or(&self.text), meta, arena);
             let stamped = meta.timestamp.is_some() || self.without_timestamp.is_none();
             if self.extract.is_some() {
-                return Ok(part_of_shape(&self.book, at, document, arena));
+                return part_of_shape(self, at, document, arena);
             }
             return edits_of_shape(self, at, document, stamped, pieces);
         }
@@ -383,22 +394,26 @@ impl PatchPlan {
             (Some(fates), None) => fates,
             _ => &self.with_timestamp,
         };
-        if let Some(source) = self.extract {
-            let hit = self.scratch.found(source).ok_or_else(no_answer)?;
-            let part = &src[hit.value_start as usize..hit.value_end as usize];
-            return Ok(JsonText::verbatim(part));
-        }
         let noted = match &self.sought {
             Some(sought) => Some(sought.looked_for(src, arena).ok_or_else(no_answer)?.beneath()),
             None => None,
         };
+        if let Some(source) = self.extract {
+            let hit = self.scratch.found(source).ok_or_else(no_answer)?;
+            let part = &src[hit.value_start as usize..hit.value_end as usize];
+            return Ok(JsonText { noted, ..JsonText::verbatim(part) });
+        }
+        if let Some(delimiter) = &self.flatten {
+            let edits = flatten::edits(src, delimiter, arena).ok_or_else(no_answer)?;
+            return Ok(JsonText { noted, ..JsonText::new(src, edits) });
+        }
         let whole = self.scratch.hits.is_empty() && self.hoist.is_none();
         if whole && fates.keep_others && fates.created.is_empty() {
             return Ok(JsonText { noted, ..JsonText::verbatim(src) });
         }
         let capacity = 2 * self.scratch.hits.len() + 2 * fates.created.len() + 4;
         let out = RecordEdits {
-            pieces: self.pieces(meta, arena),
+            pieces: self.pieces(&self.text, meta, arena),
             src,
             failed: None,
             edits: BumpVec::with_capacity_in(capacity, arena.bump()),
@@ -411,11 +426,16 @@ impl PatchPlan {
     }
 
     #[inline]
-    fn pieces<'p, 'a>(&'p self, meta: &'p RecordMeta<'p>, arena: &'a Arena) -> Pieces<'p, 'a> {
+    fn pieces<'p, 'a>(
+        &'p self,
+        text: &Arc<[u8]>,
+        meta: &'p RecordMeta<'p>,
+        arena: &'a Arena,
+    ) -> Pieces<'p, 'a> {
         Pieces {
             meta,
             arena,
-            text: arena.pin_bytes(&self.text),
+            text: arena.pin_bytes(text),
             calls: &self.calls,
             converted: &self.converted,
         }
@@ -424,7 +444,7 @@ impl PatchPlan {
     #[cold]
     fn not_an_object<'a>(&self, kind: Kind, src: &'a [u8]) -> Result<JsonText<'a>, DataError> {
         let null = matches!(kind, Kind::Null | Kind::Empty);
-        if self.hoist.is_some() || self.extract.is_some() {
+        if self.hoist.is_some() || self.extract.is_some() || self.flatten.is_some() {
             return Err(no_answer());
         }
         let purpose = match self.first_purpose {

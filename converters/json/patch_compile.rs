@@ -259,7 +259,7 @@ pub(super) fn names(ops: &[JsonOp]) -> Vec<String> {
             JsonOp::Insert { name, .. }
             | JsonOp::Convert { name, .. }
             | JsonOp::Extract { name } => mention(name),
-            JsonOp::Hoist { .. } => {}
+            JsonOp::Hoist { .. } | JsonOp::Flatten { .. } => {}
             JsonOp::Mask { names, .. } => names.iter().for_each(&mut mention),
             JsonOp::Replace { include, exclude, renames } => {
                 include.iter().chain(exclude).for_each(&mut mention);
@@ -329,7 +329,7 @@ pub(super) fn compile(
                 calls += 1;
             }
             // They stand around the others.
-            JsonOp::Hoist { .. } | JsonOp::Extract { .. } => return None,
+            JsonOp::Hoist { .. } | JsonOp::Extract { .. } | JsonOp::Flatten { .. } => return None,
         }
     }
     machine.fates(constants)
@@ -340,6 +340,8 @@ pub(super) fn compile(
 pub(super) struct Around {
     pub hoist: Option<(Literal, Literal)>,
     pub extract: Option<u8>,
+    /// Alone.
+    pub flatten: Option<Vec<u8>>,
 }
 
 impl Around {
@@ -365,7 +367,7 @@ impl Around {
                     }
                 });
                 let suffix = constants.literal(|out| out.resize(out.len() + count, b'}'));
-                Some((Self { hoist: Some((prefix, suffix)), extract: None }, before))
+                Some((Self { hoist: Some((prefix, suffix)), ..Self::default() }, before))
             }
             Some((JsonOp::Extract { name }, before)) => {
                 // A replacement may be refused, an include drops others, a call may fail.
@@ -378,7 +380,13 @@ impl Around {
                 let spared = before.iter().all(|op| sure(op) && op.spares(name));
                 let source = names.iter().position(|known| known == name)?;
                 let extract = Some(u8::try_from(source).ok()?);
-                spared.then_some((Self { hoist: None, extract }, before))
+                spared.then_some((Self { extract, ..Self::default() }, before))
+            }
+            Some((JsonOp::Flatten { delimiter }, [])) => {
+                let mut quoted = Vec::new();
+                write_string(delimiter, &mut quoted);
+                let within = quoted.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+                Some((Self { flatten: within.map(<[u8]>::to_vec), ..Self::default() }, &[]))
             }
             _ => Some((Self::default(), ops)),
         }

@@ -1,12 +1,13 @@
 //! The patch with learned shapes: what it decided for one document, kept for all of its layout.
 
+use super::flatten;
 use super::patch::{PatchPlan, no_answer};
 use super::patch_compile::{Fates, Literal, SourceFate};
 use super::patch_emit::{Emitter, Output, Pieces};
 use super::patch_pass::Found;
 use super::shape::{Piece, Shape, Step, Template};
-use super::shape_book::ShapeBook;
 use super::shape_learn::learn;
+use super::sought::Noted;
 use crate::arena::Arena;
 use crate::converter::DataError;
 use crate::json_text::{Edit, JsonText};
@@ -37,35 +38,48 @@ pub(super) fn edits_of_shape<'a>(
         });
         Edit { start, end, with }
     });
-    let mut noted = None;
-    if let Some(sought) = &plan.sought {
-        let (sights, ends) = (shape.sights.as_ref(), ends.as_slice());
-        let told = sights.and_then(|sights| sights.of(src, shape.lead, ends, pieces.arena));
-        let told = told.or_else(|| sought.looked_for(src, pieces.arena));
-        noted = Some(told.ok_or_else(no_answer)?.beneath());
-    }
+    let noted = noted(plan, shape, src, pieces.arena)?;
     match failed {
         None => Ok(pieces.arena.alloc_with(|| JsonText { src, edits, noted })),
         Some(error) => Err(error),
     }
 }
 
+/// Where that stands in `src`, a document of the shape, which is sought.
+#[inline(always)]
+fn noted<'a>(
+    plan: &PatchPlan,
+    shape: &Shape,
+    src: &'a [u8],
+    arena: &'a Arena,
+) -> Result<Option<Noted<'a>>, DataError> {
+    let Some(sought) = &plan.sought else { return Ok(None) };
+    let ends = plan.book.workspace.ends.as_slice();
+    let told = shape.sights.as_ref().and_then(|sights| sights.of(src, shape.lead, ends, arena));
+    match told.or_else(|| sought.looked_for(src, arena)) {
+        Some(noted) => Ok(Some(noted.beneath())),
+        None => Err(no_answer()),
+    }
+}
+
 /// The value that is extracted from a document that has the shape `at`.
 #[inline(always)]
 pub(super) fn part_of_shape<'a>(
-    book: &ShapeBook,
+    plan: &PatchPlan,
     at: usize,
     document: &'a [u8],
     arena: &'a Arena,
-) -> &'a JsonText<'a> {
-    let shape = book.shape(at);
-    let ends = &book.workspace.ends;
+) -> Result<&'a JsonText<'a>, DataError> {
+    let shape = plan.book.shape(at);
+    let ends = &plan.book.workspace.ends;
     let place = |place: super::shape::Place| (ends[usize::from(place.slot)] + place.delta) as usize;
     let part = match shape.templates[0].first() {
         Some(step) => &document[place(step.start)..place(step.end)],
         None => document,
     };
-    arena.alloc(JsonText::verbatim(part))
+    let src = &document[shape.lead..document.len() - shape.trail];
+    let noted = noted(plan, shape, src, arena)?;
+    Ok(arena.alloc(JsonText { noted, ..JsonText::verbatim(part) }))
 }
 
 /// Learns the shape of a document that the pass has just been over; its hits are in the scratch.
@@ -86,6 +100,14 @@ pub(super) fn learn_shape(plan: &mut PatchPlan, document: &[u8], found: Found) {
         })
     };
     let Some(mut shape) = learn(document, strict) else { return };
+    shape.sights = plan.sought.as_ref().and_then(|sought| sought.learn(document, &shape));
+    if let Some(delimiter) = &plan.flatten {
+        let Some((text, template)) = flat(delimiter, document, &shape) else { return };
+        shape.edits = Some(text.into());
+        shape.templates[0] = template;
+        plan.book.learn(shape);
+        return;
+    }
     let Ok(stamped) = template(plan, &plan.with_timestamp, &shape, found) else { return };
     let unstamped = match &plan.without_timestamp {
         Some(fates) => template(plan, fates, &shape, found),
@@ -93,8 +115,26 @@ pub(super) fn learn_shape(plan: &mut PatchPlan, document: &[u8], found: Found) {
     };
     let Ok(unstamped) = unstamped else { return };
     shape.templates = [stamped, unstamped];
-    shape.sights = plan.sought.as_ref().and_then(|sought| sought.learn(document, &shape));
     plan.book.learn(shape);
+}
+
+/// The edits that flatten documents of the shape, and their text.
+fn flat(delimiter: &[u8], document: &[u8], shape: &Shape) -> Option<(Vec<u8>, Template)> {
+    let arena = Arena::new();
+    let src = &document[shape.lead..document.len() - shape.trail];
+    let mut text = Vec::new();
+    let place = |at: u32| shape.outside(at as usize + shape.lead);
+    let steps = flatten::edits(src, delimiter, &arena)?.iter().map(|edit| {
+        let literal = Literal { at: text.len() as u32, len: edit.with.len() as u32 };
+        text.extend_from_slice(edit.with);
+        Some(Step {
+            start: place(edit.start)?,
+            end: place(edit.end)?,
+            with: Piece::Literal(literal),
+        })
+    });
+    let template = steps.collect::<Option<Template>>()?;
+    Some((text, template))
 }
 
 fn leading(document: &[u8]) -> usize {

@@ -6,6 +6,8 @@
 //! the places differ, by the lengths of the values. So what the patch decided for one document is
 //! kept as a [`Template`], with places counted from the end of a slot.
 
+use std::sync::Arc;
+
 use super::blocks::{BLOCK, is_special};
 use super::patch_compile::Literal;
 use super::scan::Kind;
@@ -163,6 +165,8 @@ pub(super) struct Shape {
     pub trail: usize,
     /// For records with a timestamp, and for those without where that makes a difference.
     pub templates: [Template; 2],
+    /// The literals of the templates, where they are not the plan's.
+    pub edits: Option<Arc<[u8]>>,
     /// Where stands what somebody looks for.
     pub sights: Option<Sights>,
 }
@@ -190,6 +194,7 @@ impl Shape {
             lead,
             trail,
             templates,
+            edits: None,
             sights: None,
         };
         shape.cut_segments();

@@ -41,6 +41,8 @@ const NOWHERE: Spot = (0, 0);
 /// An answer, as it stays with a text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Noted<'a> {
+    /// The document.
+    src: &'a [u8],
     /// Of each path that is wanted, then of each member that will be set.
     spots: &'a [Spot],
     sought: u32,
@@ -150,7 +152,7 @@ impl Sought {
             id if id == within => begin as usize,
             _ => return None,
         };
-        Some(Taken { src: text.src, spots: &noted.spots[begin..] })
+        Some(Taken { src: noted.src, spots: &noted.spots[begin..] })
     }
 
     /// The answer that a text brings along. `None`: it has none, or is not the text any more that it
@@ -178,13 +180,13 @@ impl Sought {
     }
 
     /// The answer for a document.
-    pub(super) fn looked_for<'a>(&self, src: &[u8], arena: &'a Arena) -> Option<Noted<'a>> {
+    pub(super) fn looked_for<'a>(&self, src: &'a [u8], arena: &'a Arena) -> Option<Noted<'a>> {
         let index = look(src, arena).ok()??;
         let mut sound = |range: Range<usize>| is_sound(&src[range], arena);
         let mut spots = BumpVec::with_capacity_in(self.count(), arena.bump());
         self.locate(src, &index, arena, &mut sound, &mut |spot| spots.push(spot))?;
         let spots = spots.into_bump_slice();
-        Some(Noted { spots, sought: self.id, end: index.end as u32, beneath: false })
+        Some(Noted { src, spots, sought: self.id, end: index.end as u32, beneath: false })
     }
 
     /// Calls `each` with the spots. `beside` is asked about each value that stands beside a path's, or
@@ -322,7 +324,7 @@ impl Sights {
         let spots = arena.bump().alloc_slice_fill_with(self.spots.len(), |at| {
             self.spots[at].map_or(NOWHERE, |(start, end)| (place(start), place(end)))
         });
-        Some(Noted { spots, sought: self.sought, end: src.len() as u32 - 1, beneath: false })
+        Some(Noted { src, spots, sought: self.sought, end: src.len() as u32 - 1, beneath: false })
     }
 }
 

@@ -40,6 +40,7 @@ fn lists() -> Vec<Vec<JsonOp>> {
         vec![mask(&["a"], Some("7"))],
         vec![replace(&["a", "ip"], &[], &[("a", "b"), ("ip", "a")])],
         vec![replace(&[], &["a", "b", "ip"], &[("s", "a")])],
+        vec![JsonOp::Flatten { delimiter: "\"".to_owned() }],
     ]
 }
 

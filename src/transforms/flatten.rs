@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millrace_api::Config;
 use millrace_api::config_def::{ConfigDef, ConfigError, ConfigKey, DefaultValue, Importance, Type};
 use millrace_api::record::Record;
-use millrace_api::transformation::{Reads, Side, Transformation};
+use millrace_api::transformation::{JsonOp, JsonOps, Reads, Side, Transformation};
 use millrace_converters::data::OwnedValue;
 use millrace_converters::json::parse_text;
 use millrace_converters::{Arena, DataError, Schema, SchemaType, Struct, Value};
@@ -198,6 +198,11 @@ impl Transformation for Flatten {
         }
         let data = arena.alloc(Struct { schema: updated, values: values.into_bump_slice() });
         Ok(Some(with_datum(record, self.side, Some(updated), Value::Struct(data))))
+    }
+
+    fn json_ops(&self) -> Option<JsonOps> {
+        let delimiter = self.delimiter.clone();
+        Some(JsonOps { side: self.side, ops: vec![JsonOp::Flatten { delimiter }] })
     }
 
     fn reads(&self) -> Reads {

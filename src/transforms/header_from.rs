@@ -9,7 +9,7 @@ use millrace_api::config_def::{
 };
 use millrace_api::record::{Header, Record};
 use millrace_api::transformation::{Reads, Side, Sought, Transformation};
-use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
+use millrace_converters::{Arena, DataError, KeptAt, Schema, SchemaAndValue, Struct, Value};
 
 use crate::requirements::{
     REPLACE_NULL, datum, entry, field_value, fields, member, members_sought, non_empty_list,
@@ -58,7 +58,8 @@ struct Rest {
 struct HeaderFrom {
     side: Side,
     /// Field and header.
-    pairs: Vec<(String, String)>,
+    pairs: Rc<Vec<(String, String)>>,
+    at: KeptAt,
     sought: Rc<Sought>,
     moves: bool,
     purpose: &'static str,
@@ -78,7 +79,8 @@ impl HeaderFrom {
         Ok(Box::new(Self {
             side,
             sought: members_sought(&fields),
-            pairs: fields.into_iter().zip(headers).collect(),
+            pairs: Rc::new(fields.into_iter().zip(headers).collect()),
+            at: KeptAt::default(),
             moves,
             purpose: if moves { "header move" } else { "header copy" },
             replace_null: parsed.bool(REPLACE_NULL),
@@ -96,29 +98,24 @@ impl HeaderFrom {
         value: Value<'a>,
         arena: &'a Arena,
     ) -> Result<Record<'a>, DataError> {
+        let pairs = arena.keep_once(&self.at, &self.pairs);
         if let Value::Json(text) = value
-            && text.src.first() == Some(&b'{')
+            && let taken = self.sought.taken(text)
+            && (taken.is_some() || text.src.first() == Some(&b'{'))
             && !self.moves
         {
-            let mut headers = room_for(record.headers.len() + self.pairs.len(), arena);
-            headers.extend_from_slice_copy(record.headers);
-            let taken = self.sought.taken(text);
-            for (at, (field, name)) in self.pairs.iter().enumerate() {
+            for (at, (field, name)) in pairs.iter().enumerate() {
                 let value = member(text, taken.as_ref(), (at, field), arena)?;
                 let datum = SchemaAndValue { schema: None, value };
-                headers.push(Header { name: arena.alloc_str(name), datum });
+                record.headers = arena.appended(record.headers, Header { name, datum });
             }
-            record.headers = headers.into_bump_slice();
             return Ok(record);
         }
         let entries = require_map(value, self.purpose, arena)?;
-        let mut headers = room_for(record.headers.len() + self.pairs.len(), arena);
-        headers.extend_from_slice_copy(record.headers);
-        for (field, name) in &self.pairs {
+        for (field, name) in pairs {
             let datum = SchemaAndValue { schema: None, value: entry(entries, field) };
-            headers.push(Header { name: arena.alloc_str(name), datum });
+            record.headers = arena.appended(record.headers, Header { name, datum });
         }
-        record.headers = headers.into_bump_slice();
         let mut rest = room_for(entries.len(), arena);
         rest.extend(entries.iter().filter(|(key, _)| !self.is_moved(key.as_str())).copied());
         Ok(with_datum(record, self.side, None, Value::Map(rest.into_bump_slice())))
@@ -132,18 +129,15 @@ impl HeaderFrom {
         arena: &'a Arena,
     ) -> Result<Record<'a>, DataError> {
         let data = require_struct(value, self.purpose)?;
-        let mut headers = room_for(record.headers.len() + self.pairs.len(), arena);
-        headers.extend_from_slice_copy(record.headers);
         let left = if self.moves { Some(self.rest(schema, data, arena)?) } else { None };
-        for (field, name) in &self.pairs {
+        for (field, name) in arena.keep_once(&self.at, &self.pairs) {
             let Some((index, field)) = data.schema.field(field) else {
                 return Err(no_field(field));
             };
             let value = field_value(data, index, self.replace_null, arena);
             let datum = SchemaAndValue { schema: Some(&field.schema), value };
-            headers.push(Header { name: arena.alloc_str(name), datum });
+            record.headers = arena.appended(record.headers, Header { name, datum });
         }
-        record.headers = headers.into_bump_slice();
         Ok(match left {
             None => record,
             Some(left) => with_datum(record, self.side, Some(left.schema), Value::Struct(left)),

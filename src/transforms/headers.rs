@@ -122,10 +122,7 @@ impl Transformation for InsertHeader {
         let datum = literal.as_ref().map_or_else(SchemaAndValue::default, |(schema, value)| {
             SchemaAndValue { schema: Some(schema), value: value.to_value(arena) }
         });
-        let mut headers = room_for(record.headers.len() + 1, arena);
-        headers.extend_from_slice_copy(record.headers);
-        headers.push(Header { name, datum });
-        record.headers = headers.into_bump_slice();
+        record.headers = arena.appended(record.headers, Header { name, datum });
         Ok(Some(record))
     }
 

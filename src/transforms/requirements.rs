@@ -7,7 +7,7 @@ use millrace_api::record::Record;
 use millrace_api::transformation::{Reads, Side, Sought};
 use millrace_converters::data::null_in_vain;
 use millrace_converters::json::sought::Taken;
-use millrace_converters::json::{find_path, parse};
+use millrace_converters::json::{find_path, parse_checked};
 use millrace_converters::{
     Arena, DataError, Field, JsonText, Schema, SchemaAndValue, SchemaType, Struct, Value,
 };
@@ -193,7 +193,7 @@ pub fn member<'a>(
     arena: &'a Arena,
 ) -> Result<Value<'a>, DataError> {
     let found = match taken {
-        Some(taken) => taken.value(at).map(|text| parse(text, arena)).transpose()?,
+        Some(taken) => taken.value(at).map(|text| parse_checked(text, arena)).transpose()?,
         None => find_path(text, &[name], arena)?,
     };
     Ok(found.unwrap_or_default())

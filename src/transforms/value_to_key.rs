@@ -7,7 +7,7 @@ use millrace_api::config_def::{ConfigDef, ConfigKey, DefaultValue, Importance, T
 use millrace_api::plugin::TransformationPlugin;
 use millrace_api::record::Record;
 use millrace_api::transformation::{Reads, Side, Sought, Transformation};
-use millrace_converters::{Arena, DataError, Schema, SchemaAndValue, Struct, Value};
+use millrace_converters::{Arena, DataError, KeptAt, Schema, SchemaAndValue, Struct, Value};
 
 use crate::requirements::{
     REPLACE_NULL, datum, entry, field_value, member, members_sought, non_empty_list, put, reads,
@@ -26,7 +26,8 @@ pub const VALUE_TO_KEY: TransformationPlugin = TransformationPlugin {
         let fields = parsed.list("fields");
         Ok(Box::new(ValueToKey {
             sought: members_sought(&fields),
-            fields,
+            fields: Rc::new(fields),
+            at: KeptAt::default(),
             replace_null: parsed.bool(REPLACE_NULL),
             plans: SchemaCache::default(),
         }))
@@ -55,7 +56,8 @@ struct Plan {
 }
 
 struct ValueToKey {
-    fields: Vec<String>,
+    fields: Rc<Vec<String>>,
+    at: KeptAt,
     sought: Rc<Sought>,
     replace_null: bool,
     plans: SchemaCache<Plan>,
@@ -82,13 +84,14 @@ impl Transformation for ValueToKey {
     ) -> Result<Option<Record<'a>>, DataError> {
         let value = datum(&record, Side::Value);
         if let (None, Value::Json(text)) = (value.schema, value.value)
-            && text.src.first() == Some(&b'{')
+            && let taken = self.sought.taken(text)
+            && (taken.is_some() || text.src.first() == Some(&b'{'))
         {
-            let taken = self.sought.taken(text);
-            let mut key = room_for(self.fields.len(), arena);
-            for (at, name) in self.fields.iter().enumerate() {
+            let fields = arena.keep_once(&self.at, &self.fields);
+            let mut key = room_for(fields.len(), arena);
+            for (at, name) in fields.iter().enumerate() {
                 let found = member(text, taken.as_ref(), (at, name), arena)?;
-                put(&mut key, arena.alloc_str(name), found);
+                put(&mut key, name, found);
             }
             let value = Value::Map(key.into_bump_slice());
             record.key = SchemaAndValue { schema: None, value };
@@ -96,9 +99,10 @@ impl Transformation for ValueToKey {
         }
         if value.schema.is_none() {
             let entries = require_map(value.value, PURPOSE, arena)?;
-            let mut key = room_for(self.fields.len(), arena);
-            for name in &self.fields {
-                put(&mut key, arena.alloc_str(name), entry(entries, name));
+            let fields = arena.keep_once(&self.at, &self.fields);
+            let mut key = room_for(fields.len(), arena);
+            for name in fields {
+                put(&mut key, name, entry(entries, name));
             }
             let value = Value::Map(key.into_bump_slice());
             record.key = SchemaAndValue { schema: None, value };

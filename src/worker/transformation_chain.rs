@@ -4,6 +4,7 @@
 //! converter, the transforms and the sink allow. The transforms at the head of the chain that only
 //! edit top-level members of schemaless JSON become one pass over the text.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use millrace_api::error::Stage;
@@ -11,7 +12,8 @@ use millrace_api::record::{Header, Origin, Record, TimestampType};
 use millrace_api::sink::{Need, Needs};
 use millrace_api::transformation::Side;
 use millrace_converters::converter::{Detail, Shortcut};
-use millrace_converters::json::patch::{JsonOp, PatchPlan, RecordMeta};
+use millrace_converters::json::patch::{JsonOp, RecordMeta};
+use millrace_converters::json::patches::Patches;
 use millrace_converters::json::sought::Sought;
 use millrace_converters::json::{Checker, ShapeCounts};
 use millrace_converters::{Arena, Converter, DataError, SchemaAndValue, Value};
@@ -27,21 +29,27 @@ enum Lane {
     Skip,
     /// One JSON document, checked: as a whole only where it has no learned shape.
     Json(Box<Checker>),
-    /// One JSON object, checked and edited in the same pass, likewise.
-    Patch(Box<PatchPlan>),
+    /// One JSON object, checked and edited in the same pass, likewise, or in a few.
+    Patch(Box<Patches>),
     /// Through the converter.
     Convert(Detail),
 }
 
 impl Lane {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> Cow<'static, str> {
         match self {
-            Self::Skip => "raw bytes, not looked at",
-            Self::Json(_) => "JSON text, checked with learned shapes, not parsed",
-            Self::Patch(_) => "JSON text, checked and patched in one pass, with learned shapes",
-            Self::Convert(Detail::Json) => "converter, straight to JSON text",
-            Self::Convert(Detail::Text) => "converter, JSON text allowed",
-            Self::Convert(Detail::Full) => "converter, typed values",
+            Self::Skip => "raw bytes, not looked at".into(),
+            Self::Json(_) => "JSON text, checked with learned shapes, not parsed".into(),
+            Self::Patch(patches) => match patches.passes() {
+                1 => "JSON text, checked and patched in one pass, with learned shapes".into(),
+                passes => format!(
+                    "JSON text, checked and patched in {passes} passes, with learned shapes"
+                )
+                .into(),
+            },
+            Self::Convert(Detail::Json) => "converter, straight to JSON text".into(),
+            Self::Convert(Detail::Text) => "converter, JSON text allowed".into(),
+            Self::Convert(Detail::Full) => "converter, typed values".into(),
         }
     }
 
@@ -49,7 +57,7 @@ impl Lane {
     fn shape_counts(&self) -> Option<ShapeCounts> {
         match self {
             Self::Json(checker) => Some(checker.shape_counts()),
-            Self::Patch(plan) => Some(plan.shape_counts()),
+            Self::Patch(patches) => Some(patches.shape_counts()),
             Self::Skip | Self::Convert(_) => None,
         }
     }
@@ -105,7 +113,7 @@ impl Chain {
             }
         };
         let all = vec![true; steps.len()];
-        let sought = |side, plan: &Option<PatchPlan>| match plan {
+        let sought = |side, plan: &Option<Patches>| match plan {
             None => sought_by(&steps, &all, side),
             Some(_) => None,
         };
@@ -474,18 +482,18 @@ fn compile_ops(
     ops: &[JsonOp],
     parsed: bool,
     sought: impl FnOnce() -> Option<Rc<Sought>>,
-) -> Option<Option<PatchPlan>> {
+) -> Option<Option<Patches>> {
     if ops.is_empty() {
         return Some(None);
     }
-    if parsed { None } else { PatchPlan::compile(ops)?.seeking(sought()).map(Some) }
+    if parsed { None } else { Patches::compile(ops, sought()).map(Some) }
 }
 
 fn lane(
     converter: &dyn Converter,
     need: Need,
     look: Look,
-    plan: Option<PatchPlan>,
+    plan: Option<Patches>,
     sought: Option<Rc<Sought>>,
 ) -> Lane {
     if let Some(plan) = plan {
@@ -579,7 +587,7 @@ fn checked<'a>(
 /// A document as text, with the patch's edits. Any error sends the record the long way.
 #[inline]
 fn patched<'a>(
-    plan: &mut PatchPlan,
+    plan: &mut Patches,
     segment: &Segment<'a>,
     raw: &RawRecord<'a>,
     bytes: &'a [u8],

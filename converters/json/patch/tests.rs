@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
 
+use super::super::patches::Patches;
 use super::*;
 use crate::number_text::BigDecimal;
 
@@ -17,7 +18,7 @@ fn model(
     meta: &RecordMeta,
     met: &mut usize,
 ) -> Result<Value, String> {
-    for op in ops {
+    for (at, op) in ops.iter().enumerate() {
         match op {
             JsonOp::Insert { name, what } => {
                 let value = match what {
@@ -59,11 +60,36 @@ fn model(
             }
             JsonOp::Extract { name } => {
                 let found = map.get(name).filter(|value| !value.is_null());
-                return found.cloned().ok_or_else(|| "nothing to extract".to_owned());
+                match found.cloned().ok_or_else(|| "nothing to extract".to_owned())? {
+                    Value::Object(inner) => map = inner,
+                    other if at + 1 == ops.len() => return Ok(other),
+                    _ => return Err("no map".to_owned()),
+                }
+            }
+            JsonOp::Flatten { delimiter } => {
+                let mut flat = Map::new();
+                flatten(delimiter, "", map, &mut flat, met);
+                map = flat;
             }
         }
     }
     Ok(Value::Object(map))
+}
+
+fn flatten(
+    delimiter: &str,
+    prefix: &str,
+    map: Map<String, Value>,
+    flat: &mut Map<String, Value>,
+    met: &mut usize,
+) {
+    for (name, value) in map {
+        let name = if prefix.is_empty() { name } else { [prefix, name.as_str()].join(delimiter) };
+        match value {
+            Value::Object(inner) => flatten(delimiter, &name, inner, flat, met),
+            other => *met += usize::from(flat.insert(name, other).is_some()),
+        }
+    }
 }
 
 /// What [`call`] does: texts become their length, integers text, doubles true; the rest is refused.
@@ -448,6 +474,66 @@ fn last_ops() -> impl Strategy<Value = Vec<JsonOp>> {
     ]
 }
 
+/// Any operation, wherever it stands.
+fn any_op() -> impl Strategy<Value = JsonOp> {
+    let delimiter = prop_oneof![Just("_".to_owned()), Just("\"".to_owned()), Just(String::new())];
+    prop_oneof![
+        4 => op(),
+        2 => delimiter.prop_map(|delimiter| JsonOp::Flatten { delimiter }),
+        1 => name().prop_map(|name| JsonOp::Hoist { name }),
+        1 => name().prop_map(|name| JsonOp::Extract { name }),
+        1 => name().prop_map(|name| convert(&name)),
+    ]
+}
+
+#[test]
+fn nested_objects_are_flattened() {
+    let flat = |text: &str| apply(&[JsonOp::Flatten { delimiter: "\"".to_owned() }], text, &META);
+    for (text, expected) in [
+        ("{}", "{}"),
+        (r#"{"a":1, "b" : [{"c":2}]}"#, r#"{"a":1, "b" : [{"c":2}]}"#),
+        (r#"{"a":{"b":{"c":1},"d":null},"e":2}"#, r#"{"a\"b\"c":1,"a\"d":null,"e":2}"#),
+        (r#"{"x":1, "a":{ } ,"e":2, "f":3}"#, r#"{"x":1,"e":2, "f":3}"#),
+        (r#"{"a":{},"b":{"c":{}}}"#, "{}"),
+        (r#"{"x":"}", "a":{"b":"{"} }"#, r#"{"x":"}","a\"b":"{"}"#),
+        (r#"{"":{"a":1,"":{"b":2}}}"#, r#"{"a":1,"b":2}"#),
+    ] {
+        assert_eq!(flat(text).as_deref(), Ok(expected), "{text}");
+    }
+    let deep = |levels: usize| [&"{\"a\":".repeat(levels), "1", &"}".repeat(levels)].concat();
+    assert!(flat(&deep(17)).is_ok());
+    // These are for the long way.
+    for text in [&deep(18), r#"{"a":1,"a":2}"#, r#"{"\u0061":{"b":1}}"#, "[1]", "null"] {
+        assert!(flat(text).is_err(), "{text}");
+    }
+    let two = JsonOp::Flatten { delimiter: "_".to_owned() };
+    let flat = |text: &str| apply(std::slice::from_ref(&two), text, &META);
+    assert!(flat(r#"{"a":{"b":1},"a_b":2}"#).is_err(), "two of one name");
+}
+
+#[test]
+fn what_cannot_follow_comes_in_another_pass() {
+    let flatten = JsonOp::Flatten { delimiter: "_".to_owned() };
+    let ops = [mask("ip", None), flatten, mask("u_n", None), convert("ip"), convert("ip")];
+    let sought = Rc::new(Sought::new(vec![vec!["k".to_owned()]], Vec::new()));
+    let mut patches = Patches::compile(&ops, Some(Rc::clone(&sought))).unwrap();
+    assert_eq!(patches.passes(), 4);
+    let arena = Arena::new();
+    for number in 0..4 {
+        let document = format!(r#"{{"ip":"1.2","u":{{"n":"x{number}","m":[1]}},"k":{number}}}"#);
+        let document = arena.alloc_bytes(document.as_bytes());
+        let text = patches.apply(document, 0, document.len(), &META, &arena).unwrap();
+        let mut written = Vec::new();
+        text.write_to(&mut written);
+        let expected = format!(r#"{{"ip":"0","u_n":"","u_m":[1],"k":{number}}}"#);
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+        // What is beneath all passes is found.
+        let taken = sought.taken(text).expect("the plan was to note it");
+        assert_eq!(taken.value(0), Some(number.to_string().as_bytes()));
+    }
+    assert_eq!(patches.shape_counts().learned, 4);
+}
+
 fn without_replacement(op: JsonOp) -> JsonOp {
     match op {
         JsonOp::Mask { names, .. } => JsonOp::Mask { names, replacement: None },
@@ -480,6 +566,35 @@ proptest! {
             _ if met > 0 => {}
             (expected, answer) => {
                 prop_assert!(false, "{:?} on {}: {:?} {:?}", ops, text, expected, answer);
+            }
+        }
+    }
+
+    #[test]
+    fn a_few_passes_equal_the_model(
+        text in document(),
+        ops in prop::collection::vec(any_op(), 1..6),
+    ) {
+        let Value::Object(map) = serde_json::from_str(&text).unwrap() else { unreachable!() };
+        let ops: Vec<JsonOp> = ops.into_iter().map(without_replacement).collect();
+        let mut met = 0;
+        let expected = model(&ops, map, &META, &mut met);
+        let Some(mut patches) = Patches::compile(&ops, None) else { return Ok(()) };
+        let buffer = [text.as_bytes(), &[b'"'; 70]].concat();
+        let arena = Arena::new();
+        // Once as it comes, then with the shapes that were learned.
+        for _ in 0..2 {
+            let Ok(answer) = patches.apply(&buffer, 0, text.len(), &META, &arena) else { continue };
+            let mut written = Vec::new();
+            answer.write_to(&mut written);
+            let parsed: Value = serde_json::from_slice(&written).expect("valid JSON");
+            let answer = String::from_utf8_lossy(&written);
+            match &expected {
+                _ if met > 0 => {}
+                Ok(expected) => {
+                    prop_assert_eq!(normal(&parsed), normal(expected), "{:?} on {} -> {}", ops, text, answer);
+                }
+                Err(why) => prop_assert!(false, "{:?} on {} -> {}: {}", ops, text, answer, why),
             }
         }
     }

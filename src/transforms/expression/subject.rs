@@ -9,7 +9,7 @@ use bumpalo::collections::Vec as BumpVec;
 use millrace_api::transformation::Side;
 use millrace_converters::json::members::{Object, members};
 use millrace_converters::json::sought::{Found, Sought};
-use millrace_converters::json::{parse, parse_text};
+use millrace_converters::json::{parse, parse_checked, parse_text};
 use millrace_converters::{Arena, DataError, Edit, JsonText, SchemaAndValue, Value};
 
 use super::compile::{Members, Uses};
@@ -146,7 +146,7 @@ impl<'a> Text<'a> {
         let mut values = crate::requirements::room_for(wanted, arena);
         for at in 0..wanted {
             let value = match found.wanted(at) {
-                Some(value) => Some(parse(value, arena)?),
+                Some(value) => Some(parse_checked(value, arena)?),
                 None => None,
             };
             values.push(value);
