@@ -63,6 +63,20 @@ impl Patches {
         if self.more.is_empty() { Ok(text) } else { self.follow(text, meta, arena) }
     }
 
+    /// The same of a text that was checked, its edits applied first.
+    ///
+    /// # Errors
+    /// As [`Patches::apply`].
+    pub fn apply_to<'a>(
+        &mut self,
+        text: &JsonText<'_>,
+        meta: &RecordMeta<'_>,
+        arena: &'a Arena,
+    ) -> Result<&'a JsonText<'a>, DataError> {
+        let text = over(&mut self.first, text, meta, arena)?;
+        if self.more.is_empty() { Ok(text) } else { self.follow(text, meta, arena) }
+    }
+
     fn follow<'a>(
         &mut self,
         text: &'a JsonText<'a>,
@@ -72,11 +86,7 @@ impl Patches {
         let noted = text.noted;
         let mut text = text;
         for plan in &mut self.more {
-            let (buf, length) = settled(text, arena);
-            if &buf[..length] == b"null" {
-                return Err(no_answer());
-            }
-            text = plan.apply(buf, 0, length, meta, arena)?;
+            text = over(plan, text, meta, arena)?;
         }
         Ok(match noted {
             None => text,
@@ -89,6 +99,20 @@ impl Patches {
         let more = self.more.iter().map(PatchPlan::shape_counts);
         more.fold(self.first.shape_counts(), std::ops::Add::add)
     }
+}
+
+/// One pass over a text that was checked. Null is for the long way.
+fn over<'a>(
+    plan: &mut PatchPlan,
+    text: &JsonText<'_>,
+    meta: &RecordMeta<'_>,
+    arena: &'a Arena,
+) -> Result<&'a JsonText<'a>, DataError> {
+    let (buf, length) = settled(text, arena);
+    if &buf[..length] == b"null" {
+        return Err(no_answer());
+    }
+    plan.apply(buf, 0, length, meta, arena)
 }
 
 /// The text with its edits applied and bytes behind it, and its length.

@@ -19,6 +19,21 @@ pub trait Transformation {
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError>;
 
+    /// [`Self::apply`] to the record where it stands, `false` drops it: for what changes little of a
+    /// record, which is large, so that handing it on would cost more. After an error it is as it was.
+    fn apply_in_place<'a>(
+        &mut self,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, DataError> {
+        let applied = self.apply(*record, arena)?;
+        let kept = applied.is_some();
+        if let Some(next) = applied {
+            *record = next;
+        }
+        Ok(kept)
+    }
+
     /// What the transform does to the top-level members of a schemaless JSON object, if that is all
     /// it does; the chain then patches the text instead of calling [`Self::apply`].
     fn json_ops(&self) -> Option<JsonOps> {

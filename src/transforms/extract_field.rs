@@ -9,7 +9,7 @@ use millrace_converters::{Arena, DataError, Value};
 
 use crate::field_path::{FIELD_SYNTAX_VERSION, SingleFieldPath, field_syntax_version_key};
 use crate::requirements::{
-    REPLACE_NULL, datum, reads, replace_null_key, require_map, require_struct, with_datum,
+    REPLACE_NULL, datum, put_datum, reads, replace_null_key, require_map, require_struct,
 };
 use crate::sides::sided;
 
@@ -48,10 +48,18 @@ impl ExtractField {
 impl Transformation for ExtractField {
     fn apply<'a>(
         &mut self,
-        record: Record<'a>,
+        mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
-        let datum = datum(&record, self.side);
+        Ok(self.apply_in_place(&mut record, arena)?.then_some(record))
+    }
+
+    fn apply_in_place<'a>(
+        &mut self,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, DataError> {
+        let datum = datum(record, self.side);
         let Some(schema) = datum.schema else {
             let value = match (datum.value, self.path.single()) {
                 (Value::Null, _) => Value::Null,
@@ -62,7 +70,8 @@ impl Transformation for ExtractField {
                     self.path.value_from_map(require_map(value, PURPOSE, arena)?, arena)?
                 }
             };
-            return Ok(Some(with_datum(record, self.side, None, value)));
+            put_datum(record, self.side, None, value);
+            return Ok(true);
         };
         let data = match datum.value {
             Value::Null => None,
@@ -78,7 +87,8 @@ impl Transformation for ExtractField {
             None => Value::Null,
             Some(data) => self.path.value_from_struct(data, self.replace_null, arena)?,
         };
-        Ok(Some(with_datum(record, self.side, Some(&field.schema), value)))
+        put_datum(record, self.side, Some(&field.schema), value);
+        Ok(true)
     }
 
     fn json_ops(&self) -> Option<JsonOps> {

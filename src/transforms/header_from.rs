@@ -13,7 +13,7 @@ use millrace_converters::{Arena, DataError, KeptAt, Schema, SchemaAndValue, Stru
 
 use crate::requirements::{
     REPLACE_NULL, datum, entry, field_value, fields, member, members_sought, non_empty_list,
-    replace_null_key, require_map, require_struct, required, room_for, with_datum,
+    put_datum, replace_null_key, require_map, require_struct, required, room_for,
 };
 use crate::schema_cache::{SchemaCache, copy_basics};
 use crate::sides::sided;
@@ -94,11 +94,12 @@ impl HeaderFrom {
 
     fn apply_schemaless<'a>(
         &self,
-        mut record: Record<'a>,
+        record: &mut Record<'a>,
         value: Value<'a>,
         arena: &'a Arena,
-    ) -> Result<Record<'a>, DataError> {
+    ) -> Result<(), DataError> {
         let pairs = arena.keep_once(&self.at, &self.pairs);
+        let mut headers = record.headers;
         if let Value::Json(text) = value
             && let taken = self.sought.taken(text)
             && (taken.is_some() || text.src.first() == Some(&b'{'))
@@ -107,41 +108,46 @@ impl HeaderFrom {
             for (at, (field, name)) in pairs.iter().enumerate() {
                 let value = member(text, taken.as_ref(), (at, field), arena)?;
                 let datum = SchemaAndValue { schema: None, value };
-                record.headers = arena.appended(record.headers, Header { name, datum });
+                headers = arena.appended(headers, Header { name, datum });
             }
-            return Ok(record);
+            record.headers = headers;
+            return Ok(());
         }
         let entries = require_map(value, self.purpose, arena)?;
         for (field, name) in pairs {
             let datum = SchemaAndValue { schema: None, value: entry(entries, field) };
-            record.headers = arena.appended(record.headers, Header { name, datum });
+            headers = arena.appended(headers, Header { name, datum });
         }
         let mut rest = room_for(entries.len(), arena);
         rest.extend(entries.iter().filter(|(key, _)| !self.is_moved(key.as_str())).copied());
-        Ok(with_datum(record, self.side, None, Value::Map(rest.into_bump_slice())))
+        put_datum(record, self.side, None, Value::Map(rest.into_bump_slice()));
+        record.headers = headers;
+        Ok(())
     }
 
     fn apply_with_schema<'a>(
         &mut self,
-        mut record: Record<'a>,
+        record: &mut Record<'a>,
         schema: &'a Schema,
         value: Value<'a>,
         arena: &'a Arena,
-    ) -> Result<Record<'a>, DataError> {
+    ) -> Result<(), DataError> {
         let data = require_struct(value, self.purpose)?;
         let left = if self.moves { Some(self.rest(schema, data, arena)?) } else { None };
+        let mut headers = record.headers;
         for (field, name) in arena.keep_once(&self.at, &self.pairs) {
             let Some((index, field)) = data.schema.field(field) else {
                 return Err(no_field(field));
             };
             let value = field_value(data, index, self.replace_null, arena);
             let datum = SchemaAndValue { schema: Some(&field.schema), value };
-            record.headers = arena.appended(record.headers, Header { name, datum });
+            headers = arena.appended(headers, Header { name, datum });
         }
-        Ok(match left {
-            None => record,
-            Some(left) => with_datum(record, self.side, Some(left.schema), Value::Struct(left)),
-        })
+        record.headers = headers;
+        if let Some(left) = left {
+            put_datum(record, self.side, Some(left.schema), Value::Struct(left));
+        }
+        Ok(())
     }
 
     fn rest<'a>(
@@ -185,14 +191,23 @@ fn no_field(name: &str) -> DataError {
 impl Transformation for HeaderFrom {
     fn apply<'a>(
         &mut self,
-        record: Record<'a>,
+        mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
-        let datum = datum(&record, self.side);
+        Ok(self.apply_in_place(&mut record, arena)?.then_some(record))
+    }
+
+    fn apply_in_place<'a>(
+        &mut self,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, DataError> {
+        let datum = datum(record, self.side);
         match datum.schema {
-            None => self.apply_schemaless(record, datum.value, arena).map(Some),
-            Some(schema) => self.apply_with_schema(record, schema, datum.value, arena).map(Some),
+            None => self.apply_schemaless(record, datum.value, arena)?,
+            Some(schema) => self.apply_with_schema(record, schema, datum.value, arena)?,
         }
+        Ok(true)
     }
 
     /// What is moved leaves a hole in the record.

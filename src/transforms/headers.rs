@@ -70,13 +70,21 @@ impl Transformation for DropHeaders {
         mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
+        Ok(self.apply_in_place(&mut record, arena)?.then_some(record))
+    }
+
+    fn apply_in_place<'a>(
+        &mut self,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, DataError> {
         let dropped = |header: &Header<'_>| self.names.iter().any(|name| name == header.name);
         if record.headers.iter().any(dropped) {
             let mut kept = room_for(record.headers.len(), arena);
             kept.extend(record.headers.iter().filter(|header| !dropped(header)));
             record.headers = kept.into_bump_slice();
         }
-        Ok(Some(record))
+        Ok(true)
     }
 
     fn reads(&self) -> Reads {
@@ -118,12 +126,20 @@ impl Transformation for InsertHeader {
         mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
+        Ok(self.apply_in_place(&mut record, arena)?.then_some(record))
+    }
+
+    fn apply_in_place<'a>(
+        &mut self,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, DataError> {
         let Inserted { name, literal } = arena.keep_once(&self.at, &self.inserted);
         let datum = literal.as_ref().map_or_else(SchemaAndValue::default, |(schema, value)| {
             SchemaAndValue { schema: Some(schema), value: value.to_value(arena) }
         });
         record.headers = arena.appended(record.headers, Header { name, datum });
-        Ok(Some(record))
+        Ok(true)
     }
 
     fn reads(&self) -> Reads {

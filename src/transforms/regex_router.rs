@@ -92,10 +92,18 @@ impl Transformation for RegexRouter {
         mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
+        Ok(self.apply_in_place(&mut record, arena)?.then_some(record))
+    }
+
+    fn apply_in_place<'a>(
+        &mut self,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, DataError> {
         if let Some(topic) = self.route(record.topic)? {
             record.topic = arena.alloc_str(topic);
         }
-        Ok(Some(record))
+        Ok(true)
     }
 
     fn reads(&self) -> Reads {

@@ -60,12 +60,23 @@ pub fn with_datum<'a>(
     schema: Option<&'a Schema>,
     value: Value<'a>,
 ) -> Record<'a> {
+    put_datum(&mut record, side, schema, value);
+    record
+}
+
+/// Another datum on that side.
+#[inline]
+pub fn put_datum<'a>(
+    record: &mut Record<'a>,
+    side: Side,
+    schema: Option<&'a Schema>,
+    value: Value<'a>,
+) {
     let datum = SchemaAndValue { schema, value };
     match side {
         Side::Key => record.key = datum,
         Side::Value => record.value = datum,
     }
-    record
 }
 
 /// A transform that looks at one side only.

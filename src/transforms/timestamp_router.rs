@@ -97,9 +97,17 @@ impl Transformation for TimestampRouter {
         mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
-        let Some(timestamp) = record.timestamp else { return Err(no_timestamp(&record)) };
+        Ok(self.apply_in_place(&mut record, arena)?.then_some(record))
+    }
+
+    fn apply_in_place<'a>(
+        &mut self,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, DataError> {
+        let Some(timestamp) = record.timestamp else { return Err(no_timestamp(record)) };
         record.topic = self.router.route(record.topic, timestamp, arena);
-        Ok(Some(record))
+        Ok(true)
     }
 
     fn reads(&self) -> Reads {

@@ -82,7 +82,15 @@ impl Transformation for ValueToKey {
         mut record: Record<'a>,
         arena: &'a Arena,
     ) -> Result<Option<Record<'a>>, DataError> {
-        let value = datum(&record, Side::Value);
+        Ok(self.apply_in_place(&mut record, arena)?.then_some(record))
+    }
+
+    fn apply_in_place<'a>(
+        &mut self,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, DataError> {
+        let value = datum(record, Side::Value);
         if let (None, Value::Json(text)) = (value.schema, value.value)
             && let taken = self.sought.taken(text)
             && (taken.is_some() || text.src.first() == Some(&b'{'))
@@ -95,7 +103,7 @@ impl Transformation for ValueToKey {
             }
             let value = Value::Map(key.into_bump_slice());
             record.key = SchemaAndValue { schema: None, value };
-            return Ok(Some(record));
+            return Ok(true);
         }
         if value.schema.is_none() {
             let entries = require_map(value.value, PURPOSE, arena)?;
@@ -106,7 +114,7 @@ impl Transformation for ValueToKey {
             }
             let value = Value::Map(key.into_bump_slice());
             record.key = SchemaAndValue { schema: None, value };
-            return Ok(Some(record));
+            return Ok(true);
         }
         let data = require_struct(value.value, PURPOSE)?;
         let fields = &self.fields;
@@ -120,7 +128,7 @@ impl Transformation for ValueToKey {
         let schema = arena.pin_schema(&plan.schema);
         let key = arena.alloc(Struct { schema, values: values.into_bump_slice() });
         record.key = SchemaAndValue { schema: Some(schema), value: Value::Struct(key) };
-        Ok(Some(record))
+        Ok(true)
     }
 
     fn takes_text(&self) -> bool {

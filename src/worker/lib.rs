@@ -28,6 +28,7 @@ mod source_task;
 mod table_feed;
 mod task;
 mod tenancy;
+mod text_plan;
 mod topic_creation;
 mod transformation_chain;
 pub mod trial;

@@ -5,14 +5,14 @@
 //! edit top-level members of schemaless JSON become one pass over the text.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::rc::Rc;
 
 use millrace_api::error::Stage;
 use millrace_api::record::{Header, Origin, Record, TimestampType};
 use millrace_api::sink::{Need, Needs};
-use millrace_api::transformation::Side;
 use millrace_converters::converter::{Detail, Shortcut};
-use millrace_converters::json::patch::{JsonOp, RecordMeta};
+use millrace_converters::json::patch::RecordMeta;
 use millrace_converters::json::patches::Patches;
 use millrace_converters::json::sought::Sought;
 use millrace_converters::json::{Checker, ShapeCounts};
@@ -22,6 +22,7 @@ use millrace_kafka::record_batch::RawRecord;
 use crate::error_policy::Failure;
 use crate::plan::{Converters, Step};
 use crate::schema_registry::Desks;
+use crate::text_plan::{LaterPatch, Look, TextPlan};
 
 /// How one side of a record becomes a datum.
 enum Lane {
@@ -72,6 +73,8 @@ pub(crate) struct Chain {
     /// The transforms that the patch stands for. A record that the patch refuses goes through all
     /// of them one by one: they know which of them fails and what it says.
     patched: Vec<bool>,
+    /// Runs of steps that are passes over what text they find.
+    later: Vec<LaterPatch>,
     /// The first step that fetches what records will need; their number if none does.
     fetching: usize,
 }
@@ -94,36 +97,14 @@ impl Chain {
         };
         let possible =
             [patchable(&*converters.key, needs.key), patchable(&*converters.value, needs.value)];
-        let Region { mut patched, beside } = within_the_patch(&steps, possible);
-        // Operations that cannot follow one another, or that somebody follows who would have to
-        // parse the result anyway: fewer may do.
-        let (rest, [key_plan, value_plan]) = loop {
-            let rest = Looks::of(left(&steps, &patched));
-            let compiled = |side: Side, look: Look| {
-                let ops = ops_of(&steps, &patched, side);
-                compile_ops(&ops, look.parsed, || sought_by(&steps, &beside[side as usize], side))
-            };
-            let (key, value) = (compiled(Side::Key, rest.key), compiled(Side::Value, rest.value));
-            if let (Some(key), Some(value)) = (key, value) {
-                break (rest, [key, value]);
-            }
-            match patched.iter().rposition(|patched| *patched) {
-                Some(last) => patched[last] = false,
-                None => break (rest, [None, None]),
-            }
-        };
-        let all = vec![true; steps.len()];
-        let sought = |side, plan: &Option<Patches>| match plan {
-            None => sought_by(&steps, &all, side),
-            Some(_) => None,
-        };
-        let (in_key, in_value) = (sought(Side::Key, &key_plan), sought(Side::Value, &value_plan));
+        let TextPlan { patched, later, rest, patches, sought } = TextPlan::of(&steps, possible);
+        let ([key_plan, value_plan], [in_key, in_value]) = (patches, sought);
         let key = lane(&*converters.key, needs.key, rest.key, key_plan, in_key);
         let value = lane(&*converters.value, needs.value, rest.value, value_plan, in_value);
         let headers = needs.headers || rest.headers;
         let fetching = steps.iter().position(|step| step.transformation.prefetches());
         let fetching = fetching.unwrap_or(steps.len());
-        Self { converters, key, value, headers, steps, patched, fetching }
+        Self { converters, key, value, headers, steps, patched, later, fetching }
     }
 
     /// The plan in words, one line a step.
@@ -133,14 +114,21 @@ impl Chain {
             format!("value: {} ({})", self.value.name(), self.converters.value.class_name()),
             format!("headers: {}", if self.headers { "decoded" } else { "not looked at" }),
         ];
-        lines.extend(self.steps.iter().zip(&self.patched).map(|(step, patched)| {
-            let condition = step.condition.as_ref().map_or(String::new(), |condition| {
-                let not = if condition.negate { "not " } else { "" };
-                format!(" if {not}{}", condition.predicate.class_name())
-            });
-            let how = if *patched { "within the patch:" } else { "then" };
-            format!("{how} {}, {}{condition}", step.alias, step.transformation.class_name())
-        }));
+        let later = |at| self.later.iter().any(|later| later.steps.contains(&at));
+        lines.extend(self.steps.iter().zip(&self.patched).enumerate().map(
+            |(at, (step, patched))| {
+                let condition = step.condition.as_ref().map_or(String::new(), |condition| {
+                    let not = if condition.negate { "not " } else { "" };
+                    format!(" if {not}{}", condition.predicate.class_name())
+                });
+                let how = match (patched, later(at)) {
+                    (true, _) => "within the patch:",
+                    (false, true) => "then, as a patch of text:",
+                    (false, false) => "then",
+                };
+                format!("{how} {}, {}{condition}", step.alias, step.transformation.class_name())
+            },
+        ));
         lines
     }
 
@@ -199,8 +187,39 @@ impl Chain {
         record: &mut Record<'a>,
         arena: &'a Arena,
     ) -> Result<bool, Failure> {
-        // The patch stands for none of these: it ends before a step that looks things up.
-        apply(&mut self.steps[self.fetching..], record, arena)
+        self.walk(self.fetching..self.steps.len(), record, arena)
+    }
+
+    /// Carries a record through those steps that the patch does not stand for.
+    #[inline]
+    fn walk<'a>(
+        &mut self,
+        range: Range<usize>,
+        record: &mut Record<'a>,
+        arena: &'a Arena,
+    ) -> Result<bool, Failure> {
+        if self.later.is_empty() {
+            let steps = self.steps[range.clone()].iter_mut().zip(&self.patched[range]);
+            return apply(
+                steps.filter(|(_, patched)| !**patched).map(|(step, _)| step),
+                record,
+                arena,
+            );
+        }
+        let mut at = range.start;
+        while at < range.end {
+            if let Some(later) = self.later.iter_mut().find(|later| later.steps.start == at)
+                && later.stands_in(record, arena)
+            {
+                at = later.steps.end;
+                continue;
+            }
+            if !self.patched[at] && !apply([&mut self.steps[at]], record, arena)? {
+                return Ok(false);
+            }
+            at += 1;
+        }
+        Ok(true)
     }
 
     /// A record's way to the first step that fetches, or to the end: appended to `out`, unless it is
@@ -253,8 +272,7 @@ impl Chain {
         if self.fetching == 0 {
             return Ok(true);
         }
-        let steps = self.steps[..self.fetching].iter_mut().zip(&self.patched);
-        apply(steps.filter(|(_, patched)| !**patched).map(|(step, _)| step), record, arena)
+        self.walk(0..self.fetching, record, arena)
     }
 
     /// What is neither key nor value.
@@ -356,137 +374,16 @@ pub(crate) fn apply<'a, 's>(
             }
         }
         let class = step.transformation.class_name();
-        let applied = step.transformation.apply(*record, arena).map_err(|error| Failure {
+        let kept = step.transformation.apply_in_place(record, arena).map_err(|error| Failure {
             stage: Stage::Transformation,
             class,
             error,
         })?;
-        match applied {
-            Some(next) => *record = next,
-            None => return Ok(false),
+        if !kept {
+            return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// Which steps may be one pass over the text, and which of the others, of each side, stand before one
-/// of them.
-struct Region {
-    patched: Vec<bool>,
-    beside: [Vec<bool>; 2],
-}
-
-/// The steps at the head of the chain that only edit a side's text, without a condition. Steps that
-/// leave the side as it is may stand between them, as long as the document has what they take of it.
-fn within_the_patch(steps: &[Step], possible: [bool; 2]) -> Region {
-    let none = || vec![false; steps.len()];
-    let mut region = Region { patched: none(), beside: [none(), none()] };
-    for side in [Side::Key, Side::Value] {
-        let mut moved = false;
-        let mut before: Vec<JsonOp> = Vec::new();
-        for (at, step) in steps.iter().enumerate() {
-            let transformation = &step.transformation;
-            let edit = transformation.json_ops().filter(|edit| edit.side == side);
-            if let Some(edit) = edit {
-                // Behind a router the record is elsewhere than where the pass finds it.
-                if step.condition.is_some()
-                    || !possible[side as usize]
-                    || (moved && edit.ops.iter().any(JsonOp::asks_for_place))
-                {
-                    break;
-                }
-                before.extend(edit.ops);
-                region.patched[at] = true;
-                continue;
-            }
-            let reads = step.condition.as_ref().map(|condition| condition.predicate.reads());
-            let looked_at = match side {
-                Side::Key => reads.is_some_and(|reads| reads.key),
-                Side::Value => reads.is_some_and(|reads| reads.value),
-            };
-            let sought = transformation.sought(side);
-            if looked_at
-                || !transformation.stands_beside(side)
-                || sought.is_some_and(|sought| !sought.is_spared_by(&before))
-            {
-                break;
-            }
-            moved |= transformation.spares_sides();
-            region.beside[side as usize][at] = true;
-        }
-    }
-    region
-}
-
-/// What those steps look for in that side.
-fn sought_by(steps: &[Step], which: &[bool], side: Side) -> Option<Rc<Sought>> {
-    let which = steps.iter().zip(which).filter(|(_, which)| **which);
-    Sought::of_all(which.filter_map(|(step, _)| step.transformation.sought(side)).collect())
-}
-
-/// The steps that the patch does not stand for.
-fn left<'s>(steps: &'s [Step], patched: &[bool]) -> impl Iterator<Item = &'s Step> {
-    steps.iter().zip(patched).filter(|(_, patched)| !**patched).map(|(step, _)| step)
-}
-
-/// The operations of the patch on that side.
-fn ops_of(steps: &[Step], patched: &[bool], side: Side) -> Vec<JsonOp> {
-    let steps = steps.iter().zip(patched).filter(|(_, patched)| **patched);
-    let edits = steps.filter_map(|(step, _)| step.transformation.json_ops());
-    edits.filter(|edit| edit.side == side).flat_map(|edit| edit.ops).collect()
-}
-
-/// What the steps read, all together.
-struct Looks {
-    key: Look,
-    value: Look,
-    headers: bool,
-}
-
-/// How a side is looked at.
-#[derive(Clone, Copy, Default)]
-struct Look {
-    /// Somebody looks at it at all.
-    any: bool,
-    /// Somebody wants typed values; JSON text does not do.
-    parsed: bool,
-}
-
-impl Look {
-    fn add(&mut self, reads: bool, takes_text: bool) {
-        self.any |= reads;
-        self.parsed |= reads && !takes_text;
-    }
-}
-
-impl Looks {
-    fn of<'s>(steps: impl Iterator<Item = &'s Step>) -> Self {
-        let mut looks = Self { key: Look::default(), value: Look::default(), headers: false };
-        for step in steps {
-            let takes_text = step.transformation.takes_text();
-            let condition = step.condition.as_ref().map(|condition| condition.predicate.reads());
-            let reads = step.transformation.reads();
-            let all = [Some((reads, takes_text)), condition.map(|reads| (reads, false))];
-            for (reads, takes_text) in all.into_iter().flatten() {
-                looks.key.add(reads.key, takes_text);
-                looks.value.add(reads.value, takes_text);
-                looks.headers |= reads.headers;
-            }
-        }
-        looks
-    }
-}
-
-/// `None`: these operations cannot be one pass. `Some(None)`: there are none.
-fn compile_ops(
-    ops: &[JsonOp],
-    parsed: bool,
-    sought: impl FnOnce() -> Option<Rc<Sought>>,
-) -> Option<Option<Patches>> {
-    if ops.is_empty() {
-        return Some(None);
-    }
-    if parsed { None } else { Patches::compile(ops, sought()).map(Some) }
 }
 
 fn lane(

@@ -45,4 +45,22 @@ fn a_plan_is_told_for_typed_values_and_for_text() {
     let router = format!("then route, {CLASSES}.RegexRouter if not {CLASSES}.predicates.Record");
     assert!(json.contains(&router), "{both}");
     assert!(text.ends_with(json), "one plan is told the same with --text");
+    // What is taken of a masked member is taken behind the mask: what follows is a pass of its own.
+    let lines: Vec<String> = lines[..3]
+        .iter()
+        .cloned()
+        .chain(["transforms=mask,key,flat".to_owned()])
+        .chain(lines[4..6].iter().cloned())
+        .chain(lines[11..13].iter().cloned())
+        .chain([
+            format!("transforms.key.type={CLASSES}.ValueToKey"),
+            "transforms.key.fields=ip".to_owned(),
+        ])
+        .collect();
+    let told = explained(&lines, &["--text"]);
+    let expected = format!(
+        "  within the patch: mask, {CLASSES}.MaskField$Value\n  then key, {CLASSES}.ValueToKey\n  \
+         then, as a patch of text: flat, {CLASSES}.HoistField$Value\n"
+    );
+    assert!(told.ends_with(&expected), "{told}");
 }
