@@ -118,6 +118,9 @@ pub(super) fn learn_shape(plan: &mut PatchPlan, document: &[u8], found: Found) {
     plan.book.learn(shape);
 }
 
+/// More text than that is not kept with a shape: joined names may be many times the document's.
+const MAX_TEXT: usize = 32 * 1024;
+
 /// The edits that flatten documents of the shape, and their text.
 fn flat(delimiter: &[u8], document: &[u8], shape: &Shape) -> Option<(Vec<u8>, Template)> {
     let arena = Arena::new();
@@ -134,7 +137,7 @@ fn flat(delimiter: &[u8], document: &[u8], shape: &Shape) -> Option<(Vec<u8>, Te
         })
     });
     let template = steps.collect::<Option<Template>>()?;
-    Some((text, template))
+    (text.len() <= MAX_TEXT).then_some((text, template))
 }
 
 fn leading(document: &[u8]) -> usize {
