@@ -21,7 +21,7 @@ pub struct JsonText<'a> {
     pub src: &'a [u8],
     pub edits: &'a [Edit<'a>],
     /// Where in `src` stands what somebody looks for, as long as there are no edits.
-    pub(crate) noted: Option<Noted<'a>>,
+    pub(crate) noted: Option<&'a Noted<'a>>,
 }
 
 impl<'a> JsonText<'a> {

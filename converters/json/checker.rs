@@ -75,6 +75,7 @@ impl Checker {
             let sights = shape.sights.as_ref();
             let ends = self.book.workspace.ends.as_slice();
             let noted = sights.and_then(|sights| sights.of(src, shape.lead, ends, arena));
+            let noted = noted.map(|noted| arena.alloc(noted));
             return Ok(Some(arena.alloc_with(|| JsonText { src, edits: &[], noted })));
         }
         let checked = self.check_all(buf, start, end)?;

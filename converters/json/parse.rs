@@ -55,6 +55,12 @@ pub fn parse_checked<'a>(value: &'a [u8], arena: &'a Arena) -> Result<Value<'a>,
             if let Some(number) = whole_number(digits) {
                 return Ok(Value::Int64(number));
             }
+            // So few digits without an exponent are within a double's range.
+            let plain = digits.len() <= 18 && digits.iter().all(|byte| byte | 0x20 != b'e');
+            let text = ascii_text(digits).filter(|text| plain && text.contains('.'));
+            if let Some(Ok(number)) = text.map(str::parse) {
+                return Ok(Value::Float64(number));
+            }
         }
     }
     parse(value, arena)
@@ -530,6 +536,45 @@ mod tests {
         write_value(None, value, &mut out, &WriteOptions::default())
             .map_err(|error| error.message)?;
         Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn checked_values_are_what_the_parser_says() {
+        let arena = Arena::new();
+        let mut random = crate::test_rig::Random(3);
+        let numbers = (0..5000_u32).map(|round| {
+            let digits = random.next() >> (random.next() % 64);
+            let point = 10_f64.powi((round % 9) as i32);
+            let sign = if round % 2 == 0 { "-" } else { "" };
+            match round % 3 {
+                0 => format!("{sign}{digits}"),
+                1 => format!("{sign}{:?}", digits as f64 / point),
+                _ => format!("{sign}{digits}.{}", digits % 1000),
+            }
+        });
+        let others = [
+            "\"\"",
+            "\"a.b\"",
+            "\"1.5\"",
+            "\"\\n.\"",
+            "\"\u{e9}.\"",
+            "true",
+            "false",
+            "null",
+            "-0",
+            "-0.0",
+            "[1.5]",
+            "{\"a\":1.5}",
+            "1e2",
+            "1.5E2",
+            "123456789012345678",
+            "12345678901234567.8",
+        ];
+        for text in others.map(str::to_owned).into_iter().chain(numbers) {
+            let text = arena.alloc_bytes(text.as_bytes());
+            let shown = |value: Result<Value<'_>, DataError>| format!("{value:?}");
+            assert_eq!(shown(parse_checked(text, &arena)), shown(parse(text, &arena)));
+        }
     }
 
     #[test]

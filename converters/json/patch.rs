@@ -395,7 +395,10 @@ impl PatchPlan {
             _ => &self.with_timestamp,
         };
         let noted = match &self.sought {
-            Some(sought) => Some(sought.looked_for(src, arena).ok_or_else(no_answer)?.beneath()),
+            Some(sought) => {
+                let noted = sought.looked_for(src, arena).ok_or_else(no_answer)?;
+                Some(arena.alloc(noted.beneath()))
+            }
             None => None,
         };
         if let Some(source) = self.extract {

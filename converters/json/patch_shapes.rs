@@ -52,12 +52,12 @@ fn noted<'a>(
     shape: &Shape,
     src: &'a [u8],
     arena: &'a Arena,
-) -> Result<Option<Noted<'a>>, DataError> {
+) -> Result<Option<&'a Noted<'a>>, DataError> {
     let Some(sought) = &plan.sought else { return Ok(None) };
     let ends = plan.book.workspace.ends.as_slice();
     let told = shape.sights.as_ref().and_then(|sights| sights.of(src, shape.lead, ends, arena));
     match told.or_else(|| sought.looked_for(src, arena)) {
-        Some(noted) => Ok(Some(noted.beneath())),
+        Some(noted) => Ok(Some(arena.alloc(noted.beneath()))),
         None => Err(no_answer()),
     }
 }

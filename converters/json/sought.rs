@@ -176,7 +176,7 @@ impl Sought {
     pub fn note<'a>(&self, text: &JsonText<'a>, arena: &'a Arena) -> Option<JsonText<'a>> {
         let src = settled(text, arena);
         let noted = self.looked_for(src, arena)?;
-        Some(JsonText { src, edits: &[], noted: Some(noted) })
+        Some(JsonText { src, edits: &[], noted: Some(arena.alloc(noted)) })
     }
 
     /// The answer for a document.
