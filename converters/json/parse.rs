@@ -85,10 +85,12 @@ pub fn find_path<'a>(
 
 /// The text with its edits applied; copied only if there are any.
 pub(crate) fn settled<'a>(text: &JsonText<'a>, arena: &'a Arena) -> &'a [u8] {
-    if text.edits.is_empty() {
-        return text.src;
-    }
-    let mut out = BumpVec::with_capacity_in(text.len(), arena.bump());
+    if text.edits.is_empty() { text.src } else { copied(text, 0, arena) }
+}
+
+/// A copy of the text with its edits applied, and so many zeros behind it.
+pub(super) fn copied<'a>(text: &JsonText<'_>, behind: usize, arena: &'a Arena) -> &'a [u8] {
+    let mut out = BumpVec::with_capacity_in(text.len() + behind, arena.bump());
     let mut at = 0;
     for edit in text.edits {
         out.extend_from_slice_copy(&text.src[at..edit.start as usize]);
@@ -96,6 +98,7 @@ pub(crate) fn settled<'a>(text: &JsonText<'a>, arena: &'a Arena) -> &'a [u8] {
         at = edit.end as usize;
     }
     out.extend_from_slice_copy(&text.src[at..]);
+    out.resize(out.len() + behind, 0);
     out.into_bump_slice()
 }
 

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use super::parse::copied;
 use super::patch::{JsonOp, PatchPlan, RecordMeta, no_answer};
 use super::shape_book::ShapeCounts;
 use super::sought::Sought;
@@ -108,25 +109,9 @@ fn over<'a>(
     meta: &RecordMeta<'_>,
     arena: &'a Arena,
 ) -> Result<&'a JsonText<'a>, DataError> {
-    let (buf, length) = settled(text, arena);
+    let (buf, length) = (copied(text, BEHIND, arena), text.len());
     if &buf[..length] == b"null" {
         return Err(no_answer());
     }
     plan.apply(buf, 0, length, meta, arena)
-}
-
-/// The text with its edits applied and bytes behind it, and its length.
-fn settled<'a>(text: &JsonText<'_>, arena: &'a Arena) -> (&'a [u8], usize) {
-    let mut out = arena.vec();
-    let length = text.len();
-    out.reserve_exact(length + BEHIND);
-    let mut at = 0;
-    for edit in text.edits {
-        out.extend_from_slice_copy(&text.src[at..edit.start as usize]);
-        out.extend_from_slice_copy(edit.with);
-        at = edit.end as usize;
-    }
-    out.extend_from_slice_copy(&text.src[at..]);
-    out.extend_from_slice_copy(&[0; BEHIND]);
-    (out.into_bump_slice(), length)
 }

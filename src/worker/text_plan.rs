@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use millrace_api::record::{Origin, Record};
+use millrace_api::record::Record;
 use millrace_api::transformation::{Side, Sought};
 use millrace_converters::json::patch::{JsonOp, RecordMeta};
 use millrace_converters::json::patches::Patches;
@@ -36,20 +36,16 @@ pub(crate) struct LaterPatch {
 impl LaterPatch {
     /// Does what the steps do, if the record has JSON text there and nothing is wrong with it.
     pub fn stands_in<'a>(&mut self, record: &mut Record<'a>, arena: &'a Arena) -> bool {
-        let meta = RecordMeta {
-            topic: record.topic,
-            partition: record.partition.unwrap_or_default(),
-            timestamp: record.timestamp,
-            offset: record.offset().unwrap_or_default(),
+        let (Some(partition), Some(offset)) = (record.partition, record.offset()) else {
+            return false;
         };
-        let sunk = matches!(record.origin, Origin::Sink { .. }) && record.partition.is_some();
+        let (topic, timestamp) = (record.topic, record.timestamp);
+        let meta = RecordMeta { topic, partition, timestamp, offset };
         let datum = match self.side {
             Side::Key => &mut record.key,
             Side::Value => &mut record.value,
         };
-        let (None, Value::Json(text), true) = (datum.schema, datum.value, sunk) else {
-            return false;
-        };
+        let (None, Value::Json(text)) = (datum.schema, datum.value) else { return false };
         match self.patches.apply_to(text, &meta, arena) {
             Ok(text) if text.src != b"null" => datum.value = Value::Json(text),
             _ => return false,

@@ -1,8 +1,8 @@
 //! Converters and transforms of a sink task, compiled at the task's start.
 //!
 //! What nobody looks into is not parsed: each side of a record takes the shortest [`Lane`] that the
-//! converter, the transforms and the sink allow. The transforms at the head of the chain that only
-//! edit top-level members of schemaless JSON become one pass over the text.
+//! converter, the transforms and the sink allow. Transforms that only edit schemaless JSON become passes
+//! over its text ([`crate::text_plan`]).
 
 use std::borrow::Cow;
 use std::ops::Range;
